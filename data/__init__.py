@@ -1,0 +1,1 @@
+"""What lives on disk: photographs, masks, training samples, checkpoints and reports."""

@@ -1,0 +1,449 @@
+"""Photos in, files out: the loop that restore.py and the three `infer` commands share.
+
+A command adds the shared options, checks them, loads its networks, says what to do with one photo, and runs:
+
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    batch.infer_options(parser)                    # photos, out, device, precision, tile, ..., quiet
+    arguments = parser.parse_args()
+    batch.check(parser, arguments)                 # usage errors, before anything is loaded
+
+(`infer_command` is these four lines for a subcommand.) Then:
+
+    def work(photo, source):                       # images.Photo, Source
+        mask, notes = read_mask(source.companions["mask"], photo.size)
+        restored = ...
+        files = {
+            "_mask.png": encode(mask, None, "PNG"),             # bytes: written as they are
+            "_restored.{ext}": (restored, ""),                  # (pixels, remark): encoded like the photo
+            "_restored_color.{ext}": (color, "Colours are guessed by a network"),
+        }
+        return files, {"invented": 0.01, "seconds": {"inpaint": 1.2}, "warnings": notes}
+
+    status = batch.run(
+        arguments,
+        work,
+        outputs=["_mask.png", "_restored.{ext}", "_restored_color.{ext}"],   # the keys of `files`
+        options={"threshold": 0.5},                # its own that change pixels: for the report and the skip rule
+        weights={"inpaint": sha256},
+        companions={"mask": arguments.mask},       # FILE_OR_FOLDER or None, paired with each photo by stem
+        commit=True,                               # restore only: write STEM.json, skip what it says is done
+    )
+    sys.exit(status)                               # 0 all done, 1 some failed, 130 interrupted
+
+`work` fails a photo by PhotoError; any other exception fails it too, with its type named; the rest goes on.
+`{ext}` is the ending that `--format` and the photo ask for. A role for which nothing was given, or whose
+folder has no file for this photo, is absent from `source.companions`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import re
+import signal
+import sys
+import threading
+import warnings as python_warnings
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from . import report
+from .images import IMAGE_SUFFIXES, MAX_PIXELS, Photo, PhotoError, encode, read_bytes, read_photo, write_whole
+
+STDIO = Path("-")
+FORMATS = {"png": "PNG", "tif": "TIFF", "webp": "WEBP", "jpg": "JPEG"}  # ending -> Pillow's name
+
+
+@dataclass(frozen=True)
+class Source:
+    """One input: where it is and how its outputs are called."""
+
+    path: Path  # STDIO: standard input
+    name: str  # the outputs are OUT/NAME_restored.png and so on; may have folders in it
+    error: str = ""  # why it cannot even be tried
+    companions: dict[str, Path] = field(default_factory=dict)  # role -> file for this photo, filled by `run`
+
+    def __str__(self) -> str:
+        return "stdin" if self.path == STDIO else str(self.path)
+
+
+# ------------------------------------------------------------------------------------ command line
+
+
+def infer_options(parser: argparse.ArgumentParser) -> None:
+    """Add what all infer commands and restore have in common."""
+    add = parser.add_argument
+    add("photos", nargs="+", type=Path, metavar="PHOTO", help="a file, a folder, or - for standard input")
+    add("out", type=Path, metavar="OUT", help="folder for the results, made if missing")
+    add(
+        "--device",
+        type=_device,
+        default="auto",
+        metavar="auto|cpu|cuda[:N]|mps",
+        help="where the networks run (default: auto)",
+    )
+    add(
+        "--precision",
+        choices=["fp32", "bf16", "fp16"],
+        default="fp32",
+        help="number type of the networks (default: fp32)",
+    )
+    add(
+        "--tile",
+        type=count(1),
+        default=1024,
+        metavar="PX",
+        help="largest side computed at once, in pixels (default: 1024)",
+    )
+    add("--overlap", type=count(0), default=128, metavar="PX", help="overlap of tiles, in pixels (default: 128)")
+    add("--recursive", action="store_true", help="search folders in folders too; OUT gets the same tree (default: no)")
+    add("--overwrite", action="store_true", help="replace results that exist (default: no, such a photo fails)")
+    add(
+        "--format",
+        choices=["auto", *FORMATS],
+        default="auto",
+        help="format of the pictures (default: auto: TIFF stays TIFF, all else becomes PNG); jpg is not lossless",
+    )
+    add(
+        "--json",
+        type=Path,
+        metavar="FILE|-",
+        help="append one JSON line per photo to FILE, - for standard output (default: none)",
+    )
+    add("--quiet", action="store_true", help="no progress on standard error, failures only (default: no)")
+
+
+def infer_command(commands, run: Callable[[argparse.Namespace], int], weights: Path) -> argparse.ArgumentParser:
+    """Add the subcommand `infer` with `--weights` and the shared options, checked before `run` is called.
+
+    commands: of `add_subparsers`. Returns its parser, for the stage's own options.
+    """
+
+    def checked(arguments: argparse.Namespace) -> int:
+        check(parser, arguments)
+        return run(arguments)
+
+    parser = commands.add_parser("infer", help="process photographs", allow_abbrev=False)
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        default=weights,
+        metavar="FILE",
+        help="weights of the network (default: the bundled ones)",
+    )
+    infer_options(parser)
+    parser.set_defaults(run=checked)
+    return parser
+
+
+def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace, stdout: bool = False) -> None:
+    """End with a usage error (status 2) where the shared options contradict; make OUT.
+
+    stdout: the command would write exactly one file per photo, so that OUT may be `-` for one photo.
+    """
+    if arguments.overlap >= arguments.tile:
+        parser.error(f"--overlap {arguments.overlap} must be smaller than --tile {arguments.tile}")
+    if arguments.out == STDIO:
+        if not stdout or len(arguments.photos) != 1 or arguments.photos[0].is_dir():
+            parser.error("OUT can be - for one photo with one result only")
+        if arguments.json == STDIO:
+            parser.error("OUT and --json cannot both be standard output")
+    else:
+        for photo in arguments.photos:
+            if photo != STDIO and photo.is_dir() and photo.resolve() == arguments.out.resolve():
+                parser.error(f"OUT must be another folder than the input folder {photo}")
+        try:
+            arguments.out.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            parser.error(f"OUT must be a folder, but {arguments.out} is a file")
+        except OSError as error:
+            parser.error(f"OUT {arguments.out} cannot be made: {error.strerror}")
+        if not os.access(arguments.out, os.W_OK | os.X_OK):
+            parser.error(f"OUT {arguments.out} cannot be written to")
+    if arguments.json not in (None, STDIO):
+        try:
+            open(arguments.json, "a").close()
+        except OSError as error:
+            parser.error(f"--json {arguments.json} cannot be written: {error.strerror}")
+
+
+def _device(text: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is none of auto, cpu, cuda, cuda:N, mps")
+    return text
+
+
+def count(least: int) -> Callable[[str], int]:
+    """An argparse type: a whole number of at least `least`."""
+
+    def whole(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
+        return int(text)
+
+    return whole
+
+
+# ------------------------------------------------------------------------------------ what to do
+
+
+def list_photos(photos: list[Path], out: Path, recursive: bool) -> list[Source]:
+    """The photos of files and folders, in order, each once. What cannot be tried has its `error` set.
+
+    Folders give their files with an image suffix, sorted; hidden ones, linked folders (they may form loops)
+    and all that lies in OUT (results of a former run) are left out.
+    """
+    found: list[tuple[Path, Path, str]] = []  # path, path below the input folder, error
+    for path in photos:
+        if path != STDIO and path.is_dir():
+            found += _walk(path, out, recursive) or [(path, Path(path.name), "no photos in this folder")]
+        else:
+            found.append((path, Path("stdin" if path == STDIO else path.name), ""))
+    seen: dict[Path, tuple[Path, Path, str]] = {}
+    for entry in found:
+        seen.setdefault(entry[0] if entry[0] == STDIO else entry[0].resolve(), entry)
+    entries = list(seen.values())
+    # Case is folded because many disks do not tell A from a.
+    stems = Counter(str(name.with_suffix("")).casefold() for _, name, error in entries if not error)
+    sources: list[Source] = []
+    first: dict[str, Path] = {}
+    for path, name, error in entries:
+        stem = name.with_suffix("")
+        called = (name if stems[str(stem).casefold()] > 1 else stem).as_posix()
+        if not error and first.setdefault(called.casefold(), path) != path:
+            error = f"its results would have the names of those of {first[called.casefold()]}: give another OUT"
+        sources.append(Source(path, called, error))
+    return sources
+
+
+def _walk(folder: Path, out: Path, recursive: bool) -> list[tuple[Path, Path, str]]:
+    found, unreadable, results = [], [], out.resolve()
+    for root, folders, files in os.walk(folder, onerror=unreadable.append):
+        here = Path(root)
+        folders[:] = sorted(f for f in folders if recursive and f[0] != "." and (here / f).resolve() != results)
+        found += [here / f for f in sorted(files) if f[0] != "." and Path(f).suffix.lower() in IMAGE_SUFFIXES]
+    failed = [(Path(e.filename), Path(e.filename), f"cannot be read: {e.strerror}") for e in unreadable]
+    return [(path, path.relative_to(folder), "") for path in found] + failed
+
+
+def _companion(given: Path, role: str, source: Source) -> Path | None:
+    """The file itself, or the one in the folder named as the photo, as it is or with _ROLE: a.png, a_mask.png."""
+    if not given.is_dir():
+        return given
+    stem = given / source.name
+    fitting = [
+        path
+        for path in (sorted(stem.parent.iterdir()) if stem.parent.is_dir() else ())
+        if path.stem in (stem.name, f"{stem.name}_{role}")
+        and path.suffix.lower() in IMAGE_SUFFIXES
+        and path.resolve() != source.path.resolve()  # masks beside their photos
+    ]
+    if len(fitting) > 1:
+        raise PhotoError(f"both {fitting[0]} and {fitting[1]} could be its {role}: remove one")
+    return fitting[0] if fitting else None
+
+
+def extension(photo: Photo, format: str) -> str:
+    """The ending of the pictures made from this photo; format: as in `--format`."""
+    if format == "auto":
+        return "tif" if photo.format == "TIFF" else "png"
+    return format
+
+
+# ------------------------------------------------------------------------------------ doing it
+
+
+def run(
+    arguments: argparse.Namespace,
+    work: Callable[[Photo, Source], tuple[dict, dict]],
+    outputs: list[str],
+    options: dict,
+    weights: dict[str, str],
+    companions: dict[str, Path | None] | None = None,
+    commit: bool = False,
+    max_pixels: int = MAX_PIXELS,
+    rank: int = 0,
+    world_size: int = 1,
+) -> int:
+    """Do `work` for every photo of this process; the exit status. See the module's docstring.
+
+    A photo's files are written after all of them are computed, STEM.json last; if one cannot be written,
+    those before it are removed. Without --overwrite a photo whose results exist fails before computing; with
+    `commit` it is skipped if STEM.json says that they were made from the same input, options and weights.
+    The next photo is read while the current one is computed.
+    """
+    python_warnings.filterwarnings("ignore", module=r"PIL\b")  # about odd metadata: nothing the user can do
+    sources = list_photos(arguments.photos, arguments.out, arguments.recursive)[rank::world_size]
+    shared = {name: getattr(arguments, name) for name in ("precision", "tile", "overlap", "format")}
+    settings = {"options": {**options, **shared, "outputs": outputs}, "weights": weights}
+    companions = {role: path for role, path in (companions or {}).items() if path}
+    commit = commit and arguments.out != STDIO
+    made: set[Path] = set()
+    failed = False
+
+    def load(source: Source) -> Loaded:
+        return _load(source, stdin, arguments, settings, companions, commit, max_pixels)
+
+    def say(line: str) -> None:
+        tqdm.write(line, file=sys.stderr)
+
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(_terminable())
+            # Not in the reading thread: there a blocked read could not be interrupted.
+            stdin = sys.stdin.buffer.read() if any(source.path == STDIO for source in sources) else b""
+            lines = None
+            if arguments.json:
+                stdout = arguments.json == STDIO
+                lines = sys.stdout if stdout else stack.enter_context(open(arguments.json, "a", encoding="utf-8"))
+            bar = stack.enter_context(tqdm(total=len(sources), unit="photo", disable=True if arguments.quiet else None))
+            for source, loading in stack.enter_context(contextlib.closing(_read_ahead(load, sources))):
+                try:
+                    status, facts = _process(loading, arguments, work, outputs, commit, made)
+                    if status == "skipped" and not arguments.quiet:
+                        say(f"{source}: already done")
+                except Exception as error:  # also a bug or a full memory: the other photos must not suffer
+                    failed = True
+                    reason = str(error) if isinstance(error, PhotoError) else f"{type(error).__name__}: {error}"
+                    reason = " ".join(reason.split())
+                    status, facts = "failed", {"input": {"name": str(source)}, "error": reason}
+                    say(f"{source}: {reason}")
+                if lines:
+                    lines.write(report.dumps({"status": status, **facts}))
+                    lines.flush()
+                bar.update()
+        except KeyboardInterrupt:
+            say("interrupted")
+            return 130
+    return int(failed)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What the reading thread found out about one input."""
+
+    source: Source  # with its companions
+    settings: dict  # options, weights, SHA-256 of the companions
+    photo: Photo | None  # None: done by a former run
+    former: dict | None = None  # the report of that run
+
+
+def _read_ahead(load: Callable[[Source], Loaded], sources: list[Source]) -> Iterator[tuple[Source, Future]]:
+    """Each source with its future, the next one being loaded meanwhile."""
+    with ThreadPoolExecutor(1) as reader:
+        ahead: deque[Future] = deque()
+        try:
+            for index, source in enumerate(sources):
+                ahead.extend(reader.submit(load, s) for s in sources[index + len(ahead) : index + 2])
+                yield source, ahead.popleft()
+        finally:
+            reader.shutdown(wait=False, cancel_futures=True)
+
+
+def _load(
+    source: Source,
+    stdin: bytes,
+    arguments: argparse.Namespace,
+    settings: dict,
+    companions: dict[str, Path],
+    commit: bool,
+    max_pixels: int,
+) -> Loaded:
+    if source.error:
+        raise PhotoError(source.error)
+    data = stdin if source.path == STDIO else read_bytes(source.path)
+    pairs = {role: _companion(given, role, source) for role, given in companions.items()}
+    source = replace(source, companions={role: path for role, path in pairs.items() if path})
+    hashes = {}
+    for role, path in source.companions.items():
+        try:
+            hashes[role] = report.sha256(read_bytes(path))
+        except PhotoError as error:
+            raise PhotoError(f"{role} {path}: {error}") from None
+    settings = {**settings, "companions": hashes}
+    if commit and not arguments.overwrite:
+        former = report.done(_target(arguments.out, source, ".json"), report.sha256(data), settings)
+        if former:
+            return Loaded(source, settings, None, former)
+    return Loaded(source, settings, read_photo(data, max_pixels))
+
+
+def _process(
+    loading: Future, arguments: argparse.Namespace, work: Callable, outputs: list[str], commit: bool, made: set[Path]
+) -> tuple[str, dict]:
+    """Compute and write one photo: its status and report."""
+    loaded: Loaded = loading.result()
+    source, photo, out = loaded.source, loaded.photo, arguments.out
+    if photo is None:
+        return "skipped", loaded.former
+    ending = extension(photo, arguments.format)
+    targets = {key: _target(out, source, key.format(ext=ending)) for key in outputs}
+    final = _target(out, source, ".json")
+    for path in (*targets.values(), *([final] if commit else [])) if out != STDIO else ():
+        if path in made:
+            raise PhotoError(f"{path} is already the result of another photo: give another OUT")
+        if os.path.lexists(path) and not arguments.overwrite:
+            raise PhotoError(f"{path} exists: give --overwrite to replace it")
+
+    files, facts = work(photo, source)
+    if files.keys() != targets.keys():
+        raise TypeError(f"work gave {sorted(files)} in place of {sorted(targets)}")
+    encoded: dict[Path, bytes] = {}
+    for key, path in targets.items():
+        if isinstance(files[key], bytes):
+            encoded[path] = files[key]
+        else:
+            pixels, remark = files[key]
+            encoded[path] = encode(pixels, photo, FORMATS[ending], remark)
+    if ending == "jpg" and any("{ext}" in key for key in outputs):
+        lost = "transparency is lost" if photo.alpha is not None else ""
+        jpeg = "; ".join(filter(None, ["JPEG is not lossless: undamaged pixels differ a little", lost]))
+        facts = {**facts, "warnings": [*facts.get("warnings", ()), jpeg]}
+    contents = {path.name: data for path, data in encoded.items()}
+    facts = report.build(photo, str(source), loaded.settings, contents, **facts)
+    if out == STDIO:
+        (data,) = encoded.values()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return "done", facts
+    if commit:
+        final.unlink(missing_ok=True)  # until the new one stands, nothing is done
+        encoded[final] = report.dumps(facts, indent=2).encode()
+    written: list[Path] = []
+    try:
+        for path, data in encoded.items():
+            write_whole(path, data, arguments.overwrite)
+            written.append(path)
+    except BaseException:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise
+    made.update(written)
+    return "done", facts
+
+
+def _target(out: Path, source: Source, suffix: str) -> Path:
+    return out / f"{source.name}{suffix}"
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM interrupts as Ctrl-C does, so that nothing is left half done."""
+
+    def interrupt(*_) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # only there signals can be caught
+        yield
+        return
+    former = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)

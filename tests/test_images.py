@@ -1,0 +1,401 @@
+"""Reading, writing and the meaning of pixels: every promise about untouched pixels starts here."""
+
+import builtins
+import io
+import os
+import struct
+import subprocess
+import sys
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms, ImageOps
+
+from data.images import (
+    Photo,
+    PhotoError,
+    encode,
+    luma,
+    merge_chroma,
+    read_mask,
+    read_photo,
+    resize,
+    rgb_to_ycbcr,
+    write_whole,
+)
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+GREY = SRGB[:16] + b"GRAY" + SRGB[20:]
+
+
+def noise(*shape, dtype=np.uint8, seed=0):
+    return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max + 1, shape, dtype=dtype)
+
+
+def saved(image, format="PNG", **options):
+    file = io.BytesIO()
+    image.save(file, format, **options)
+    return file.getvalue()
+
+
+def exif(**extra):
+    tags = Image.Exif()
+    tags[270], tags[315] = "Grandmother, 1943", "A. Smith"
+    tags[0x8769] = {36867: "1999:01:02 03:04:05"}
+    tags[0x8825] = {1: "N"}
+    for tag, value in extra.items():
+        tags[int(tag[1:])] = value
+    return tags.tobytes()
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("alpha", [False, True])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_lossless_formats_keep_all(format, alpha, channels):
+    pixels = noise(21, 34) if channels == 1 else noise(21, 34, 3)
+    icc = GREY if channels == 1 else SRGB
+    photo = Photo(pixels, noise(21, 34, seed=1) if alpha else None, icc=icc, exif=exif(), dpi=(300, 600))
+    again = read_photo(encode(pixels, photo, format))
+    if format == "WEBP" and channels == 1:  # has no grey, so a grey profile cannot fit
+        pixels, icc = np.dstack([pixels] * 3), None
+    np.testing.assert_array_equal(again.pixels, pixels)
+    if alpha:
+        np.testing.assert_array_equal(again.alpha, photo.alpha)
+    else:
+        assert again.alpha is None
+    tags = Image.Exif()
+    tags.load(again.exif)
+    assert (tags[270], tags[315]) == ("Grandmother, 1943", "A. Smith")
+    assert tags.get_ifd(0x8769)[36867] == "1999:01:02 03:04:05" and tags.get_ifd(0x8825)[1] == "N"
+    assert again.icc == icc and again.dpi == pytest.approx((300, 600), abs=0.02)  # PNG counts per metre
+    assert again.format == format and again.notes == []
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+def test_grey_of_16_bits_is_kept(format):
+    pixels = noise(21, 34, dtype=np.uint16)
+    again = read_photo(encode(pixels, None, format)).pixels
+    assert again.dtype == np.uint16
+    np.testing.assert_array_equal(again, pixels)
+
+
+@pytest.mark.parametrize("byteorder", "<>")
+@pytest.mark.parametrize("shape", [(21, 34), (21, 34, 3), (21, 34, 4)])
+def test_16_bits_as_tifffile_sees_them(shape, byteorder):
+    tifffile = pytest.importorskip("tifffile")
+    array = noise(*shape, dtype=np.uint16)
+    file = io.BytesIO()
+    kind = "minisblack" if len(shape) == 2 else "rgb"
+    extra = ["unassalpha"] if shape[-1] == 4 else None
+    tifffile.imwrite(file, array, photometric=kind, extrasamples=extra, byteorder=byteorder)
+    photo = read_photo(file.getvalue())
+    colour = array if len(shape) == 2 else array[..., :3]
+    assert photo.pixels.dtype == np.uint16 and photo.pixels.dtype.isnative
+    np.testing.assert_array_equal(photo.pixels, colour)
+    np.testing.assert_array_equal(tifffile.imread(io.BytesIO(encode(photo.pixels, photo, "TIFF"))), array)
+
+
+def test_planar_16_bit_rgb():
+    tifffile = pytest.importorskip("tifffile")
+    array, file = noise(3, 21, 34, dtype=np.uint16), io.BytesIO()
+    tifffile.imwrite(file, array, photometric="rgb", planarconfig="separate")
+    np.testing.assert_array_equal(read_photo(file.getvalue()).pixels, np.moveaxis(array, 0, -1))
+
+
+def test_16_bit_rgb_without_tifffile_names_the_extra(monkeypatch):
+    data = encode(noise(5, 6, 3, dtype=np.uint16), None, "TIFF")
+    real = builtins.__import__
+
+    def fake(name, *rest):
+        if name == "tifffile":
+            raise ImportError(name)
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", fake)
+    with pytest.raises(PhotoError, match=r"pip install 'photo-restore\[scans\]'"):
+        read_photo(data)
+
+
+def test_white_is_zero_in_16_bits():
+    tifffile = pytest.importorskip("tifffile")
+    file = io.BytesIO()
+    tifffile.imwrite(file, np.array([[0, 65535]], np.uint16), photometric="miniswhite")
+    assert read_photo(file.getvalue()).pixels.tolist() == [[65535, 0]]
+
+
+def test_16_bit_rgb_png_is_refused():
+    """Pillow opens it with 8 bits and says nothing; it cannot write one, hence by hand."""
+
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    head = struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0)
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(13))) + chunk(b"IEND", b"")
+    assert Image.open(io.BytesIO(data)).mode == "RGB"
+    with pytest.raises(PhotoError, match="16-bit RGB PNG"):
+        read_photo(data)
+
+
+def test_deep_colour_of_other_formats_is_refused():
+    with pytest.raises(PhotoError, match="16-bit RGB PPM"):
+        read_photo(b"P6 2 1 65535\n" + bytes(12))
+    assert read_photo(b"P5 2 1 65535\n" + struct.pack(">HH", 1, 65535)).pixels.tolist() == [[1, 65535]]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "JPEG"])
+def test_orientation_is_applied_once(format, orientation):
+    tags = exif(_274=orientation)
+    data = saved(Image.fromarray(noise(8, 16)), format, exif=tags)
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
+    photo = read_photo(data)
+    np.testing.assert_array_equal(photo.pixels, upright)
+    for again in ("PNG", "TIFF"):  # and not once more
+        np.testing.assert_array_equal(read_photo(encode(photo.pixels, photo, again)).pixels, upright)
+        assert Image.open(io.BytesIO(encode(photo.pixels, photo, again))).getexif().get(274, 1) == 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_of_16_bits(orientation):
+    tifffile = pytest.importorskip("tifffile")
+    array, file = noise(8, 16, 3, dtype=np.uint16), io.BytesIO()
+    tifffile.imwrite(file, array, photometric="rgb", extratags=[(274, "H", 1, orientation, True)])
+    tags = Image.Exif()
+    tags[274] = orientation
+    tagged = Image.open(io.BytesIO(saved(Image.fromarray((array >> 8).astype(np.uint8)), exif=tags.tobytes())))
+    upright = np.asarray(ImageOps.exif_transpose(tagged))
+    np.testing.assert_array_equal(read_photo(file.getvalue()).pixels >> 8, upright)
+
+
+def test_modes():
+    grey = Image.fromarray(noise(8, 9))
+    rgb = Image.fromarray(noise(8, 9, 3))
+    bits = Image.fromarray(noise(8, 9)).convert("1")
+    np.testing.assert_array_equal(read_photo(saved(bits, "PNG")).pixels, np.asarray(bits) * np.uint8(255))
+    np.testing.assert_array_equal(read_photo(saved(bits, "TIFF")).pixels, np.asarray(bits) * np.uint8(255))
+
+    palette = rgb.quantize(16)
+    photo = read_photo(saved(palette))
+    np.testing.assert_array_equal(photo.pixels, np.asarray(palette.convert("RGB")))
+    assert photo.notes == ["palette converted to RGB"]
+    assert read_photo(saved(palette, transparency=3)).alpha.min() == 0
+
+    keyed = read_photo(saved(grey, transparency=int(np.asarray(grey)[0, 0])))
+    assert keyed.alpha[0, 0] == 0 and keyed.alpha.max() == 255
+    np.testing.assert_array_equal(keyed.pixels, np.asarray(grey))
+
+    cmyk = read_photo(saved(rgb.convert("CMYK"), "TIFF", icc_profile=SRGB[:16] + b"CMYK" + SRGB[20:]))
+    assert cmyk.pixels.shape == (8, 9, 3) and cmyk.icc is None
+    assert "CMYK converted to RGB" in cmyk.notes
+    np.testing.assert_array_equal(cmyk.pixels, np.asarray(rgb))
+
+    with pytest.raises(PhotoError, match="floating-point"):
+        read_photo(saved(Image.fromarray(np.zeros((4, 4), np.float32)), "TIFF"))
+    with pytest.raises(PhotoError, match="outside 0..65535"):
+        read_photo(saved(Image.fromarray(np.full((4, 4), 70000, np.int32)), "TIFF"))
+
+
+@pytest.mark.parametrize("format", ["GIF", "TIFF"])
+def test_first_frame_is_taken_and_said(format):
+    frames = [Image.fromarray(noise(8, 9, seed=seed)) for seed in range(3)]
+    photo = read_photo(saved(frames[0], format, save_all=True, append_images=frames[1:]))
+    assert "first frame of 3 taken" in photo.notes
+    np.testing.assert_allclose(luma(photo.pixels), np.asarray(frames[0]) / np.float32(255), atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, about what is broken
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "TIFF", "WEBP", "GIF", "BMP"])
+def test_broken_files_fail_by_one_line(format):
+    whole = saved(Image.fromarray(noise(90, 80, 3)), format)
+    assert read_photo(whole).size == (80, 90)
+    for length in (1, 10, 30, 60, len(whole) // 2, len(whole) * 9 // 10):
+        with pytest.raises(PhotoError) as caught:
+            read_photo(whole[:length])
+        assert "\n" not in str(caught.value) and len(str(caught.value)) > 10
+    random = np.random.default_rng(0)
+    for _ in range(60):  # whatever is wrong: a photo or a PhotoError
+        broken = bytearray(whole)
+        for at in random.integers(0, min(len(whole), 300), 4):
+            broken[at] = random.integers(256)
+        try:
+            read_photo(bytes(broken), max_pixels=10**6)
+        except PhotoError:
+            pass
+
+
+def test_files_that_are_none(tmp_path):
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "words.png").write_text("no picture")
+    reasons = {"missing.png": "no such file", "": "folder", "empty.png": "empty", "words.png": "not an image"}
+    for name, reason in reasons.items():
+        with pytest.raises(PhotoError, match=reason):
+            read_photo(tmp_path / name)
+
+
+def test_bombs_are_refused_before_decoding():
+    data = saved(Image.new("1", (30000, 30000)))  # 900 million pixels in some 100 kB
+    with pytest.raises(PhotoError, match="30000 x 30000 .* --max-pixels"):
+        read_photo(data)
+    with pytest.raises(PhotoError, match="limit of 99"):
+        read_photo(saved(Image.new("L", (10, 10))), max_pixels=99)
+    assert read_photo(saved(Image.new("L", (10, 10))), max_pixels=100).size == (10, 10)
+
+
+def test_profiles_go_only_where_they_fit():
+    grey = Photo(noise(8, 9), icc=GREY)
+    assert read_photo(encode(grey.pixels, grey, "PNG")).icc == GREY
+    assert read_photo(encode(noise(8, 9, 3), grey, "TIFF")).icc is None
+    scanned = Photo(noise(8, 9), icc=SRGB)  # a grey file with an RGB profile
+    assert read_photo(encode(noise(8, 9, 3), scanned, "PNG")).icc == SRGB
+
+
+def test_metadata_of_a_tiff_does_not_leak_its_layout():
+    tags = Image.Exif()
+    tags.load(read_photo(encode(noise(8, 9, 3), Photo(noise(8, 9, 3), exif=exif(), dpi=(300, 300)), "TIFF")).exif)
+    assert set(tags) == {270, 315, 0x8769, 0x8825}
+
+
+def test_offsets_into_the_old_exif_are_dropped():
+    tags = Image.Exif()
+    tags[0x8769] = {36867: "1999:01:02 03:04:05", 40962: 16, 40963: 8, 40965: {1: "R98"}}  # the last: Interop
+    tags[274] = 6
+    again = Image.Exif()
+    again.load(read_photo(saved(Image.fromarray(noise(8, 16)), "JPEG", exif=tags.tobytes())).exif)
+    assert again.get_ifd(0x8769) == {36867: "1999:01:02 03:04:05", 40962: 8, 40963: 16}  # turned: so are its sides
+
+
+def test_remark_is_added_to_the_description():
+    photo = Photo(noise(8, 9), exif=exif())
+    for like, expected in ((photo, "Grandmother, 1943; guessed"), (Photo(noise(8, 9)), "guessed")):
+        for format in ("PNG", "TIFF", "JPEG", "WEBP"):
+            data = encode(noise(8, 9, 3), like, format, remark="guessed")
+            assert Image.open(io.BytesIO(data)).getexif()[270] == expected
+
+
+def test_jpeg_drops_alpha_and_nothing_else():
+    smooth = np.linspace(0, 255, 64 * 64).reshape(64, 64).astype(np.uint8)
+    photo = Photo(np.dstack([smooth, smooth.T, smooth]), noise(64, 64), icc=SRGB, exif=exif(), dpi=(300, 300))
+    again = read_photo(encode(photo.pixels, photo, "JPEG"))
+    assert again.alpha is None and again.icc == SRGB and again.dpi == (300, 300)
+    assert np.abs(again.pixels.astype(int) - photo.pixels).max() <= 8
+
+
+def test_what_a_format_cannot_hold():
+    deep = noise(8, 9, dtype=np.uint16)
+    for pixels, format in ((deep, "JPEG"), (deep, "WEBP"), (np.dstack([deep] * 3), "PNG")):
+        with pytest.raises(PhotoError, match="16-bit .* --format tif"):
+            encode(pixels, None, format)
+    with pytest.raises(PhotoError, match="WEBP"):
+        encode(np.zeros((2, 20000), np.uint8), None, "WEBP")
+    with pytest.raises(TypeError):
+        encode(np.zeros((8, 9), np.float32), None, "PNG")
+
+
+def test_alpha_follows_the_depth_of_the_pixels():
+    photo = Photo(noise(8, 9, 3), noise(8, 9))
+    tifffile = pytest.importorskip("tifffile")
+    written = tifffile.imread(io.BytesIO(encode(noise(8, 9, 3, dtype=np.uint16), photo, "TIFF")))
+    np.testing.assert_array_equal(written[..., 3], photo.alpha.astype(np.uint16) * 257)
+    photo.alpha = photo.alpha.astype(np.uint16) * 257
+    again = read_photo(encode(photo.pixels, photo, "PNG"))
+    np.testing.assert_array_equal(again.alpha, photo.alpha // 257)
+
+
+def test_masks():
+    values = np.array([[0, 1, 127, 128, 129, 254, 255]], np.uint8)
+    mask, notes = read_mask(saved(Image.fromarray(values)), (7, 1))
+    assert mask.tolist() == [[0, 0, 0, 128, 255, 255, 255]] and mask.dtype == np.uint8 and notes == []
+    deep, _ = read_mask(saved(Image.fromarray(values.astype(np.uint16) * 257)), (7, 1))
+    np.testing.assert_array_equal(deep, mask)
+    resized, notes = read_mask(saved(Image.fromarray(values)), (14, 2))
+    np.testing.assert_array_equal(resized, mask.repeat(2, 0).repeat(2, 1))
+    assert notes == ["mask resized from 7 x 1 to 14 x 2"]
+    painted = np.zeros((1, 2, 4), np.uint8)
+    painted[..., :3], painted[0, 0, 3] = 255, 255  # white paint on a transparent white layer
+    assert read_mask(saved(Image.fromarray(painted)), (2, 1))[0].tolist() == [[255, 0]]
+
+
+def test_write_whole(tmp_path, monkeypatch):
+    path = tmp_path / "new" / "a.png"
+    write_whole(path, b"one", overwrite=False)
+    with pytest.raises(PhotoError, match=r"a\.png exists.*--overwrite"):
+        write_whole(path, b"two", overwrite=False)
+    assert path.read_bytes() == b"one"
+    write_whole(path, b"two", overwrite=True)
+    assert path.read_bytes() == b"two"
+
+    full = OSError(28, "No space left on device")
+    for failure, expected in ((full, PhotoError), (KeyboardInterrupt(), KeyboardInterrupt)):
+
+        def fail(*_, failure=failure):
+            raise failure
+
+        monkeypatch.setattr(os, "replace", fail)
+        with pytest.raises(expected):
+            write_whole(path, b"three", overwrite=True)
+        assert path.read_bytes() == b"two" and list(path.parent.iterdir()) == [path]
+    with pytest.raises(PhotoError, match="cannot be written"):
+        write_whole(path / "below_a_file.png", b"", overwrite=False)
+
+
+def test_luma_and_chroma_follow_the_formula():
+    """Against Pillow's JPEG conversion, which is BT.601 full range in whole numbers."""
+    rgb = noise(64, 64, 3)
+    ours = rgb_to_ycbcr(rgb)
+    theirs = np.asarray(Image.fromarray(rgb).convert("YCbCr")) / np.float32(255) - np.float32([0, 128 / 255, 128 / 255])
+    assert np.abs(ours - theirs).max() < 1.5 / 255
+    np.testing.assert_array_equal(ours[..., 0], luma(rgb))
+    np.testing.assert_allclose(rgb_to_ycbcr(rgb / np.float32(255)), ours, atol=1e-6)
+    pure = rgb_to_ycbcr(np.uint8([[[255, 0, 0], [0, 0, 255], [255, 255, 255], [0, 255, 255], [9, 9, 9]]]))[0]
+    np.testing.assert_allclose(pure[0], [0.299, -0.299 / 1.772, 0.5], atol=1e-6)
+    np.testing.assert_allclose(pure[1], [0.114, 0.5, -0.114 / 1.402], atol=1e-6)
+    np.testing.assert_allclose(pure[2:, 0], [1, 0.701, 9 / 255], atol=1e-6)
+    np.testing.assert_allclose(pure[[2, 4], 1:], 0, atol=1e-6)
+    assert np.abs(ours[..., 1:]).max() <= 0.5 and luma(np.full((3, 3, 3), 255, np.uint8)).max() <= 1
+    assert luma(np.uint16([[65535, 0]])).tolist() == [[1, 0]]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_merged_chroma_never_changes_luma(dtype):
+    random = np.random.default_rng(0)
+    y = random.random((300, 200), dtype=np.float32)  # more rows than one band
+    y[:5], y[5:10] = 0, 1
+    for cbcr in (
+        random.uniform(-0.5, 0.5, (300, 200, 2)),
+        random.choice([-0.5, 0, 0.5], (300, 200, 2)),
+        random.normal(0, 3, (300, 200, 2)),  # far beyond any colour
+    ):
+        rgb = merge_chroma(y, cbcr.astype(np.float32), dtype)
+        top = np.iinfo(dtype).max
+        assert rgb.dtype == dtype and np.abs(luma(rgb) - y).max() * top <= 0.51
+
+
+def test_chroma_inside_the_gamut_comes_back():
+    rgb = noise(300, 200, 3)
+    ycbcr = rgb_to_ycbcr(rgb)
+    np.testing.assert_array_equal(merge_chroma(ycbcr[..., 0], ycbcr[..., 1:]), rgb)
+
+
+def test_chroma_is_scaled_no_more_than_needed():
+    y, chroma = np.full((1, 1), 0.9, np.float32), np.float32([[[0.1, 0.3]]])
+    merged = rgb_to_ycbcr(merge_chroma(y, chroma, np.uint16))[0, 0]
+    assert merged[2] / merged[1] == pytest.approx(3, rel=0.01)  # hue kept
+    assert merge_chroma(y, chroma).max() == 255  # the limit is reached
+
+
+def test_resize():
+    array = noise(64, 48, 2).astype(np.float32)
+    half = resize(array, (24, 32), "box")
+    assert half.shape == (32, 24, 2) and half.dtype == np.float32
+    np.testing.assert_allclose(half, array.reshape(32, 2, 24, 2, 2).mean((1, 3)), rtol=1e-5)
+    stripes = np.tile(np.float32([0, 1]), (32, 64))
+    assert np.abs(resize(stripes, (16, 8), "bilinear") - 0.5).max() < 0.1  # antialiased, no moire
+    assert resize(stripes[..., None], (16, 8), "lanczos").shape == (8, 16, 1)
+    np.testing.assert_array_equal(resize(stripes, (128, 32), "bilinear"), stripes)
+
+
+def test_import_is_light():
+
+    code = "import sys, data.batch; sys.exit(bool({'torch', 'torchvision', 'tifffile'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=os.path.dirname(os.path.dirname(__file__))).returncode == 0
