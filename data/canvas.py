@@ -1,0 +1,136 @@
+"""Drawing on photographs: layers laid over a picture, and the random lines and outlines that defects are made of.
+
+Points are (x, y) in px; a path or outline is (n, 2). All chance comes from the numpy Generator handed in.
+"""
+
+from math import cos, exp, hypot, pi, sin
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from data.textures import blur, clouds, grain
+
+
+class Canvas:
+    """A picture being painted on. `pen` scales all thin defects of one picture, `amount` (0 to 1) how many there are."""
+
+    def __init__(self, picture, rng, textures=None, amount=0.5):
+        self.picture = picture
+        self.height, self.width = self.shape = picture.shape
+        self.side = min(self.shape)
+        self.area = min(self.height * self.width / 320**2, 4.0)  # for what is counted per area
+        self.textures = textures
+        self.amount = amount
+        self.pen = exp(rng.uniform(-0.35, 0.5))
+        self.light, self.dark = rng.uniform(0.8, 1.0), rng.uniform(0.0, 0.2)  # one print has one paper and one lacquer
+        self.angle = rng.uniform(0, 2 * pi)  # where the scanner's lamp stands, for relief
+
+    def tone(self, rng, light=0.75):
+        return self.light if rng.random() < light else self.dark
+
+    def point(self, rng, margin=0.0):
+        return rng.uniform(-margin, 1 + margin, 2) * (self.width, self.height)
+
+    def count(self, rng, low, high):
+        """A number of things, growing with the amount of damage."""
+        return int(low + (high - low) * self.amount**1.5 * rng.random() + rng.random())
+
+    def layer(self):
+        """An empty layer of twice the size, (x, y) in px of the picture being at (2 x, 2 y): twofold is smooth enough."""
+        layer = Image.new("L", (2 * self.width, 2 * self.height))
+        return layer, ImageDraw.Draw(layer)
+
+    def box(self, layer, margin=4):
+        """Slices of what is painted on a layer, and its alpha (h, w) float32 in [0, 1]; None if it is empty."""
+        box = layer.getbbox()
+        if box is None:
+            return None
+        left, top = max(0, box[0] // 2 - margin), max(0, box[1] // 2 - margin)
+        right, bottom = min(self.width, box[2] // 2 + margin + 1), min(self.height, box[3] // 2 + margin + 1)
+        alpha = np.asarray(layer.crop((2 * left, 2 * top, 2 * right, 2 * bottom)).reduce(2), np.float32) / 255
+        return np.s_[top:bottom, left:right], alpha
+
+    def paint(self, layer, tone, rng, opacity=1.0, breaks=0.0, relief=0.0, mottle=0.0, soft=0.0):
+        """Lay `tone` over the picture where the layer is white.
+
+        breaks: share, about, of the layer that is missing again; relief: height of light and dark rims; mottle: deviation
+        of the tone; soft: 0 sharp to 1.
+        """
+        found = self.box(layer)
+        if found is None:
+            return
+        here, alpha = found
+        if breaks:
+            gaps = clouds(alpha.shape, rng, max(alpha.shape) / rng.uniform(12, 60)) + 0.4 * grain(alpha.shape, rng, 3)
+            alpha *= np.clip(1.5 - 2 * breaks + gaps, 0, 1)
+        if soft:
+            blur(blur(alpha, 0.24 * soft), 0.24 * soft)
+        under = self.picture[here]
+        if relief and min(alpha.shape) > 8:
+            height = np.pad(blur(blur(alpha.copy(), 0.24), 0.24), 2, mode="edge")
+            reach, (rows, columns) = int(rng.integers(1, 3)), alpha.shape
+            dx, dy = round(reach * cos(self.angle)), round(reach * sin(self.angle))
+            lit = height[2 + dy : 2 + dy + rows, 2 + dx : 2 + dx + columns]
+            under += relief * (lit - height[2 - dy : 2 - dy + rows, 2 - dx : 2 - dx + columns])
+        if mottle:
+            tone = tone + mottle * grain(alpha.shape, rng, 3) + 0.5 * mottle * grain(alpha.shape, rng, 1)
+        alpha *= opacity
+        under += alpha * (tone - under)
+
+
+def line(draw, points, widths, level=255):
+    """A line through (n, 2) points in px; `widths` in px, one or n - 1 of them. Widths go in steps of half a pixel."""
+    flat = (2 * np.asarray(points)).tolist()
+    if np.ndim(widths) == 0:
+        draw.line([tuple(point) for point in flat], level, max(1, round(2 * widths)), "curve" if widths > 1.6 else None)
+        return
+    for (x0, y0), (x1, y1), width in zip(flat, flat[1:], np.maximum(1, np.rint(2 * widths)).astype(int).tolist()):
+        draw.line((x0, y0, x1, y1), level, width)
+
+
+def polygon(draw, points, level=255):
+    draw.polygon([tuple(point) for point in (2 * np.asarray(points)).tolist()], level)
+
+
+def walk(rng, start, angle, length, step=4.0, turn=0.0, jag=0.0):
+    """A path of (n, 2) points: `turn` bends it smoothly, `jag` makes every step stray (radians)."""
+    steps = max(2, int(length / step))
+    angles = angle + np.cumsum(rng.normal(0, turn, steps)) + rng.normal(0, jag, steps)
+    return start + np.concatenate([np.zeros((1, 2)), step * np.cumsum(np.stack([np.cos(angles), np.sin(angles)], 1), 0)])
+
+
+def fractal(rng, start, end, rough=0.1, levels=6):
+    """(2^levels + 1, 2) points from start to end by midpoint displacement; `rough` is relative to length."""
+    points, reach = np.stack([start, end]).astype(float), rough * hypot(*(np.asarray(end) - start))
+    for _ in range(levels):
+        middle = (points[1:] + points[:-1]) / 2 + rng.normal(0, reach, (len(points) - 1, 2))
+        merged = np.empty((2 * len(points) - 1, 2))
+        merged[::2], merged[1::2] = points, middle
+        points, reach = merged, reach * 0.55
+    return points
+
+
+def outline(rng, centre, radius, jag=0.5, points=40, stretch=2.0, rough=0.12):
+    """A closed irregular outline, (points, 2): harmonics of falling size, and a `rough` of its own for each point."""
+    angles = np.linspace(0, 2 * pi, points, endpoint=False)
+    waves = np.arange(1, 9)
+    sizes = rng.normal(0, 1, 8) / waves**1.2
+    radii = 1 + jag * 0.6 * np.sin(np.outer(angles, waves) + rng.uniform(0, 2 * pi, 8)) @ sizes
+    radii = radius * np.maximum(0.15, radii + rng.normal(0, rough * jag, points))
+    squeeze, turn = exp(rng.uniform(0, np.log(stretch)) / 2), rng.uniform(0, 2 * pi)
+    x, y = radii * np.cos(angles) * squeeze, radii * np.sin(angles) / squeeze
+    return np.stack([x * cos(turn) - y * sin(turn), x * sin(turn) + y * cos(turn)], 1) + centre
+
+
+def flake(rng, centre, radius):
+    """The outline of a piece of emulsion come off: few corners, sides ragged at every scale."""
+    corners = outline(rng, centre, radius, 0.8, rng.integers(5, 13), 3, 0.25)
+    return np.concatenate([fractal(rng, *pair, 0.08, 3)[:-1] for pair in zip(corners, np.roll(corners, -1, 0))])
+
+
+def edge_point(canvas, rng):
+    """A point on the rim of the picture and the angle that leads inwards."""
+    side = rng.integers(4)
+    at = rng.random()
+    x, y = [(at, 0), (at, 1), (0, at), (1, at)][side]
+    return np.array([x * canvas.width, y * canvas.height]), [pi / 2, -pi / 2, 0, pi][side] + rng.normal(0, 0.6)

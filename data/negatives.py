@@ -1,0 +1,198 @@
+"""Hard negatives: undamaged content that looks like damage. It differs from damage by being regular, smooth or shaded."""
+
+from math import cos, pi, sin
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from data.canvas import Canvas, line, outline, polygon, walk
+from data.textures import blur, clouds
+
+
+def wires(canvas, rng):
+    """Cables and ropes: even width, one smooth curve across the picture, soft edge."""
+    layer, draw = canvas.layer()
+    tone, width = rng.choice([rng.uniform(0, 0.35), rng.uniform(0.7, 1)]), rng.uniform(0.8, 4)
+    top, slope, sag = rng.uniform(0, canvas.height), rng.normal(0, 0.4), rng.uniform(0, 0.25) * canvas.height
+    x = np.linspace(-5, canvas.width + 5, 24)
+    for number in range(rng.integers(1, 5)):
+        y = top + number * rng.uniform(5, 25) + slope * x + 4 * sag * (x / canvas.width) * (1 - x / canvas.width)
+        line(draw, np.stack([x, y], 1), width)
+    canvas.paint(layer, tone, rng, rng.uniform(0.7, 1), soft=1)
+
+
+def _patch(canvas, rng, low=0.08, high=0.45):
+    """A piece of cloth: a smooth outline as a layer, its slices and alpha."""
+    layer, draw = canvas.layer()
+    radius = canvas.side * rng.uniform(low, high)
+    polygon(draw, outline(rng, canvas.point(rng), radius, rng.uniform(0.05, 0.4), 90, 2.5, 0.0))
+    here, alpha = canvas.box(layer) or (np.s_[:1, :1], np.zeros((1, 1), np.float32))
+    return here, blur(alpha, 0.24)
+
+
+def _waves(shape, rng, pitch, angle=None):
+    """(H, W) float32 phase of stripes `pitch` px apart, bent slightly as on cloth."""
+    angle = rng.uniform(0, pi) if angle is None else angle
+    y, x = np.arange(shape[0], dtype=np.float32)[:, None], np.arange(shape[1], dtype=np.float32)[None]
+    bend = np.float32(rng.uniform(0, 2)) * clouds(shape, rng, 3)
+    return (x * cos(angle) + y * sin(angle)) * np.float32(2 * pi / pitch) + bend
+
+
+def stripes(canvas, rng):
+    """Striped or checked cloth, regular over a patch."""
+    here, alpha = _patch(canvas, rng)
+    pitch, angle = rng.uniform(4, 24), rng.uniform(0, pi)
+    wave = np.sin(_waves(alpha.shape, rng, pitch, angle))
+    if rng.random() < 0.4:
+        wave = 0.5 * (wave + np.sin(_waves(alpha.shape, rng, pitch, angle + pi / 2)))
+    wave = np.clip(rng.uniform(1, 6) * (wave - rng.uniform(-0.5, 0.8)), -1, 1)
+    canvas.picture[here] += rng.choice([-1, 1]) * rng.uniform(0.08, 0.3) * alpha * wave
+
+
+def lace(canvas, rng):
+    """Lace, net, crochet: a light lattice of holes on a patch, sometimes with dots at its nodes."""
+    here, alpha = _patch(canvas, rng, 0.06, 0.3)
+    pitch, angle = rng.uniform(5, 16), rng.uniform(0, pi)
+    u, v = _waves(alpha.shape, rng, pitch, angle), _waves(alpha.shape, rng, pitch, angle + rng.choice([pi / 2, pi / 3]))
+    net = np.maximum(np.cos(u), np.cos(v)) if rng.random() < 0.5 else np.cos(u) * np.cos(v) + 0.3 * np.cos(2 * u)
+    net = np.clip(rng.uniform(2, 6) * (net - rng.uniform(0.2, 0.7)), 0, 1)
+    canvas.picture[here] += rng.uniform(0.4, 0.9) * alpha * net * (rng.uniform(0.7, 1) - canvas.picture[here])
+
+
+def buttons(canvas, rng):
+    """A row of equal round things with a shine: buttons, beads, pearls, rivets."""
+    layer, draw = canvas.layer()
+    shine, glint = canvas.layer()
+    start, angle, radius = canvas.point(rng), rng.choice([pi / 2, rng.uniform(0, 2 * pi)]), rng.uniform(1.5, 8)
+    path = walk(rng, start, angle, radius * rng.uniform(10, 60), radius * rng.uniform(2, 7), 0.06)
+    for x, y in (2 * path).tolist():
+        draw.ellipse((x - 2 * radius, y - 2 * radius, x + 2 * radius, y + 2 * radius), 255)
+        glint.ellipse((x - 1.4 * radius, y - 1.4 * radius, x - 0.1 * radius, y - 0.1 * radius), 255)
+    tone = rng.choice([rng.uniform(0, 0.3), rng.uniform(0.7, 0.95)])
+    canvas.paint(layer, tone, rng, rng.uniform(0.7, 1), relief=0.15, soft=0.7)
+    canvas.paint(shine, rng.uniform(0.6, 1), rng, rng.uniform(0.3, 0.9), soft=1)
+
+
+def lettering(canvas, rng):
+    """Rows of writing or print: strokes of one hand on a baseline."""
+    layer, draw = canvas.layer()
+    size, slant = rng.uniform(6, 30), rng.uniform(-0.2, 0.5)
+    width, upright = max(0.8, size * rng.uniform(0.06, 0.16)), rng.random() < 0.4
+    left, top = canvas.point(rng, -0.1)
+    pool = rng.uniform(-0.5, 0.5, (6, 4, 2)) * (0.8, 1.0)  # letters come again
+    for row in range(rng.integers(1, 4)):
+        x = left
+        for _ in range(rng.integers(4, 24)):
+            x += size * (0.75 if rng.random() < 0.85 else 1.5)
+            letter = pool[rng.integers(6)]
+            if upright:
+                letter = np.round(letter * 2) / 2
+            lean = letter[:, 0] - slant * letter[:, 1]
+            points = size * np.stack([lean, letter[:, 1] + 1.8 * row], 1) + (x, top)
+            if not upright:  # rounded by Chaikin's corner cutting
+                for _ in range(2):
+                    near, far = 0.75 * points[:-1] + 0.25 * points[1:], 0.25 * points[:-1] + 0.75 * points[1:]
+                    points = np.stack([near, far], 1).reshape(-1, 2)
+            line(draw, points, width)
+    canvas.paint(layer, rng.choice([rng.uniform(0, 0.3), rng.uniform(0.8, 1)]), rng, rng.uniform(0.7, 1), soft=0.6)
+
+
+def strands(canvas, rng):
+    """A lock of hair: many smooth curves that run together, dark, with a shine."""
+    start, angle = canvas.point(rng), rng.uniform(0, 2 * pi)
+    length, spread = canvas.side * rng.uniform(0.15, 0.5), rng.uniform(3, 20)
+    spine = walk(rng, start, angle, length, 10, 0.08)
+    across = np.array([-sin(angle), cos(angle)])
+    for tone in (rng.uniform(0, 0.25), rng.uniform(0.2, 0.6)):
+        layer, draw = canvas.layer()
+        for _ in range(rng.integers(10, 50)):
+            drift = np.linspace(rng.normal(0, 0.5), rng.normal(0, 1), len(spine))[:, None] * spread
+            line(draw, spine + drift * across, rng.uniform(0.5, 1.2), int(rng.integers(60, 220)))
+        canvas.paint(layer, tone, rng, 0.8, soft=1)
+
+
+def highlights(canvas, rng):
+    """Small bright soft dots as in eyes, on jewels, on wet things; in pairs or alone."""
+    for _ in range(rng.integers(1, 8)):
+        x, y = canvas.point(rng)
+        radius = rng.uniform(0.8, 5)
+        gap = rng.choice([0, radius * rng.uniform(8, 20)])
+        reach = int(3 * radius) + 1
+        dots = np.arange(-reach, reach + 1, dtype=np.float32)
+        dot = np.exp(-(dots[:, None] ** 2 + dots[None] ** 2) / (2 * radius * radius))
+        top = int(y) - reach
+        for left in sorted({int(x) - reach, int(x + gap) - reach}):
+            if top < 0 or left < 0 or top + len(dot) > canvas.height or left + len(dot) > canvas.width:
+                continue
+            under = canvas.picture[top : top + len(dot), left : left + len(dot)]
+            under -= rng.uniform(0, 0.5) * under * np.sqrt(dot)  # dark around, as in an iris
+            under += rng.uniform(0.4, 1) * dot * (rng.uniform(0.8, 1) - under)
+
+
+def border(canvas, rng):
+    """The white or cream border of a print, or the scanner's background beside it: straight clean edges, round corners."""
+    tone = rng.choice([rng.uniform(0.75, 1), rng.uniform(0.75, 1), rng.uniform(0, 0.15), rng.uniform(0.3, 0.75)])
+    frame = Image.new("L", (2 * canvas.width, 2 * canvas.height), 255)
+    sides = 2 * canvas.side * np.exp(rng.uniform(-4.2, -1.7) + rng.normal(0, 0.15, 4))
+    sides *= rng.random(4) < rng.choice([0.4, 1.0])
+    box = [sides[0], sides[1], 2 * canvas.width - sides[2], 2 * canvas.height - sides[3]]
+    box = [edge if side else edge + (-80, -80, 80, 80)[at] for at, (edge, side) in enumerate(zip(box, sides))]
+    ImageDraw.Draw(frame).rounded_rectangle(box, rng.choice([0, 0, rng.uniform(4, 60)]), 0)
+    if rng.random() < 0.5:
+        frame = frame.rotate(rng.normal(0, 1.2), Image.Resampling.BILINEAR, fillcolor=255 if sides.all() else 0)
+    canvas.paint(frame, tone, rng, relief=rng.choice([0, 0.15]), mottle=rng.uniform(0, 0.008), soft=rng.random())
+
+
+def bright(canvas, rng):
+    """Large bright areas: white shirts, skies, paper; overexposed, or with smooth outlines, shading, folds."""
+    if rng.random() < 0.5:
+        gain = rng.uniform(1.3, 3) * np.clip(1 + 0.5 * clouds(canvas.shape, rng, 2), 0.5, 1.5)
+        canvas.picture += np.clip(gain * canvas.picture, 0, rng.uniform(0.85, 1)) - canvas.picture
+        return
+    here, alpha = _patch(canvas, rng, 0.15, 0.4)
+    alpha = alpha if rng.random() < 0.7 else blur(blur(alpha, 0.24), 0.24)
+    shade = rng.uniform(0.75, 1.0) + rng.uniform(0.01, 0.12) * clouds(alpha.shape, rng, rng.integers(2, 8))
+    if rng.random() < 0.5:  # folds of cloth
+        shade += rng.uniform(0.01, 0.06) * np.sin(_waves(alpha.shape, rng, rng.uniform(15, 80)))
+    canvas.picture[here] += alpha * (shade - canvas.picture[here])
+
+
+def collars(canvas, rng):
+    """White collars, cuffs, handkerchiefs, bows: bright polygons of straight or slightly curved sides with a soft shadow."""
+    point, angle = canvas.point(rng), rng.uniform(-0.3, 0.3)
+    size = canvas.side * rng.uniform(0.04, 0.2)
+    corners = size * rng.uniform(0.5, 1.3, (4, 1)) * np.array([(-1, -0.4), (0.05, -0.25), (0.3, 0.8), (-0.8, 0.5)])
+    for mirror in (1, -1):
+        layer, draw = canvas.layer()
+        shape = corners * (mirror, 1) @ np.array([(cos(angle), sin(angle)), (-sin(angle), cos(angle))]) + point
+        polygon(draw, shape)
+        canvas.paint(layer, rng.uniform(0.78, 1), rng, rng.uniform(0.8, 1), relief=rng.uniform(0, 0.2), soft=0.8)
+
+
+NEGATIVES = {
+    wires: 1.0,
+    stripes: 1.2,
+    lace: 1.0,
+    buttons: 1.2,
+    lettering: 1.2,
+    strands: 1.0,
+    highlights: 1.5,
+    border: 1.5,
+    bright: 2.0,
+    collars: 1.2,
+}
+NEGATIVES = {kind.__name__: (kind, often) for kind, often in NEGATIVES.items()}
+
+
+def hard_negative(luma, rng, kinds=None):
+    """The picture with content that is no damage but looks like it: one to three of `NEGATIVES`, or the `kinds` named.
+
+    luma: (H, W) float32 in [0, 1]. Returns the same shape and range; the mask of such content stays empty.
+    """
+    if kinds is None:
+        odds = np.array([often for _, often in NEGATIVES.values()])
+        kinds = rng.choice(list(NEGATIVES), rng.integers(1, 4), replace=False, p=odds / odds.sum())
+    canvas = Canvas(luma.copy(), rng)
+    for kind in kinds:
+        NEGATIVES[str(kind)][0](canvas, rng)
+    return np.clip(canvas.picture, 0, 1, out=canvas.picture)

@@ -1,0 +1,48 @@
+"""Makes the pictures of this folder: two public-domain portraits, and the same artificially aged and damaged.
+
+python examples/make.py            # needs matplotlib and scikit-image, which bring the portraits
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from data import defects
+
+HERE = Path(__file__).resolve().parent
+SEEDS = {"grace_hopper": 1911, "astronaut": 1920}
+KINDS = ["folds", "cracks", "dust", "peels", "torn_corners", "light_scratches"]
+
+
+def originals() -> dict[str, Image.Image]:
+    """The portraits as their packages hold them, RGB."""
+    import matplotlib.cbook
+    import skimage.data
+
+    with matplotlib.cbook.get_sample_data("grace_hopper.jpg") as file:
+        grace_hopper = Image.open(file).convert("RGB")
+    return {"grace_hopper": grace_hopper, "astronaut": Image.fromarray(skimage.data.astronaut())}
+
+
+def old(portrait: Image.Image, seed: int) -> Image.Image:
+    """The portrait in grey, aged, damaged and slightly tinted."""
+    rng = np.random.default_rng(seed)
+    luma = np.asarray(portrait.convert("L"), np.float32) / 255
+    faded = defects.age(luma, rng, 0.5)
+    damaged, _ = defects.damage(faded, rng, kinds=KINDS, amount=0.35)
+    return Image.fromarray(defects.tint(defects.age(damaged, rng, 0.15), rng))
+
+
+def main():
+    for name, portrait in originals().items():
+        portrait.save(HERE / f"{name}.jpg", quality=92)
+        old(portrait, SEEDS[name]).save(HERE / f"{name}_old.jpg", quality=92)
+        print(f"{name}: {portrait.width} x {portrait.height}, seed {SEEDS[name]}")
+
+
+if __name__ == "__main__":
+    main()
