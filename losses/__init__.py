@@ -1,0 +1,1 @@
+"""What becomes a number: training losses and the measures that `eval` reports."""

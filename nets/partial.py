@@ -1,0 +1,111 @@
+"""Partial convolution and its UNet (Liu et al. 2018, "Image Inpainting for Irregular Holes Using Partial Convolutions").
+
+Masks here are 1 where a pixel is valid and 0 in holes, (B, 1, H, W), of the same dtype as the picture.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from nets.norm import NormAct, activate
+
+
+class PartialConv2d(nn.Conv2d):
+    """A convolution that sees only valid pixels: W (x m) / share + b, where share is the valid part of the window.
+
+    Takes one or more (x, mask) pairs, whose channels are joined: a skip and an upsampled branch have different holes,
+    and the share counts each with its own channels, exactly. Windows with no valid pixel give 0 and stay holes.
+    Pixels outside the picture are left out of the share, so with a full mask the layer equals `Conv2d`, borders too.
+    Returns (output, mask of the output); nothing is kept on the module.
+    """
+
+    def forward(self, *pairs):
+        x = torch.cat([x * mask for x, mask in pairs], 1) if len(pairs) > 1 else pairs[0][0] * pairs[0][1]
+        share = sum(x_.shape[1] / self.in_channels * self._valid_share(mask) for x_, mask in pairs)
+        mask = (share > 0).to(x.dtype)
+        x = self._conv_forward(x, self.weight, None) * (mask / share.clamp_min(1e-6)).to(x.dtype)
+        if self.bias is not None:
+            x = x + self.bias[:, None, None] * mask
+        return x, mask
+
+    def _valid_share(self, mask):
+        return F.avg_pool2d(mask.float(), self.kernel_size, self.stride, self.padding, count_include_pad=False)
+
+
+class PartialBlock(nn.Module):
+    """Partial convolution, batch normalization (if asked) and leaky ReLU."""
+
+    def __init__(self, inputs, outputs, kernel, stride=1, slope=0.0, norm=NormAct):
+        super().__init__()
+        self.conv = PartialConv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=norm is None)
+        self.bn = norm(outputs, slope=slope) if norm is not None else None
+        self.slope = slope
+
+    def forward(self, *pairs):
+        x, mask = self.conv(*pairs)
+        return (activate(x, self.slope) if self.bn is None else self.bn(x)), mask
+
+
+class PartialUNet(nn.Module):
+    """Fills holes: picture (B, channels, H, W) in [0, 1] and mask (B, 1, H, W) to the picture with its holes painted.
+
+    The network paints what `diffuse` cannot: its output is added to the smooth filling, so that already the untrained
+    network continues flat areas, and training is spent on edges and texture. H and W must be multiples of `multiple`.
+    `width` 64 with 8 levels and `widest` 8 is the published size.
+    """
+
+    def __init__(self, width=64, channels=1, levels=8, widest=8, norm=NormAct):
+        super().__init__()
+        widths = [min(width << level, width * widest) for level in range(levels)]
+        kernels = [7, 5, 5] + [3] * (levels - 3)
+        self.multiple = 1 << levels
+        self.encoder = nn.ModuleList(
+            PartialBlock(inputs, outputs, kernel, stride=2, norm=norm if level else None)
+            for level, (inputs, outputs, kernel) in enumerate(zip([channels] + widths, widths, kernels))
+        )
+        self.decoder = nn.ModuleList(
+            PartialBlock(widths[level] + widths[level - 1], widths[level - 1], 3, slope=0.2, norm=norm)
+            for level in reversed(range(1, levels))
+        )
+        self.head = PartialConv2d(widths[0] + channels, channels, 3, padding=1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, picture, mask):
+        smooth = diffuse(picture.float(), mask.float())
+        pair = (picture - 0.5, mask)
+        pairs = [pair]
+        for block in self.encoder:
+            pair = block(pair)
+            pairs.append(pair)
+        pairs.pop()
+        for block in self.decoder:
+            pair = block(_double(pair), pairs.pop())
+        painted, _ = self.head(_double(pair), pairs.pop())
+        return smooth + painted.float()
+
+
+def _double(pair):
+    return tuple(F.interpolate(x, scale_factor=2, mode="nearest") for x in pair)
+
+
+def diffuse(picture, mask, sweeps: int = 4):
+    """Fills holes smoothly from their rims: an approximate solution of Laplace's equation by one multigrid cascade.
+
+    picture: (B, C, H, W) float; mask: (B, 1, H, W) float, 1 valid. Valid pixels come back as they are. The coarser
+    picture holds the mean of the valid pixels, is filled in the same way, enlarged into the hole and smoothed by
+    `sweeps` Jacobi steps (Gortler et al. 1996 call the first half pull-push).
+    """
+    height, width = picture.shape[-2:]
+    if max(height, width) > 1:
+        coarse_mask = F.avg_pool2d(mask, 2, ceil_mode=True, count_include_pad=False)
+        coarse = F.avg_pool2d(picture * mask, 2, ceil_mode=True, count_include_pad=False) / coarse_mask.clamp_min(1e-6)
+        coarse = diffuse(coarse, (coarse_mask > 0).to(mask.dtype), sweeps)
+        filling = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :width]
+    else:
+        filling = torch.full_like(picture, 0.5)  # nothing valid at all: middle grey
+    for _ in range(sweeps + 1):
+        filled = torch.where(mask > 0, picture, filling)
+        padded = F.pad(filled, (1, 1, 1, 1), mode="replicate")
+        filling = (padded[..., :-2, 1:-1] + padded[..., 2:, 1:-1] + padded[..., 1:-1, :-2] + padded[..., 1:-1, 2:]) / 4
+    return filled

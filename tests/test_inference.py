@@ -1,0 +1,154 @@
+"""Networks over pictures of any size: padding, tiles and their blending, guided upsampling of chroma."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import randomized
+
+from nets.guided import guided_upsample
+from nets.inference import inference, padded, ramp, ready, starts, tiled
+from nets.unet import AlbuNet
+
+
+@pytest.mark.parametrize("length", [1, 5, 63, 64, 65, 100, 127, 128, 129, 500, 1001])
+@pytest.mark.parametrize("tile, overlap", [(64, 0), (64, 16), (64, 63), (7, 3), (1, 0)])
+def test_tiles_cover_everything_and_overlap(length, tile, overlap):
+    first = starts(length, tile, overlap)
+    assert first[0] == 0 and first == sorted(set(first))
+    ends = [start + tile for start in first]
+    assert ends[-1] == length if length > tile else first == [0]
+    for end, start in zip(ends, first[1:]):
+        assert end - start >= overlap
+    if length > tile:  # and not more tiles than needed
+        assert len(first) == int(np.ceil((length - overlap) / (tile - overlap)))
+
+
+def test_blending_weights():
+    like = torch.empty(0)
+    torch.testing.assert_close(ramp(8, 4, False, False, like), torch.tensor([0, 1, 3, 4, 4, 3, 1, 0]) / 4)
+    torch.testing.assert_close(ramp(8, 4, True, False, like), torch.tensor([4, 4, 4, 4, 4, 3, 1, 0]) / 4)
+    assert (ramp(8, 4, True, True, like) == 1).all() and (ramp(8, 0, False, False, like) > 0).all()
+    for overlap in (1, 2, 5, 16):  # where tiles overlap by exactly `overlap`: a linear cross-fade
+        weights = ramp(40, overlap, False, False, like)
+        torch.testing.assert_close(weights[:overlap] + weights[-overlap:], torch.ones(overlap))
+
+
+class Blur(torch.nn.Module):
+    """Looks `reach` px around and no farther; replicates the border of what it is given."""
+
+    multiple, reach = 4, 6
+
+    def __init__(self, classes=2):
+        super().__init__()
+        size = 2 * self.reach + 1
+        kernel = torch.rand(classes, 1, size, size, generator=torch.Generator().manual_seed(1))
+        self.kernel = kernel / kernel.sum((2, 3), keepdim=True)
+        self.shapes = []
+
+    def forward(self, x):
+        assert x.shape[-1] % self.multiple == 0 and x.shape[-2] % self.multiple == 0
+        self.shapes.append(tuple(x.shape))
+        return F.conv2d(F.pad(x, (self.reach,) * 4, mode="replicate"), self.kernel)
+
+
+@pytest.mark.parametrize("height, width", [(1, 1), (3, 50), (32, 31), (33, 65)])
+def test_padding_is_repeated_edges_and_cut_off_again(height, width):
+    net, x = Blur(), torch.rand(1, 1, height, width)
+    output = padded(net, x, net.multiple)
+    expected = F.conv2d(F.pad(x, (net.reach,) * 4, mode="replicate"), net.kernel)
+    torch.testing.assert_close(output, expected)
+
+
+@pytest.mark.parametrize("height, width", [(100, 140), (64, 200), (200, 30), (65, 64)])
+def test_tiles_equal_the_whole_if_the_overlap_suffices(height, width):
+    net, x = Blur(), torch.rand(1, 1, height, width)
+    whole, parts = padded(net, x, net.multiple), tiled(net, x, net.multiple, 64, 4 * net.reach)
+    assert parts.shape == whole.shape and parts.dtype == torch.float32
+    torch.testing.assert_close(parts, whole, rtol=0, atol=1e-5)
+    assert len(net.shapes) > 2 and max(shape[-1] for shape in net.shapes[1:]) <= 64
+    # With too little overlap there is a difference, at the rims of tiles only, and it fades in.
+    error = (tiled(net, x, net.multiple, 64, 8) - whole).abs()
+    assert 1e-5 < error.max() < 0.25 and (error > 1e-5).float().mean() < 0.5
+
+
+class Pixelwise(torch.nn.Module):
+    """Sees one pixel only: no overlap is too small."""
+
+    def forward(self, x):
+        return torch.cat([x.sin(), 3 * x], 1)
+
+
+@pytest.mark.parametrize("height, width", [(100, 140), (33, 7), (1, 300), (64, 65)])
+@pytest.mark.parametrize("tile, overlap", [(32, 0), (32, 8), (16, 15), (1000, 0)])
+def test_blending_adds_up_to_one_everywhere(height, width, tile, overlap):
+    net, x = Pixelwise(), torch.rand(2, 1, height, width)
+    torch.testing.assert_close(tiled(net, x, 8, tile, overlap), net(x), rtol=0, atol=1e-5)
+
+
+def test_a_network_over_tiles_is_close_to_the_whole():
+    net = ready(randomized(AlbuNet(18, width=4, centers=0)), torch.device("cpu"))
+    x = F.interpolate(torch.rand(1, 1, 20, 24), (160, 192), mode="bilinear")
+    with inference(torch.device("cpu")):
+        whole, parts = padded(net, x, net.multiple), tiled(net, x, net.multiple, 128, 64)
+    assert (parts - whole).abs().mean() < 0.1 * whole.std()
+
+
+def test_tiles_that_are_not_wanted_are_not_computed():
+    net, x = Blur(), torch.zeros(1, 1, 64, 200)
+    x[..., 150:160] = 1
+    output = tiled(net, x, net.multiple, 64, 8, wanted=lambda x: bool(x.any()))
+    assert starts(200, 64, 8) == [0, 45, 91, 136] and len(net.shapes) == 2 and output.shape == (1, 2, 64, 200)
+    assert (output[..., :91] == 0).all() and (output[..., 146:164] > 0).all()
+    nothing = tiled(net, x, net.multiple, 64, 8, wanted=lambda x: False)
+    assert len(net.shapes) == 2 and not nothing.any()
+
+
+def test_ready_is_a_folded_copy():
+    net = randomized(AlbuNet(18, width=4)).train()
+    before = copy.deepcopy(net.state_dict())
+    copied = ready(net, torch.device("cpu"))
+    assert net.training and not copied.training
+    assert all(torch.equal(x, before[name]) for name, x in net.state_dict().items())
+    assert not any("running_mean" in name for name in copied.state_dict())
+
+
+def test_precision():
+    layer, device, x = torch.nn.Conv2d(1, 1, 3), torch.device("cpu"), torch.rand(1, 1, 5, 5)
+    for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)):
+        with inference(device, precision):
+            output = layer(x)
+        assert output.dtype == dtype and output.is_inference()
+    assert layer(x).requires_grad
+
+
+# ------------------------------------------------------------------------------- guided upsampling
+
+
+@pytest.mark.parametrize("large", [(80, 120), (83, 117), (20, 30), (7, 5)])
+def test_constant_chroma_stays_constant(large):
+    torch.manual_seed(0)
+    chroma = torch.tensor([0.3, -0.2]).view(1, 2, 1, 1).expand(1, 2, 20, 30)
+    output = guided_upsample(chroma, torch.rand(1, 1, 20, 30), torch.rand(1, 1, *large))
+    assert output.shape == (1, 2, *large)
+    torch.testing.assert_close(output, chroma[..., :1, :1].expand_as(output), rtol=0, atol=1e-4)
+
+
+def test_flat_luma_gives_the_plain_smooth_chroma():
+    chroma = torch.linspace(-0.3, 0.3, 32).expand(1, 1, 32, 32)
+    output = guided_upsample(chroma, torch.full((1, 1, 32, 32), 0.5), torch.full((1, 1, 128, 128), 0.5))
+    expected = F.interpolate(chroma, (128, 128), mode="bilinear", align_corners=False)
+    torch.testing.assert_close(output[..., 30:98], expected[..., 30:98], rtol=0, atol=1e-3)
+
+
+def test_chroma_follows_the_edges_of_luma():
+    """A slanted edge between a dark blue and a light red field, eight times enlarged: no colour bleeds over it."""
+    y, x = torch.meshgrid(torch.arange(256.0), torch.arange(256.0), indexing="ij")
+    right = (x + 0.4 * y > 170).float()[None, None]
+    luma, truth = 0.2 + 0.5 * right, torch.cat([0.2 - 0.4 * right, -0.2 + 0.4 * right], 1)
+    small, chroma = F.avg_pool2d(luma, 8), F.avg_pool2d(truth, 8)
+    guided = (guided_upsample(chroma, small, luma) - truth).abs()
+    bilinear = (F.interpolate(chroma, (256, 256), mode="bilinear", align_corners=False) - truth).abs()
+    assert guided.mean() < 0.25 * bilinear.mean() and guided.max() < 0.5 * bilinear.max()

@@ -1,0 +1,74 @@
+"""AlbuNet: shapes, gradients, folding."""
+
+import copy
+from functools import partial
+
+import pytest
+import torch
+from conftest import randomized
+
+from nets.norm import NormAct, fold
+from nets.unet import AlbuNet
+
+
+@pytest.mark.parametrize("depth", [18, 50])
+@pytest.mark.parametrize("stem, scale", [("full", 1), ("imagenet", 2)])
+@pytest.mark.parametrize("centers", [0, 2])
+def test_output_has_the_scale_of_the_stem(depth, stem, scale, centers):
+    net = AlbuNet(depth, width=8, channels=4, classes=3, stem=stem, centers=centers).eval()
+    assert net.multiple == {"full": 8, "imagenet": 32}[stem] << centers
+    height, width = net.multiple, 2 * net.multiple
+    with torch.no_grad():
+        assert net(torch.rand(2, 4, height, width)).shape == (2, 3, height // scale, width // scale)
+
+
+def test_width_is_that_of_the_first_layer():
+    def count(width):
+        return sum(p.numel() for p in AlbuNet(18, width=width).parameters())
+
+    net = AlbuNet(18, width=16, centers=1)
+    assert net.encoder.conv1.weight.shape[0] == 16 and net.head.weight.shape[1] == 16
+    assert 3.5 < count(16) / count(8) < 4.5  # channels in times channels out
+
+
+@pytest.mark.parametrize("depth, stem, centers", [(18, "full", 2), (18, "full", 0), (50, "imagenet", 0), (34, "imagenet", 1)])
+def test_every_parameter_gets_a_gradient(depth, stem, centers):
+    torch.manual_seed(0)
+    net = AlbuNet(depth, width=8, channels=1, classes=2, stem=stem, centers=centers).train()
+    output = net(torch.rand(2, 1, 64, 64))
+    (output * torch.randn_like(output)).sum().backward()
+    for name, parameter in net.named_parameters():
+        assert parameter.grad is not None and torch.isfinite(parameter.grad).all() and parameter.grad.any(), name
+
+
+def test_the_deepest_level_reaches_the_output():
+    """What happens at one end of the picture is known at the other: the pooled levels widen the context."""
+    net = randomized(AlbuNet(18, width=8, stem="full", centers=2))
+    x = torch.rand(1, 1, 128, 128)
+    other = x.clone()
+    other[..., :8] = 1 - other[..., :8]
+    with torch.no_grad():
+        assert (net(x) - net(other))[..., -1].abs().max() > 0
+
+
+@pytest.mark.parametrize("depth, stem, slope", [(18, "full", 0.01), (50, "imagenet", 0.0)])
+def test_folding_changes_nothing_but_speed(depth, stem, slope):
+    net = randomized(AlbuNet(depth, width=8, stem=stem, norm=partial(NormAct, slope=slope)))
+    folded = fold(copy.deepcopy(net))
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
+    x = torch.rand(1, 1, net.multiple, net.multiple)
+    with torch.no_grad():
+        expected = net(x)
+        torch.testing.assert_close(folded(x), expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
+        assert expected.std() > 1e-3
+
+
+def test_input_is_luma_in_0_to_1():
+    """Normalization is part of the network: middle grey of ImageNet is zero inside."""
+    net = AlbuNet(18, width=8).eval()
+    seen = []
+    net.encoder.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    with torch.no_grad():
+        net(torch.full((1, 1, 32, 32), 0.449))
+        net(torch.full((1, 1, 32, 32), 0.449 + 0.226))
+    assert seen[0].abs().max() < 1e-6 and (seen[1] - 1).abs().max() < 1e-6
