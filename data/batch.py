@@ -10,7 +10,7 @@ A command adds the shared options, checks them, loads its networks, says what to
 (`infer_command` is these four lines for a subcommand.) Then:
 
     def work(photo, source):                       # images.Photo, Source
-        mask, notes = read_mask(source.companions["mask"], photo.size)
+        mask, notes = source.mask("mask", photo)
         restored = ...
         files = {
             "_mask.png": encode(mask, None, "PNG"),             # bytes: written as they are
@@ -51,10 +51,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from . import report
-from .images import IMAGE_SUFFIXES, MAX_PIXELS, Photo, PhotoError, encode, read_bytes, read_photo, write_whole
+from .images import IMAGE_SUFFIXES, MAX_PIXELS, Photo, PhotoError, encode, read_bytes, read_mask, read_photo, write_whole
 
 STDIO = Path("-")
 FORMATS = {"png": "PNG", "tif": "TIFF", "webp": "WEBP", "jpg": "JPEG"}  # ending -> Pillow's name
@@ -71,6 +72,14 @@ class Source:
 
     def __str__(self) -> str:
         return "stdin" if self.path == STDIO else str(self.path)
+
+    def mask(self, role: str, photo: Photo) -> tuple[np.ndarray, list[str]]:
+        """The companion of this role as a mask of the photo's size, and notes: `read_mask`, whose errors name the file."""
+        path, (width, height) = self.companions[role], photo.size
+        try:
+            return read_mask(path, photo.size, max(MAX_PIXELS, width * height))
+        except PhotoError as error:
+            raise PhotoError(f"{role} {path}: {error}") from None
 
 
 # ------------------------------------------------------------------------------------ command line

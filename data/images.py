@@ -138,7 +138,7 @@ def read_mask(
     if photo.size == tuple(size):
         return mask, []
     width, height = size
-    resized = np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
+    resized = np.array(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))  # writable
     return resized, [f"mask resized from {photo.size[0]} x {photo.size[1]} to {width} x {height}"]
 
 

@@ -1,0 +1,126 @@
+"""Memory and time of the segment network's training with in-place activated norms, against ordinary ones.
+
+    python benchmarks/activations.py                   one JSON object on standard output
+    python benchmarks/activations.py --device cuda
+
+`bytes_ratio`: what a forward pass keeps for backward, InPlaceABN / NormAct (BatchNorm2d and in-place leaky ReLU); each
+storage counted once, parameters and buffers left out. `step_ratio`: time of a step (forward, loss, backward, optimizer)
+likewise, the median over the rounds of time of A / time of B, measured in turn (A B A B) so that a busy machine slows both;
+`step_ratio_quartiles` is its spread, `n` the number of rounds. `peak_ratio`: peak of allocated memory, on CUDA.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import engine
+import segment
+from nets.norm import InPlaceABN, NormAct
+from nets.unet import AlbuNet
+
+# (width, side in px, batch size)
+CASES = {"cpu": [(16, 256, 4), (64, 128, 2)], "cuda": [(16, 256, 16), (64, 512, 8)]}
+LOSS = SimpleNamespace(positive_weight=10.0, dice_weight=1.0)
+
+
+def hardware(device) -> str:
+    """The name of the processor that computes."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    path = Path("/proc/cpuinfo")
+    names = [line.split(": ")[1] for line in path.read_text().splitlines() if line.startswith("model name")] if path.exists() else []
+    return f"{names[0] if names else platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
+
+
+def saved_bytes(forward, net) -> int:
+    """Bytes that `forward()` keeps for backward."""
+    own = {tensor.untyped_storage().data_ptr() for tensor in [*net.parameters(), *net.buffers()]}
+    kept = []  # the tensors themselves: an address that is free again would be counted as known
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor):
+        result = forward()
+    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in kept}
+    del result
+    return sum(size for address, size in storages.items() if address not in own)
+
+
+class Trainee:
+    """A network with `norm`, its optimizer and its batch."""
+
+    def __init__(self, norm, width: int, side: int, batch: int, precision: str, device):
+        torch.manual_seed(0)
+        self.net = AlbuNet(depth=18, width=width, channels=1, classes=1, stem="full", centers=2, norm=partial(norm, slope=0.01))
+        self.net.to(device, memory_format=torch.channels_last)
+        self.optimizer = engine.make_optimizer(self.net, 1e-3)
+        self.samples = {"luma": torch.rand(batch, 1, side, side, device=device),
+                        "mask": (torch.rand(batch, 1, side, side, device=device) > 0.95).to(torch.uint8) * 255}  # fmt: skip
+        self.device, self.bf16 = device, precision == "bf16"
+
+    def loss(self):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            return segment.step(self.net, self.samples, LOSS, lambda x: x)["loss"]
+
+    def outputs(self):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            return self.net(self.samples["luma"])
+
+    def step(self) -> float:
+        """Seconds of one step."""
+        began = time.perf_counter()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.loss().backward()
+        self.optimizer.step()
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter() - began
+
+    def peak(self) -> int | None:
+        """Peak bytes of a step on CUDA; None elsewhere."""
+        if self.device.type != "cuda":
+            return None
+        torch.cuda.reset_peak_memory_stats(self.device)
+        before = torch.cuda.memory_allocated(self.device)
+        self.step()
+        return torch.cuda.max_memory_allocated(self.device) - before
+
+
+def compare(width: int, side: int, batch: int, precision: str, device, rounds: int) -> dict:
+    ours, theirs = (Trainee(norm, width, side, batch, precision, device) for norm in (InPlaceABN, NormAct))
+    kept = [saved_bytes(trainee.outputs, trainee.net) for trainee in (ours, theirs)]
+    for trainee in (ours, theirs):
+        trainee.step()  # warm-up
+    times = [(ours.step(), theirs.step()) for _ in range(rounds)]
+    ratios = [a / b for a, b in times]
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    result = {"width": width, "side_px": side, "batch": batch, "precision": precision, "n": rounds,
+              "bytes": kept[0], "bytes_of_batch_norm": kept[1], "bytes_ratio": round(kept[0] / kept[1], 4),
+              "step_s": round(statistics.median(a for a, _ in times), 4),
+              "step_s_of_batch_norm": round(statistics.median(b for _, b in times), 4),
+              "step_ratio": round(middle, 4), "step_ratio_quartiles": [round(low, 4), round(high, 4)]}  # fmt: skip
+    peaks = [trainee.peak() for trainee in (ours, theirs)]
+    return {**result, "peak_ratio": round(peaks[0] / peaks[1], 4) if peaks[0] else None}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda[:N] (default: auto)")
+    parser.add_argument("--rounds", type=int, default=15, help="pairs of steps that are timed (default: 15)")
+    args = parser.parse_args()
+    device = engine.pick_device(args.device)
+    cases = [(*case, precision) for case in CASES[device.type] for precision in ("fp32", "bf16")]
+    rows = [compare(*case, device, args.rounds) for case in cases]
+    print(json.dumps({"benchmark": "activations", "hardware": hardware(device), "python": platform.python_version(),
+                      "torch": torch.__version__, "results": rows}, indent=2))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

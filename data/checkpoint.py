@@ -1,0 +1,82 @@
+"""Weights and training states on disk: written whole, read without running anybody's code.
+
+A weights file is a dict of plain types and tensors: `format`, `stage`, `version`, `build` (the constructor's arguments,
+so that `infer` needs no other option), `state` (half precision), `infer` (settings found in validation, such as the
+threshold) and `training` (options, steps, measures).
+"""
+
+import hashlib
+import os
+from pathlib import Path
+
+import torch
+
+FORMAT = 1
+
+
+class WeightsError(ValueError):
+    """A weights file that cannot be used; the message is one line."""
+
+
+def save(path: Path, content: dict) -> None:
+    """Writes `content` to a temporary file beside `path` and renames it: a killed process leaves no half file."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        torch.save(content, temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read(path: Path) -> dict:
+    """A dict written by `save`, on the CPU. Raises WeightsError: missing, cut, or with anything but plain types."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise WeightsError(f"{path}: no such weights file") from None
+    except Exception as error:  # torch.load has no error class of its own
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if "weights_only" in str(error):
+            reason = "it holds more than tensors and plain types, and is refused"
+        raise WeightsError(f"{path}: not a readable weights file ({reason})") from None
+    if not isinstance(content, dict):
+        raise WeightsError(f"{path}: not a weights file of photo-restore")
+    return content
+
+
+def weights(stage: str, version: str, build: dict, net: torch.nn.Module, infer: dict, training: dict) -> dict:
+    """The content of a weights file; floating-point tensors are stored in half precision."""
+    state = {name: x.half() if x.is_floating_point() else x for name, x in net.state_dict().items()}
+    return {"format": FORMAT, "stage": stage, "version": version, "build": build, "state": state,
+            "infer": infer, "training": training}  # fmt: skip
+
+
+def read_weights(path: Path, stage: str) -> dict:
+    """A weights file of `stage`. Raises WeightsError if it is of another stage or format."""
+    content = read(path)
+    if content.get("format") != FORMAT or not {"stage", "build", "state", "infer"} <= content.keys():
+        raise WeightsError(f"{path}: not a weights file of this version of photo-restore")
+    if content["stage"] != stage:
+        raise WeightsError(f"{path}: weights of {content['stage']}, but {stage} was asked for")
+    return content
+
+
+def load_state(net: torch.nn.Module, content: dict, path: Path) -> None:
+    """Loads `state` strictly into `net` as float32. Raises WeightsError if names or shapes differ."""
+    state = {name: x.float() if x.is_floating_point() else x for name, x in content["state"].items()}
+    try:
+        net.load_state_dict(state)
+    except RuntimeError as error:
+        detail = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise WeightsError(f"{path}: does not fit the network ({detail})") from None
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a weights file, as hexadecimal digits. Raises WeightsError if it cannot be read."""
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except FileNotFoundError:
+        raise WeightsError(f"{path}: no such weights file") from None
+    except OSError as error:
+        raise WeightsError(f"{path}: {error.strerror}") from None

@@ -1,0 +1,423 @@
+"""Processes, the training loop and resuming: the same for every stage, for one process or many.
+
+A run folder is the whole state of a training run. It holds `args.json` (options, version), `log.jsonl` (a line at step
+1 and every 50th), `last.pt` (from which the same command goes on) and the best checkpoints by validation,
+`best-STEP.pt`, which are weights files ready for `infer`.
+
+torch is imported inside the functions that compute, so that `--help` and usage errors answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+VERSION = "0.1.0"
+LOG_EVERY = 50  # steps
+SAVE_EVERY = 200  # steps: what a killed process can lose
+EVALUATIONS = 12  # over a run, the last at its end
+MAX_BAD_STEPS = 20  # non-finite steps in a row before the run gives up
+
+
+def positive(kind):
+    """An argparse type: a number of `kind` above zero."""
+
+    def parse(text):
+        value = kind(text)
+        if not value > 0 or value == math.inf:
+            raise ValueError
+        return value
+
+    parse.__name__ = f"positive {kind.__name__}"
+    return parse
+
+
+def share(text: str) -> float:
+    """An argparse type: a number from 0 to 1."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not between 0 and 1")
+    return value
+
+
+def rank() -> int:
+    """The number of this process among those that torchrun started; 0 when alone."""
+    return int(os.environ.get("RANK", 0))
+
+
+def world() -> int:
+    """How many processes torchrun started; 1 when alone."""
+    return int(os.environ.get("WORLD_SIZE", 1))
+
+
+def train_options(parser: argparse.ArgumentParser, stage: str, **defaults) -> None:
+    """The options that `train` has in every stage; `defaults` are the stage's own."""
+
+    def add(name, text, **kwargs):
+        default = defaults.get(name[2:].replace("-", "_"), kwargs.pop("default", None))
+        parser.add_argument(name, default=default, help=f"{text} (default: {default})", **kwargs)
+
+    add("--data", "data folder", type=Path, default=Path("datasets") / stage, metavar="DIR")
+    add("--run-dir", "run folder; the same command again resumes", type=Path, default=Path("runs") / stage, metavar="DIR")
+    add("--steps", "optimizer steps of the whole run", type=positive(int), default=100000)
+    add("--batch-size", "samples of a step, over all processes", type=positive(int), default=32)
+    add("--lr", "peak learning rate of AdamW", type=positive(float), default=1e-3)
+    add("--width", "channels of the first layer; 64 is the published size", type=positive(int), default=64)
+    add("--crop", "side of the training crops in px", type=positive(int), default=256)
+    add("--precision", "number format of the forward pass", choices=("fp32", "bf16"), default="fp32")
+    add("--ema", "decay of the averaged weights per step", type=float, default=0.999)
+    add("--workers", "processes that make samples, per training process", type=int, default=2)
+    add("--seed", "seed of weights and samples", type=int, default=0)
+    add("--keep", "how many of the best checkpoints stay", type=positive(int), default=1)
+    add("--device", "auto, cpu, cuda or cuda:N", default="auto")
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="start from these weights (default: from random ones)")
+    parser.add_argument("--dry-run", action="store_true", help="print the derived configuration and stop")
+
+
+def stage_parser(doc: str):
+    """(parser, sub-commands) of a stage script, whose docstring is the description."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"photo-restore {VERSION}")
+    return parser, parser.add_subparsers(required=True, metavar="COMMAND")
+
+
+def train_command(commands, stage: str, train, **defaults) -> argparse.ArgumentParser:
+    parser = commands.add_parser("train", help="train on a data folder", allow_abbrev=False)
+    train_options(parser, stage, **defaults)
+    parser.set_defaults(run=train)
+    return parser
+
+
+def eval_command(commands, stage: str, build, evaluate, weights: Path) -> argparse.ArgumentParser:
+    """`eval`: the measures of a weights file on a data folder, as one JSON object on standard output."""
+    parser = commands.add_parser("eval", help="measure weights on a data folder", allow_abbrev=False)
+    parser.add_argument("--data", type=Path, default=Path("datasets") / stage, metavar="DIR",
+                        help=f"data folder; its val/ is measured, if there is one (default: datasets/{stage})")  # fmt: skip
+    parser.add_argument("--weights", type=Path, default=weights, metavar="FILE", help="weights (default: the bundled ones)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda[:N] or mps (default: auto)")
+
+    def run(args) -> int:
+        processes = Processes(args.device)
+        net, infer = load_net(args.weights, stage, build)
+        result = evaluate(net, args, processes, infer)
+        if processes.rank == 0:
+            from data.checkpoint import sha256
+
+            print(json.dumps({"stage": stage, "weights_sha256": sha256(args.weights), **result}))
+        processes.close()
+        return 0
+
+    parser.set_defaults(run=run)
+    return parser
+
+
+def load_net(weights: Path, stage: str, build):
+    """(network, `infer` settings) of a weights file. Raises WeightsError."""
+    from data import checkpoint
+
+    content = checkpoint.read_weights(weights, stage)
+    try:
+        net = build(content["build"])
+    except (TypeError, ValueError) as error:  # written by another version
+        raise checkpoint.WeightsError(f"{weights}: not a network of this version of photo-restore ({error})") from None
+    checkpoint.load_state(net, content, weights)
+    return net.eval(), content["infer"]
+
+
+def run_command(parser: argparse.ArgumentParser, argv) -> int:
+    """Parses and runs a command: a user's mistake gives one line and status 2, Ctrl-C gives 130."""
+    args = parser.parse_args(argv)
+    run = args.run
+    del args.run  # what stays are the options
+    try:
+        return run(args)
+    except (ValueError, OSError) as error:  # PhotoError and WeightsError are ValueErrors
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def pick_device(name: str):
+    """The torch device that `--device` names; "auto" takes CUDA, then MPS, then the CPU. Raises ValueError.
+
+    Under torchrun each process takes the GPU of its own.
+    """
+    import torch
+
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if name == "cuda":
+        name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"--device {name}: {str(error).splitlines()[0]}") from None
+    return torch.device(name)
+
+
+class Processes:
+    """This process among the `world` processes of a run, from torchrun's environment or alone."""
+
+    def __init__(self, device: str = "auto"):
+        import torch
+
+        self.rank, self.world = rank(), world()
+        self.device = pick_device(device)
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
+        if self.world > 1:
+            torch.distributed.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
+
+    def total(self, x):
+        """Sums a tensor over all processes."""
+        if self.world > 1:
+            import torch
+
+            x = x.to(self.device)
+            torch.distributed.all_reduce(x)
+        return x
+
+    def share(self, items: list) -> list:
+        """This process's part of a list."""
+        return items[self.rank :: self.world]
+
+    def gather(self, rows: list) -> list:
+        """The rows of all processes, in the order of the list that `share` divided."""
+        if self.world == 1:
+            return rows
+        import torch
+
+        parts = [None] * self.world
+        torch.distributed.all_gather_object(parts, rows)
+        return [part[index] for index in range(max(map(len, parts))) for part in parts if index < len(part)]
+
+    def close(self) -> None:
+        if self.world > 1:
+            import torch
+
+            torch.distributed.destroy_process_group()
+
+
+class Batches:
+    """Yields the sample numbers of each step's batch, from `first` on: a function of (step, rank) alone."""
+
+    def __init__(self, first: int, steps: int, batch_size: int, rank: int, world: int):
+        self.steps = range(first, steps)
+        self.local = batch_size // world
+        self.offset, self.batch_size = rank * self.local, batch_size
+
+    def __iter__(self):
+        for step in self.steps:
+            start = step * self.batch_size + self.offset
+            yield list(range(start, start + self.local))
+
+    def __len__(self):
+        return len(self.steps)
+
+
+def schedule(step: int, steps: int, peak: float) -> float:
+    """Learning rate: linear warm-up over 3 % of the steps (at most 1000), then a cosine down to 1 % of the peak."""
+    warmup = max(1, min(1000, steps * 3 // 100))
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    share = (step - warmup) / max(1, steps - warmup)
+    return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share)))
+
+
+def make_optimizer(net, lr: float):
+    """AdamW; weight decay on convolution kernels only, not on biases and norms."""
+    import torch
+
+    kernels = [p for p in net.parameters() if p.dim() > 1]
+    others = [p for p in net.parameters() if p.dim() <= 1]
+    groups = [{"params": kernels, "weight_decay": 1e-4}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.99))
+
+
+class Average:
+    """Exponential moving average of the weights and of the norms' statistics. Young averages forget faster."""
+
+    def __init__(self, net, decay: float):
+        import copy
+
+        self.net = copy.deepcopy(net).eval().requires_grad_(False)
+        self.decay = decay
+
+    def update(self, net, step: int) -> None:
+        import torch
+
+        decay = min(self.decay, (step + 1) / (step + 10))
+        with torch.no_grad():
+            for mine, other in zip(self.net.state_dict().values(), net.state_dict().values()):
+                if mine.is_floating_point():
+                    mine.lerp_(other, 1 - decay)
+                else:
+                    mine.copy_(other)
+
+
+def stored(args) -> dict:
+    """The options as plain types, for `args.json` and checkpoints."""
+    return {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()}
+
+
+# What may differ between a run and its continuation without making it another run.
+FREE_ON_RESUME = {"workers", "device", "dry_run", "keep", "run_dir"}
+
+
+def changed_options(before: dict, now: dict) -> list[str]:
+    """Names of options that forbid going on from a checkpoint."""
+    return [name for name in now if name not in FREE_ON_RESUME and before.get(name) != now[name]]
+
+
+def fit(args, stage: str, options: dict, build, samples, step, evaluate) -> int:
+    """Trains one stage; returns the exit status.
+
+    options: the constructor's arguments, stored in the weights. build(options) -> net. samples(args) -> dataset whose
+    item n is a function of (seed, n). step(net, batch, args, total) -> dict of scalar tensors, "loss" among them.
+    evaluate(net, args, processes) -> dict with "score" (greater is better) and "infer" (stored in the weights).
+    """
+    import torch
+    from data import checkpoint
+
+    processes = Processes(args.device)
+    rank, world, device = processes.rank, processes.world, processes.device
+    torch.manual_seed(args.seed)
+    net = build(options)
+    if args.batch_size % world:
+        raise ValueError(f"--batch-size {args.batch_size} cannot be shared by {world} processes")
+    if args.crop % net.multiple:
+        raise ValueError(f"--crop {args.crop} is not a multiple of {net.multiple}, as this network needs it")
+    if args.dry_run:
+        if rank == 0:
+            count = sum(p.numel() for p in net.parameters())
+            derived = {"stage": stage, "parameters": count, "processes": world, "device": str(device),
+                       "samples_per_process": args.batch_size // world, "network": options, **stored(args)}  # fmt: skip
+            print(json.dumps(derived, indent=2))
+        processes.close()
+        return 0
+    if args.weights:
+        checkpoint.load_state(net, checkpoint.read_weights(args.weights, stage), args.weights)
+    net.to(device, memory_format=torch.channels_last)
+    average = Average(net, args.ema)
+    optimizer = make_optimizer(net, args.lr)
+
+    args.run_dir.mkdir(parents=True, exist_ok=True)
+    last, done, best = args.run_dir / "last.pt", 0, []
+    if last.exists():
+        state = checkpoint.read(last)
+        if changed := changed_options(state["args"], stored(args)):
+            names = ", ".join("--" + name.replace("_", "-") for name in changed)
+            print(f"{last}: this run was started with another {names}; "
+                  "give another --run-dir, or --weights to start from its result", file=sys.stderr)  # fmt: skip
+            return 2
+        net.load_state_dict(state["net"])
+        average.net.load_state_dict(state["average"])
+        optimizer.load_state_dict(state["optimizer"])
+        done, best = state["done"], [tuple(entry) for entry in state["best"]]
+    elif rank == 0:
+        content = {"stage": stage, "version": VERSION, "network": options, **stored(args)}
+        (args.run_dir / "args.json").write_text(json.dumps(content, indent=2) + "\n")
+
+    def save():
+        if rank == 0:
+            checkpoint.save(last, {"args": stored(args), "net": net.state_dict(), "average": average.net.state_dict(),
+                                   "optimizer": optimizer.state_dict(), "done": done, "best": best})  # fmt: skip
+
+    def keep_best(result):
+        """Keeps the checkpoint if it is among the best; every rank computes the same list, rank 0 writes."""
+        nonlocal best
+        name = f"best-{done}.pt"
+        best = sorted([*best, (result["score"], name)], reverse=True)[: args.keep]
+        if rank == 0:
+            if (result["score"], name) in best:
+                training = {**stored(args), "done": done, "result": result}
+                checkpoint.save(args.run_dir / name, checkpoint.weights(
+                    stage, VERSION, options, average.net, result["infer"], training))  # fmt: skip
+            for path in args.run_dir.glob("best-*.pt"):
+                if path.name not in [name for _, name in best]:
+                    path.unlink()
+
+    def log(**entry):
+        if rank == 0:
+            for name, x in entry.items():
+                if isinstance(x, float):
+                    entry[name] = round(x, 6) if math.isfinite(x) else None  # JSON has no NaN
+            line = json.dumps(entry)
+            print(line, file=sys.stderr, flush=True)
+            with open(args.run_dir / "log.jsonl", "a") as file:
+                file.write(line + "\n")
+
+    model = net
+    if world > 1:
+        model = torch.nn.parallel.DistributedDataParallel(net, device_ids=[device] if device.type == "cuda" else None)
+    loader = torch.utils.data.DataLoader(
+        samples(args),
+        batch_sampler=Batches(done, args.steps, args.batch_size, rank, world),
+        num_workers=args.workers,
+        pin_memory=device.type == "cuda",
+        prefetch_factor=4 if args.workers else None,
+    )
+    stopping = []
+    previous = {number: signal.signal(number, lambda *_: stopping.append(1)) for number in (signal.SIGINT, signal.SIGTERM)}
+    every = max(1, args.steps // EVALUATIONS)
+    sums, counted, bad, began, waited = {}, 0, 0, time.perf_counter(), 0.0
+    mark = time.perf_counter()
+    try:
+        for batch in loader:
+            waited += time.perf_counter() - mark
+            batch = {name: x.to(device, non_blocking=True) for name, x in batch.items()}
+            for group in optimizer.param_groups:
+                group["lr"] = schedule(done, args.steps, args.lr)
+            model.train()
+            with torch.autocast(device.type, torch.bfloat16, enabled=args.precision == "bf16"):
+                losses = step(model, batch, args, processes.total)
+            optimizer.zero_grad(set_to_none=True)
+            losses["loss"].backward()
+            norm = torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+            done += 1
+            if torch.isfinite(norm):
+                bad = 0
+                optimizer.step()
+                average.update(net, done)
+            else:
+                bad += 1
+                log(step=done, skipped="the gradient is not finite")
+                if bad >= MAX_BAD_STEPS:
+                    print(f"{bad} steps in a row gave no finite gradient: lower --lr or use --precision fp32", file=sys.stderr)
+                    return 1
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0) + value.detach()
+            counted += 1
+            if done == 1 or done % LOG_EVERY == 0:
+                seconds = time.perf_counter() - began
+                log(step=done, **{name: float(value) / counted for name, value in sums.items()},
+                    lr=optimizer.param_groups[0]["lr"], samples_per_s=counted * args.batch_size / seconds,
+                    waiting_s=waited)  # fmt: skip
+                sums, counted, began, waited = {}, 0, time.perf_counter(), 0.0
+            stop = float(processes.total(torch.tensor(float(len(stopping))))) > 0
+            if done % every == 0 or done == args.steps:
+                started = time.perf_counter()
+                result = evaluate(average.net, args, processes)
+                keep_best(result)
+                shown = {name: x for name, x in result.items() if not isinstance(x, (list, dict))}
+                log(step=done, evaluation_s=time.perf_counter() - started, **shown)
+                began += time.perf_counter() - started
+            if stop or done % SAVE_EVERY == 0 or done == args.steps:
+                save()
+            if stop:
+                if rank == 0:
+                    print(f"stopped at step {done}; the same command goes on from there", file=sys.stderr)
+                return 130
+            mark = time.perf_counter()
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        processes.close()
+    return 0

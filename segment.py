@@ -1,0 +1,284 @@
+"""Finds the defects of scanned photographs.
+
+    python segment.py infer scans/ out/                      out/STEM_mask.png: 255 damaged, 0 clean
+    python segment.py infer photo.jpg out/ --probability     and out/STEM_probability.png, 16 bit
+    python segment.py train --data DIR --run-dir runs/segment
+    torchrun --nproc_per_node=4 segment.py train --data DIR --run-dir runs/segment
+    python segment.py eval --data DIR                        one JSON object on standard output
+    python segment.py preview --data DIR samples.png         training samples with their masks
+
+The network is AlbuNet-18 with a stem that keeps the full resolution, so that cracks of two pixels survive.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import engine
+from data import batch
+
+STAGE = "segment"
+WEIGHTS = Path(__file__).parent / "weights" / "segment.pt"
+MAX_SIDE = 1024  # px, the working size of the longer side
+DILATE = 2  # px of the working size: a crack's anti-aliased edge must not stay
+
+
+def build(options: dict):
+    """The network from its constructor's arguments; slope 0.01 as in-place activated normalization needs it."""
+    from functools import partial
+
+    from nets.norm import NormAct
+    from nets.unet import AlbuNet
+
+    return AlbuNet(**options, norm=partial(NormAct, slope=0.01))
+
+
+def step(net, samples: dict, args, total) -> dict:
+    """The losses of one batch: weighted cross-entropy and soft Dice."""
+    from losses import segmentation
+
+    logits = net(samples["luma"]).float()  # (B, 1, S, S)
+    mask = samples["mask"]
+    weight = segmentation.positive_weight(mask, total, args.positive_weight)
+    bce = segmentation.bce(logits, mask, weight)
+    dice = segmentation.soft_dice(logits, mask)
+    return {"loss": bce + args.dice_weight * dice, "bce": bce, "dice": dice}
+
+
+def train(args) -> int:
+    from data.datasets import SegmentSamples
+
+    options = {"depth": args.encoder, "width": args.width, "channels": 1, "classes": 1, "stem": "full", "centers": 2}
+    return engine.fit(args, STAGE, options, build, SegmentSamples, step, evaluate)
+
+
+def evaluate(net, args, processes, infer: dict | None = None) -> dict:
+    """Measures a network on the validation photographs; each process takes its share of them.
+
+    Without `infer` the threshold with the best mean Dice is searched and returned in `infer`.
+    """
+    import torch
+    from data.datasets import images_in, pairs_in, validation
+    from data.images import luma, read_mask, read_photo
+    from losses import metrics
+
+    finder = Finder(net, processes.device, tta=getattr(args, "tta", False), max_side=getattr(args, "max_side", MAX_SIDE))
+    root, rows = validation(args.data), []
+    pairs, clean = pairs_in(root / "labelled"), images_in(root / "clean")
+    if not pairs:
+        raise ValueError(f"{root}: no labelled photographs to measure on")
+    probabilities = []
+    for path, mask_path in processes.share(pairs):
+        photo = read_photo(path)
+        mask = torch.from_numpy(read_mask(mask_path, photo.size)[0])
+        probability = finder.enlarge(finder(luma(photo.pixels)), photo.size)
+        counts = metrics.histograms(probability, mask)
+        probabilities.append((path.name, probability, mask))
+        rows.append({"photo": path.name, "damaged": bool((mask > 128).any()), "counts": counts})
+    rows = processes.gather(rows)
+    if not any(row["damaged"] for row in rows):
+        raise ValueError(f"{root / 'labelled'}: no mask marks any damage to measure on")
+    curves = torch.stack([metrics.dice_by_threshold(row["counts"]) for row in rows if row["damaged"]]).mean(0)
+    threshold = infer["threshold"] if infer else float(curves.argmax()) / metrics.BINS
+    pooled = torch.stack([row.pop("counts") for row in rows]).sum(0)
+    measured = []
+    for name, probability, mask in probabilities:
+        found = probability >= threshold
+        measured.append({"photo": name, **metrics.overlap(found, mask),
+                         "tolerant_dice": metrics.tolerant_dice(found, mask), "marked": float(found.float().mean())})  # fmt: skip
+    measured = processes.gather(measured)
+    alarms = []
+    for path in processes.share(clean if infer else clean[:: max(1, len(clean) // 12)]):
+        photo = read_photo(path)
+        found = finder.enlarge(finder(luma(photo.pixels)), photo.size) >= threshold
+        alarms.append({"photo": path.name, "marked": float(found.float().mean())})
+    alarms = processes.gather(alarms)
+    damaged = [row for row, seen in zip(measured, rows) if seen["damaged"]]
+    result = {"score": sum(row["dice"] for row in damaged) / len(damaged), "infer": {"threshold": threshold}}
+    for name in ("dice", "iou", "tolerant_dice"):
+        values = [row[name] for row in damaged]
+        result[name] = sum(values) / len(values)
+        result[name + "_95"] = metrics.bootstrap(values)
+    result |= {"roc_auc": metrics.roc_auc(pooled), "average_precision": metrics.average_precision(pooled), "photos": len(damaged)}
+    if alarms:
+        result["clean_marked"] = sum(row["marked"] for row in alarms) / len(alarms)
+        result["clean_without_mark"] = sum(row["marked"] == 0 for row in alarms) / len(alarms)
+        result["clean_photos"] = len(alarms)
+    return {**result, "rows": measured, "clean_rows": alarms}
+
+
+class Finder:
+    """Predicts the defects of one photograph: luma (H, W) in [0, 1] to probability (h, w) at the working size.
+
+    Photographs are brought to a longer side of at most `max_side` px, and small ones are enlarged to `least_side`: the
+    network knows cracks of 1.5 to 6 px. `tta` averages with the mirrored photograph.
+    """
+
+    least_side = 512
+
+    def __init__(self, net, device, precision="fp32", tta=True, max_side=MAX_SIDE, tile=1024, overlap=128):
+        from nets.inference import ready
+
+        self.net = ready(net, device)
+        self.device, self.precision, self.tta = device, precision, tta
+        self.max_side, self.tile, self.overlap = max_side, tile, overlap
+
+    def working_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(width, height) at which a photo of `size` is looked at."""
+        longer = max(size)
+        scale = min(self.max_side, max(longer, min(self.least_side, 3 * longer))) / longer
+        return tuple(max(1, round(side * scale)) for side in size)
+
+    def __call__(self, luma):
+        import torch
+        from data.images import resize
+        from nets.inference import inference, tiled
+
+        size = self.working_size(luma.shape[::-1])
+        if size != luma.shape[::-1]:
+            luma = resize(luma, size, "bicubic" if size > luma.shape[::-1] else "box")
+        x = torch.from_numpy(luma)[None, None].to(self.device, memory_format=torch.channels_last)
+        with inference(self.device, self.precision):
+            run = lambda x: torch.sigmoid(tiled(self.net, x, self.net.multiple, self.tile, self.overlap))  # noqa: E731
+            probability = run(x)
+            if self.tta:
+                probability = (probability + run(x.flip(-1)).flip(-1)) / 2
+        return probability[0, 0].float().cpu()
+
+    def enlarge(self, probability, size: tuple[int, int]):
+        """The probability at a photo's (width, height)."""
+        import torch.nn.functional as F
+
+        if probability.shape[::-1] == tuple(size):
+            return probability
+        return F.interpolate(probability[None, None], size[::-1], mode="bilinear", align_corners=False)[0, 0]
+
+    def mask(self, probability, size: tuple[int, int], threshold: float, dilate: int):
+        """The mask (H, W) uint8 of a photo: probability at least `threshold`, widened by `dilate` px of the working size.
+
+        The probability itself is widened before it is enlarged, so that large photos get smooth outlines.
+        """
+        import torch.nn.functional as F
+
+        if dilate:
+            probability = F.max_pool2d(probability[None], 2 * dilate + 1, 1, dilate)[0]
+        return ((self.enlarge(probability, size) >= threshold).numpy() * 255).astype("uint8")
+
+
+def load(weights: Path, device, **settings) -> tuple[Finder, float]:
+    """A Finder and its threshold from a weights file. Raises WeightsError."""
+    net, infer = engine.load_net(weights, STAGE, build)
+    return Finder(net, device, **settings), infer["threshold"]
+
+
+def find(finder: Finder, photo, source, args, threshold: float):
+    """The final mask (H, W) uint8 of a photo, after dilation and protection, its probability, and notes for the report."""
+    from data.images import luma
+
+    probability = finder(luma(photo.pixels))
+    mask = finder.mask(probability, photo.size, threshold, args.dilate)
+    return mask, probability, protect(mask, photo, source)
+
+
+def protect(mask, photo, source) -> list[str]:
+    """Clears in `mask` what the photo's `--protect` mask marks; returns notes for the report."""
+    if "protect" not in source.companions:
+        return []
+    protected, notes = source.mask("protect", photo)
+    mask[protected == 255] = 0
+    return notes
+
+
+def infer(args) -> int:
+    from data.checkpoint import sha256
+    from data.images import encode
+
+    finder, threshold = load(args.weights, engine.pick_device(args.device), precision=args.precision, tta=args.tta,
+                             max_side=args.max_side, tile=args.tile, overlap=args.overlap)  # fmt: skip
+    threshold = threshold if args.threshold is None else args.threshold
+    outputs = ["_mask.png", "_probability.png"] if args.probability else ["_mask.png"]
+
+    def work(photo, source):
+        mask, probability, notes = find(finder, photo, source, args, threshold)
+        files = {"_mask.png": encode(mask, None, "PNG")}
+        if args.probability:
+            large = finder.enlarge(probability, photo.size).numpy()
+            files["_probability.png"] = encode((large * 65535).round().astype("uint16"), None, "PNG")
+        return files, {"warnings": notes}
+
+    return batch.run(args, work, outputs, finding(args, threshold), {STAGE: sha256(args.weights)}, {"protect": args.protect},
+                     rank=engine.rank(), world_size=engine.world())  # fmt: skip
+
+
+def preview(args) -> int:
+    """Writes a sheet of training samples, picture and mask side by side."""
+    import numpy as np
+    from data.datasets import SegmentSamples
+    from data.images import encode, write_whole
+
+    samples = SegmentSamples(args)
+    pairs = [samples[number] for number in range(args.count)]
+    cells = [np.hstack([(pair["luma"][0].numpy() * 255).astype("uint8"), pair["mask"][0].numpy()]) for pair in pairs]
+    columns = max(1, min(args.count, 1600 // (2 * args.crop)))
+    cells += [np.zeros_like(cells[0])] * (-len(cells) % columns)
+    sheet = np.vstack([np.hstack(cells[row : row + columns]) for row in range(0, len(cells), columns)])
+    write_whole(args.out, encode(sheet, None, "PNG"), args.overwrite)
+    return 0
+
+
+def finding(args, threshold: float) -> dict:
+    """The options that decide a mask, for the report."""
+    return {"threshold": threshold, "dilate": args.dilate, "tta": args.tta, "max_side": args.max_side}
+
+
+def working_options(parser) -> None:
+    """Options of the working size and test-time augmentation, shared by `infer`, `eval` and restore.py."""
+    parser.add_argument("--tta", action=argparse.BooleanOptionalAction, default=True,
+                        help="average with the mirrored photo: twice the time (default: on)")  # fmt: skip
+    parser.add_argument("--max-side", type=engine.positive(int), default=MAX_SIDE, metavar="PX",
+                        help=f"working size of the longer side for finding defects (default: {MAX_SIDE} px)")  # fmt: skip
+
+
+def finding_options(parser) -> None:
+    """Options of finding defects, shared by `infer` and restore.py."""
+    parser.add_argument("--threshold", type=engine.share, metavar="P",
+                        help="probability from which a pixel is damaged, 0 to 1 (default: that stored in the weights)")  # fmt: skip
+    parser.add_argument("--dilate", type=batch.count(0), default=DILATE, metavar="PX",
+                        help=f"widen found masks by this many px of the working size (default: {DILATE})")  # fmt: skip
+    parser.add_argument("--protect", type=Path, metavar="FILE_OR_FOLDER",
+                        help="masks of what must not be repaired, 255, paired by stem (default: none)")  # fmt: skip
+    working_options(parser)
+
+
+def main(argv=None) -> int:
+    parser, commands = engine.stage_parser(__doc__)
+    labelled = {"type": engine.share, "default": 0.25, "metavar": "SHARE",
+                "help": "share of samples that come from labelled/, 0 to 1 (default: 0.25)"}  # fmt: skip
+    options = engine.train_command(commands, STAGE, train, batch_size=16, crop=256)
+    options.add_argument("--encoder", type=int, choices=(18, 34, 50), default=18, help="depth of the ResNet (default: 18)")
+    options.add_argument("--labelled-share", **labelled)
+    options.add_argument("--positive-weight", type=engine.positive(float), default=10.0,
+                         help="most that a damaged pixel may count against a clean one (default: 10)")  # fmt: skip
+    options.add_argument("--dice-weight", type=float, default=1.0, help="weight of soft Dice (default: 1)")
+    working_options(engine.eval_command(commands, STAGE, build, evaluate, WEIGHTS))
+    options = batch.infer_command(commands, infer, WEIGHTS)
+    finding_options(options)
+    options.add_argument("--probability", action="store_true",
+                         help="write the probability too, as OUT/STEM_probability.png, 16 bit (default: no)")  # fmt: skip
+    options = commands.add_parser("preview", help="draw training samples with their masks", allow_abbrev=False)
+    options.add_argument("out", type=Path, metavar="OUT.png", help="the sheet to write")
+    options.add_argument("--data", type=Path, default=Path("datasets") / STAGE, metavar="DIR",
+                         help=f"data folder (default: datasets/{STAGE})")  # fmt: skip
+    options.add_argument("--count", type=batch.count(1), default=12, help="how many samples (default: 12)")
+    options.add_argument("--crop", type=batch.count(32), default=256, help="side of the samples in px (default: 256)")
+    options.add_argument("--seed", type=int, default=0, help="seed of the samples (default: 0)")
+    options.add_argument("--labelled-share", **labelled)
+    options.add_argument("--overwrite", action="store_true", help="replace OUT.png if it exists (default: no)")
+    options.set_defaults(run=preview)
+    return engine.run_command(parser, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""What several tests share: photographs, data folders and small networks, all made here."""
+
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # also for the commands that tests start
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+from PIL import Image  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def portrait():
+    """A photograph of a person, RGB (256, 256, 3) uint8."""
+    from skimage import data
+
+    return np.asarray(Image.fromarray(data.astronaut()).resize((256, 256), Image.Resampling.BOX))
+
+
+@pytest.fixture(scope="session")
+def data_folder(tmp_path_factory, portrait):
+    """A small data folder with every part that the three stages use."""
+    from skimage import data
+
+    root = tmp_path_factory.mktemp("data")
+    cat = Image.fromarray(data.chelsea())
+    camera = np.asarray(Image.fromarray(data.camera()).resize((160, 160), Image.Resampling.BOX))
+
+    def save(name, picture):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        (picture if isinstance(picture, Image.Image) else Image.fromarray(picture)).save(path)
+
+    save("clean/people/a.png", portrait)
+    save("clean/people/b.jpg", portrait[40:200, 60:220])
+    save("clean/others/c.png", cat.resize((180, 120)))
+    scratched, mask = camera.copy(), np.zeros_like(camera)
+    for column in (30, 90):
+        mask[10:150, column : column + 4] = 255
+    scratched[mask == 255] = 250
+    mask[:, 140:] = 128  # nobody looked at this part
+    save("labelled/images/scratched.png", scratched)
+    save("labelled/masks/scratched.png", mask)
+    save("val/labelled/images/v.png", scratched[:64, :64])
+    save("val/labelled/masks/v.png", mask[:64, :64])
+    save("val/clean/people/p.png", portrait[60:124, 80:144])
+    save("val/clean/others/q.png", cat.resize((64, 48)))
+    flake = np.zeros((40, 60), np.uint8)
+    flake[10:30, 20:35] = 255
+    save("textures/flakes/flake.png", flake)
+    return root
+
+
+def randomized(net, seed=0, gain=1.0):
+    """The network with random weights in every layer and norm statistics that are not the neutral ones."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, x in net.state_dict().items():
+            if name.endswith("running_var"):
+                x.copy_(0.5 + torch.rand(x.shape, generator=generator))
+            elif x.dim() == 1 and name.endswith("weight"):  # of a norm
+                x.copy_(0.5 + torch.rand(x.shape, generator=generator))
+            elif x.dim() == 1:
+                x.copy_(0.1 * torch.randn(x.shape, generator=generator))
+            elif x.dim() > 1:
+                x.copy_(gain * torch.randn(x.shape, generator=generator) / x[0].numel() ** 0.5)
+    return net.eval()
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tmp_path_factory):
+    """Weights files of tiny random networks: stage -> path. Large head kernels, so that they do much."""
+    import colorize
+    import engine
+    import inpaint
+    import segment
+    from data import checkpoint
+
+    folder, paths = tmp_path_factory.mktemp("weights"), {}
+    small = {"width": 4, "channels": 1}
+    for stage, options, settings in (
+        (segment, {"depth": 18, "classes": 1, "stem": "full", "centers": 1, **small}, {"threshold": 0.5}),
+        (inpaint, {"levels": 4, "widest": 2, **small}, {"hole_share": [0.01, 0.25]}),
+        (colorize, {"depth": 18, "classes": 2, "stem": "imagenet", "centers": 0, **small}, {}),
+    ):
+        net = randomized(stage.build(options))
+        content = checkpoint.weights(stage.STAGE, engine.VERSION, options, net, settings, {"done": 0})
+        paths[stage.STAGE] = folder / f"{stage.STAGE}.pt"
+        checkpoint.save(paths[stage.STAGE], content)
+    return paths

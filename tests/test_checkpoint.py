@@ -1,0 +1,130 @@
+"""Weights files: written whole, read without running code, refused with one line."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from data import checkpoint
+from data.checkpoint import WeightsError
+
+
+def net(width=4):
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Conv2d(1, width, 3), torch.nn.BatchNorm2d(width))
+
+
+def content(stage="segment", **changes):
+    return {**checkpoint.weights(stage, "0.1.0", {"width": 4}, net(), {"threshold": 0.4}, {"done": 7}), **changes}
+
+
+def refused(call, *arguments):
+    with pytest.raises(WeightsError) as caught:
+        call(*arguments)
+    message = str(caught.value)
+    assert "\n" not in message and len(message) < 600
+    return message
+
+
+def test_round_trip(tmp_path):
+    path = tmp_path / "w.pt"
+    checkpoint.save(path, content())
+    again = checkpoint.read_weights(path, "segment")
+    assert {name: again[name] for name in ("format", "stage", "version", "build", "infer", "training")} == {
+        "format": checkpoint.FORMAT, "stage": "segment", "version": "0.1.0", "build": {"width": 4},
+        "infer": {"threshold": 0.4}, "training": {"done": 7}}  # fmt: skip
+    other = net()
+    with torch.no_grad():
+        other[0].weight.zero_()
+    checkpoint.load_state(other, again, path)
+    for name, x in net().state_dict().items():
+        ours = other.state_dict()[name]
+        assert ours.dtype == x.dtype and torch.equal(ours, x.half().to(x.dtype)), name
+
+
+def test_stored_in_half_precision(tmp_path):
+    state = content()["state"]
+    assert {x.dtype for name, x in state.items() if "num_batches" not in name} == {torch.float16}
+    assert state["1.num_batches_tracked"].dtype == torch.int64
+    checkpoint.save(tmp_path / "w.pt", {"x": torch.zeros(100000).half()})
+    assert (tmp_path / "w.pt").stat().st_size < 210000
+
+
+class Surprise:
+    """Unpickling it writes a file: what a stranger's weights must not be able to do."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_code_in_weights_is_refused_and_not_run(tmp_path):
+    torch.save({**content(), "extra": Surprise(tmp_path / "ran")}, tmp_path / "evil.pt")
+    message = refused(checkpoint.read_weights, tmp_path / "evil.pt", "segment")
+    assert message.startswith(f"{tmp_path}/evil.pt: ") and "more than tensors and plain types" in message
+    torch.save(net(), tmp_path / "module.pt")  # a whole module is code too
+    assert "more than tensors and plain types" in refused(checkpoint.read_weights, tmp_path / "module.pt", "segment")
+    assert not (tmp_path / "ran").exists()
+    torch.load(tmp_path / "evil.pt", weights_only=False)
+    assert (tmp_path / "ran").exists()  # so the file was indeed a dangerous one
+
+
+def test_what_cannot_be_used_is_said_in_one_line(tmp_path):
+    path = tmp_path / "w.pt"
+    assert refused(checkpoint.read, path) == f"{path}: no such weights file"
+    checkpoint.save(path, content())
+    whole = path.read_bytes()
+    for length in (0, 10, len(whole) // 2, len(whole) - 30):
+        path.write_bytes(whole[:length])
+        assert "not a readable weights file" in refused(checkpoint.read_weights, path, "segment")
+    path.write_text("no weights at all")
+    assert "not a readable weights file" in refused(checkpoint.read_weights, path, "segment")
+    assert "not a readable weights file" in refused(checkpoint.read_weights, tmp_path, "segment")
+    torch.save([1, 2], path)
+    assert "not a weights file of photo-restore" in refused(checkpoint.read_weights, path, "segment")
+    for strange in ({"net": {}}, content(format=99), {**content(), "infer": 0} | {"format": None}):
+        checkpoint.save(path, strange)
+        assert "not a weights file of this version" in refused(checkpoint.read_weights, path, "segment")
+
+
+def test_another_stage_is_named(tmp_path):
+    checkpoint.save(tmp_path / "w.pt", content("inpaint"))
+    assert "weights of inpaint, but segment was asked for" in refused(checkpoint.read_weights, tmp_path / "w.pt", "segment")
+
+
+def test_loading_is_strict(tmp_path):
+    path = tmp_path / "w.pt"
+    assert "0.weight" in refused(checkpoint.load_state, net(8), content(), path)
+    missing, unknown = content(), content()
+    del missing["state"]["1.bias"]
+    unknown["state"]["2.weight"] = torch.zeros(1)
+    assert "1.bias" in refused(checkpoint.load_state, net(), missing, path)
+    assert "2.weight" in refused(checkpoint.load_state, net(), unknown, path)
+
+
+def test_an_interrupted_save_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "w.pt"
+    checkpoint.save(path, {"step": 1})
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    for function, module in (("replace", os), ("save", torch)):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, function, killed)
+            with pytest.raises(KeyboardInterrupt):
+                checkpoint.save(path, {"step": 2})
+        assert [p.name for p in tmp_path.iterdir()] == ["w.pt"] and checkpoint.read(path) == {"step": 1}
+    checkpoint.save(path, {"step": 2})
+    assert [p.name for p in tmp_path.iterdir()] == ["w.pt"] and checkpoint.read(path) == {"step": 2}
+
+
+def test_sha256(tmp_path):
+    (tmp_path / "x").write_bytes(b"weights")
+    assert checkpoint.sha256(tmp_path / "x") == hashlib.sha256(b"weights").hexdigest()
+    assert refused(checkpoint.sha256, tmp_path / "y") == f"{tmp_path}/y: no such weights file"
+    assert refused(checkpoint.sha256, tmp_path).startswith(f"{tmp_path}: ")

@@ -1,0 +1,447 @@
+"""The three stage scripts as a user runs them, and their predictors for one photograph."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import colorize
+import inpaint
+import segment
+from data import checkpoint
+from data.images import encode, luma, read_photo, rgb_to_ycbcr
+from losses import metrics
+
+ROOT = Path(__file__).parent.parent
+CPU = torch.device("cpu")
+
+
+def command(stage, name, *words, weights=None):
+    options = ["--weights", weights[stage.STAGE], "--device", "cpu"] if weights else []
+    return stage.main([str(word) for word in (name, *words, *options)])
+
+
+def save(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encode(pixels, None, "PNG"))
+    return path
+
+
+@pytest.fixture
+def scan(tmp_path, portrait):
+    return save(tmp_path / "in/scan.png", portrait[40:88, 80:144])
+
+
+def square(height=48, width=64, box=np.s_[10:30, 20:50]):
+    mask = np.zeros((height, width), np.uint8)
+    mask[box] = 255
+    return mask
+
+
+def files(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+# ----------------------------------------------------------------------------------- all of them
+
+
+@pytest.mark.parametrize("stage", [segment, inpaint, colorize])
+def test_mistakes_give_one_line_and_status_2(scan, tmp_path, tiny_weights, capsys, stage):
+    other = tiny_weights["inpaint" if stage is segment else "segment"]
+    mask = ["--mask", scan] if stage is inpaint else []
+    (tmp_path / "empty").mkdir()
+    for words, reason in (
+        (["infer", scan, tmp_path / "out", *mask, "--weights", tmp_path / "none.pt"], "none.pt: no such weights file"),
+        (["infer", scan, tmp_path / "out", *mask, "--weights", other], f"but {stage.STAGE} was asked for"),
+        (["infer", scan, tmp_path / "out", *mask, "--weights", scan], "not a readable weights file"),
+        (["infer", scan, tmp_path / "out", *mask, "--weights", tiny_weights[stage.STAGE], "--device", "cuda:99"], "cuda:99"),
+        (["eval", "--data", tmp_path / "empty", "--weights", tiny_weights[stage.STAGE], "--device", "cpu"], "to measure on"),
+    ):
+        assert command(stage, *words) == 2
+        out, error = capsys.readouterr()
+        assert reason in error and error.count("\n") == 1 and not out, error
+    assert files(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize("stage", [segment, inpaint, colorize])
+def test_weights_of_another_version_are_refused(tmp_path, tiny_weights, scan, capsys, stage):
+    content = checkpoint.read(tiny_weights[stage.STAGE])
+    for build in ({**content["build"], "new_option": 1}, {**content["build"], "width": 8}):
+        checkpoint.save(tmp_path / "w.pt", {**content, "build": build})
+        words = ["infer", scan, tmp_path / "out", "--weights", tmp_path / "w.pt", "--device", "cpu"]
+        assert command(stage, *words, *(["--mask", scan] if stage is inpaint else [])) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1 and "w.pt: " in error, error
+
+
+@pytest.mark.parametrize("stage", [segment, inpaint, colorize])
+def test_usage_errors_and_version(stage, capsys):
+    wrong = [[], ["paint"], ["infer", "a.png"], ["infer", "a.png", "out", "--tile", "0"], ["train", "--steps", "0"],
+             ["train", "--lr", "nan"], ["train", "--precision", "fp16"], ["eval", "--dat", "x"]]  # fmt: skip
+    wrong += [["infer", "a.png", "out", "--threshold", "2"]] if stage is segment else []
+    wrong += [["infer", "a.png", "out"]] if stage is inpaint else []  # --mask is needed
+    for words in wrong:
+        with pytest.raises(SystemExit) as caught:
+            stage.main(words)
+        assert caught.value.code == 2 and "error: " in capsys.readouterr().err
+    with pytest.raises(SystemExit) as caught:
+        stage.main(["--version"])
+    assert caught.value.code == 0 and capsys.readouterr().out.startswith("photo-restore ")
+
+
+@pytest.mark.parametrize("stage, ending", [(segment, "_mask.png"), (inpaint, "_restored.png"), (colorize, "_color.png")])
+def test_infer_writes_one_file_per_photo_and_never_replaces_it(tmp_path, portrait, tiny_weights, capsys, stage, ending):
+    for name in ("a b.png", "deep/c.png"):
+        save(tmp_path / "in" / name, portrait[:40, :50])
+        save(tmp_path / "masks" / name, square(40, 50))
+    mask = ["--mask", tmp_path / "masks"] if stage is inpaint else []
+    words = ["infer", tmp_path / "in", tmp_path / "out", "--recursive", "--quiet", *mask]
+    assert command(stage, *words, weights=tiny_weights) == 0
+    assert files(tmp_path / "out") == [f"a b{ending}", f"deep/c{ending}"] and capsys.readouterr() == ("", "")
+    before = {name: (tmp_path / "out" / name).read_bytes() for name in files(tmp_path / "out")}
+    assert command(stage, *words, weights=tiny_weights) == 1
+    assert capsys.readouterr().err.count("--overwrite") == 2
+    assert command(stage, *words, "--overwrite", weights=tiny_weights) == 0
+    assert before == {name: (tmp_path / "out" / name).read_bytes() for name in files(tmp_path / "out")}  # and repeatable
+
+
+def test_a_stage_as_a_program(tmp_path, scan, tiny_weights):
+    words = ["segment.py", "infer", scan, tmp_path / "missing.png", tmp_path / "out", "--device", "cpu"]
+    done = subprocess.run([sys.executable, *map(str, words), "--weights", str(tiny_weights["segment"])], cwd=ROOT,
+                          capture_output=True, text=True)  # fmt: skip
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr == f"{tmp_path}/missing.png: no such file\n"
+    assert files(tmp_path / "out") == ["scan_mask.png"]
+
+
+# --------------------------------------------------------------------------------------- segment
+
+
+def mask_of(path):
+    mask = np.asarray(Image.open(path))
+    assert mask.dtype == np.uint8 and mask.ndim == 2 and set(np.unique(mask)) <= {0, 255}
+    return mask
+
+
+def found(scan, out, weights, *words):
+    """The mask of one photo at a threshold that 40 % of its pixels reach, unless `words` has another."""
+    finder, _ = segment.load(weights["segment"], CPU)
+    probability = finder.enlarge(finder(luma(read_photo(scan).pixels)), read_photo(scan).size)
+    threshold = float(torch.quantile(probability, 0.6))
+    assert command(segment, "infer", scan, out, "--threshold", threshold, *words, weights=weights) == 0
+    return mask_of(out / f"{scan.stem}_mask.png"), probability.numpy(), threshold
+
+
+def test_the_mask_is_where_the_probability_reaches_the_threshold(scan, tmp_path, tiny_weights):
+    mask, probability, threshold = found(scan, tmp_path / "out", tiny_weights, "--dilate", 0)
+    np.testing.assert_array_equal(mask == 255, probability >= np.float32(threshold))
+    assert 0.3 < (mask == 255).mean() < 0.5
+
+
+def test_the_threshold_of_the_weights_is_the_default(scan, tmp_path, tiny_weights):
+    content = checkpoint.read(tiny_weights["segment"])
+    for stored, share in ((0.0, 1.0), (1.0, 0.0)):
+        checkpoint.save(tmp_path / "w.pt", {**content, "infer": {"threshold": stored}})
+        out = tmp_path / f"out{stored}"
+        assert command(segment, "infer", scan, out, weights={"segment": tmp_path / "w.pt"}) == 0
+        assert (mask_of(out / "scan_mask.png") == 255).mean() == share
+
+
+def test_dilate_widens(scan, tmp_path, tiny_weights):
+    masks = [found(scan, tmp_path / str(px), tiny_weights, "--dilate", px)[0] for px in (0, 2, 6)]
+    for narrow, wide in zip(masks, masks[1:]):
+        assert (wide >= narrow).all() and (wide > narrow).any()
+
+
+def test_probability_is_written_in_16_bits(scan, tmp_path, tiny_weights):
+    _, probability, _ = found(scan, tmp_path / "out", tiny_weights, "--probability")
+    written = np.asarray(Image.open(tmp_path / "out/scan_probability.png"))
+    assert written.dtype == np.uint16 and written.shape == probability.shape
+    np.testing.assert_allclose(written / 65535, probability, atol=1e-4)
+
+
+def test_protected_pixels_are_never_found(scan, tmp_path, tiny_weights):
+    plain, _, _ = found(scan, tmp_path / "plain", tiny_weights)
+    protect = square()
+    assert (plain[protect == 255] == 255).any() and (plain[protect == 0] == 255).any()
+    save(tmp_path / "keep/scan.png", protect)
+    masked, _, _ = found(scan, tmp_path / "out", tiny_weights, "--protect", tmp_path / "keep")
+    np.testing.assert_array_equal(masked, np.where(protect == 255, 0, plain))
+
+
+def test_max_side_is_a_working_size_only(scan, tmp_path, tiny_weights):
+    small, _, _ = found(scan, tmp_path / "small", tiny_weights, "--max-side", 32)
+    large, _, _ = found(scan, tmp_path / "large", tiny_weights)
+    assert small.shape == large.shape == (48, 64) and (small != large).any()
+
+
+def test_a_mirrored_photo_has_the_mirrored_mask(portrait, tiny_weights):
+    picture = luma(portrait[:64, :96])
+    both, _ = segment.load(tiny_weights["segment"], CPU)
+    torch.testing.assert_close(both(picture[:, ::-1].copy()), both(picture).flip(-1), rtol=0, atol=1e-5)
+    single, _ = segment.load(tiny_weights["segment"], CPU, tta=False)
+    assert (single(picture[:, ::-1].copy()) - single(picture).flip(-1)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "size, working",
+    [((3000, 2000), (1024, 683)), ((2000, 3000), (683, 1024)), ((1000, 500), (1000, 500)), ((600, 300), (768, 384)),
+     ((200, 100), (600, 300)), ((1, 1), (3, 3)), ((1, 300), (3, 768)), ((1, 9000), (1, 1024))],
+)  # fmt: skip
+def test_the_working_size(tiny_weights, size, working):
+    finder, _ = segment.load(tiny_weights["segment"], CPU)
+    assert finder.working_size(size) == working
+
+
+def test_tiles_change_little(portrait, tiny_weights):
+    picture = luma(portrait[:100, :120])
+    whole, _ = segment.load(tiny_weights["segment"], CPU, tta=False)
+    tiles, _ = segment.load(tiny_weights["segment"], CPU, tta=False, tile=192, overlap=96)
+    assert (whole(picture) - tiles(picture)).abs().mean() < 0.25 * whole(picture).std()
+
+
+def evaluated(stage, data, weights, capsys, *words):
+    capsys.readouterr()
+    assert command(stage, "eval", "--data", data, *words, weights=weights) == 0
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1  # one JSON object on standard output
+    result = json.loads(out, parse_constant=pytest.fail)
+    assert result["stage"] == stage.STAGE and result["weights_sha256"] == checkpoint.sha256(weights[stage.STAGE])
+    return result
+
+
+def test_segment_eval(data_folder, tiny_weights, capsys):
+    result = evaluated(segment, data_folder, tiny_weights, capsys)
+    finder, threshold = segment.load(tiny_weights["segment"], CPU)
+    photo = read_photo(data_folder / "val/labelled/images/v.png")
+    truth = torch.from_numpy(np.asarray(Image.open(data_folder / "val/labelled/masks/v.png")).copy())
+    probability = finder.enlarge(finder(luma(photo.pixels)), photo.size)
+    expected = metrics.overlap(probability >= threshold, truth)
+    assert result["dice"] == pytest.approx(expected["dice"]) and result["iou"] == pytest.approx(expected["iou"])
+    assert result["roc_auc"] == pytest.approx(metrics.roc_auc(metrics.histograms(probability, truth)))
+    assert result["infer"] == {"threshold": threshold} and result["photos"] == 1 and result["dice_95"] is None
+    assert [row["photo"] for row in result["rows"]] == ["v.png"] and result["clean_photos"] == 2
+    assert 0 <= result["clean_marked"] <= 1 and result["clean_without_mark"] in (0, 0.5, 1)
+
+
+def test_eval_takes_the_folder_itself_without_val(tmp_path, data_folder, tiny_weights, capsys):
+    for number in range(3):  # of the same name in different folders
+        for kind in ("images", "masks"):
+            path = tmp_path / f"labelled/{kind}/{number}/v{number}.png"
+            save(path, np.asarray(Image.open(data_folder / f"val/labelled/{kind}/v.png")))
+    result = evaluated(segment, tmp_path, tiny_weights, capsys)
+    assert result["photos"] == 3 and len(result["dice_95"]) == 2 and "clean_marked" not in result
+
+
+def test_photographs_of_one_name_are_all_measured(tmp_path, portrait, tiny_weights, capsys):
+    for folder, box in (("a", np.s_[5:20, 5:20]), ("b", np.s_[30:45, 30:45])):
+        save(tmp_path / f"labelled/images/{folder}/x.png", portrait[:48, :64])
+        save(tmp_path / f"labelled/masks/{folder}/x.png", square(box=box))
+    assert len(evaluated(segment, tmp_path, tiny_weights, capsys)["rows"]) == 2
+
+
+def test_segment_eval_without_damage_says_so(tmp_path, portrait, tiny_weights, capsys):
+    save(tmp_path / "labelled/images/x.png", portrait[:48, :64])
+    save(tmp_path / "labelled/masks/x.png", square(box=np.s_[:0]))
+    assert command(segment, "eval", "--data", tmp_path, weights=tiny_weights) == 2
+    assert "no mask marks any damage" in capsys.readouterr().err
+
+
+def test_preview(tmp_path, data_folder, capsys):
+    sheet = tmp_path / "sheet.png"
+    words = ["preview", "--data", data_folder, "--count", 5, "--crop", 64, "--labelled-share", 0.5]
+    assert command(segment, *words, sheet) == 0
+    picture = np.asarray(Image.open(sheet))
+    assert picture.shape == (64, 5 * 128)  # each sample and its mask beside it
+    assert picture[:, :64].std() > 0 and set(np.unique(picture[:, 64:128])) <= {0, 128, 255}
+    first = sheet.read_bytes()
+    assert command(segment, *words, sheet) == 2 and "--overwrite" in capsys.readouterr().err
+    assert command(segment, *words, sheet, "--overwrite", "--seed", 1) == 0 and sheet.read_bytes() != first
+
+
+# --------------------------------------------------------------------------------------- inpaint
+
+
+def texture(*shape, dtype=np.uint8, seed=0):
+    return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max + 1, shape, dtype=dtype)
+
+
+@pytest.mark.parametrize("grain", [True, False])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("shape", [(48, 64), (48, 64, 3), (200, 130), (7, 9), (1, 1), (1, 300)])
+def test_paint_changes_holes_only(tiny_weights, shape, dtype, grain):
+    painter = inpaint.load(tiny_weights["inpaint"], CPU, grain=grain)
+    pixels = texture(*shape, dtype=dtype)
+    mask = np.where(texture(*shape[:2], seed=1) > 230, 255, 0).astype(np.uint8)
+    mask[:, shape[1] // 2 :][:, :2] = 128  # ignore: not a hole
+    mask[0, 0] = 255
+    if shape[0] > 100:
+        mask[60:160, 10:110] = 255  # deeper than one reach
+    kept, before = pixels.copy(), mask.copy()
+    painted = painter(pixels, mask)
+    assert painted.shape == pixels.shape and painted.dtype == dtype and painted is not pixels
+    np.testing.assert_array_equal(painted[mask != 255], kept[mask != 255])
+    assert (painted[mask == 255] != kept[mask == 255]).any()
+    np.testing.assert_array_equal(pixels, kept)
+    np.testing.assert_array_equal(mask, before)
+
+
+def test_without_holes_the_very_pixels_come_back(tiny_weights):
+    painter, pixels = inpaint.load(tiny_weights["inpaint"], CPU), texture(20, 30, 3)
+    assert painter(pixels, np.zeros((20, 30), np.uint8)) is pixels
+
+
+def test_a_photo_that_is_all_hole_is_painted(tiny_weights):
+    painted = inpaint.load(tiny_weights["inpaint"], CPU)(texture(90, 70, 3), np.full((90, 70), 255, np.uint8))
+    assert painted.shape == (90, 70, 3)
+
+
+def test_what_lies_in_holes_has_no_influence(tiny_weights):
+    painter, mask = inpaint.load(tiny_weights["inpaint"], CPU), square()
+    one = texture(48, 64, 3)
+    other = one.copy()
+    other[mask == 255] = 7
+    np.testing.assert_array_equal(painter(one, mask), painter(other, mask))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_grey_stays_grey_and_sepia_sepia(tiny_weights, dtype):
+    painter, mask, top = inpaint.load(tiny_weights["inpaint"], CPU), square(), np.iinfo(dtype).max
+    grey = np.repeat(texture(48, 64, 1, dtype=dtype), 3, -1)
+    painted = painter(grey, mask)
+    assert (painted[..., 0] == painted[..., 1]).all() and (painted[..., 1] == painted[..., 2]).all()
+    level = 0.35 + 0.3 * np.random.default_rng(0).random((48, 64, 1))
+    sepia = np.rint((level + np.array([0.10, 0.01, -0.10])) * top).astype(dtype)
+    chroma = rgb_to_ycbcr(painter(sepia, mask))[mask == 255][:, 1:]
+    luma_of_holes = luma(painter(sepia, mask))[mask == 255]
+    inside = (luma_of_holes > 0.2) & (luma_of_holes < 0.8)  # where the hue fits into RGB
+    expected = rgb_to_ycbcr(sepia)[..., 1:].mean((0, 1))
+    assert inside.mean() > 0.2 and np.abs(chroma[inside] - expected).max() < 0.01
+
+
+def test_a_smooth_photo_is_continued(tmp_path, tiny_weights):
+    """Even a network that has learnt nothing: without its own strokes, holes continue their surroundings."""
+    content = checkpoint.read(tiny_weights["inpaint"])
+    for name in ("head.weight", "head.bias"):
+        content["state"][name] = torch.zeros_like(content["state"][name])
+    checkpoint.save(tmp_path / "w.pt", content)
+    ramp = np.rint(np.linspace(60, 200, 64) * np.ones((48, 1))).astype(np.uint8)
+    painted = inpaint.load(tmp_path / "w.pt", CPU)(ramp, square())
+    assert np.abs(painted.astype(int) - ramp).max() <= 6
+
+
+def test_tiles_paint_the_same_holes(portrait, tiny_weights):
+    """And tiles without a hole are left out."""
+    pixels, mask = portrait[:160, :200], np.zeros((160, 200), np.uint8)
+    mask[20:30, 20:30] = mask[100:110, 150:165] = 255
+    whole = inpaint.load(tiny_weights["inpaint"], CPU, tile=512, overlap=64, grain=False)(pixels, mask)
+    painter = inpaint.load(tiny_weights["inpaint"], CPU, tile=64, overlap=32, grain=False)
+    tiles, calls = [], painter.net.forward
+    painter.net.forward = lambda picture, valid: tiles.append(1) or calls(picture, valid)
+    parts = painter(pixels, mask)
+    np.testing.assert_array_equal(parts[mask == 0], pixels[mask == 0])
+    assert (parts[mask == 255] != pixels[mask == 255]).any() and (whole[mask == 255] != pixels[mask == 255]).any()
+    assert 2 <= len(tiles) <= 8  # of 4 x 6
+
+
+def test_masks_pair_by_stem_and_a_missing_one_is_named(tmp_path, portrait, tiny_weights, capsys):
+    for name in "ab":
+        save(tmp_path / f"in/{name}.png", portrait[:48, :64])
+    save(tmp_path / "masks/a_mask.png", square())
+    words = ["infer", tmp_path / "in", tmp_path / "out", "--quiet", "--mask", tmp_path / "masks"]
+    assert command(inpaint, *words, weights=tiny_weights) == 1
+    assert capsys.readouterr().err == f"{tmp_path}/in/b.png: no mask for it in {tmp_path}/masks\n"
+    painted = read_photo(tmp_path / "out/a_restored.png").pixels
+    np.testing.assert_array_equal(painted[square() == 0], portrait[:48, :64][square() == 0])
+    assert (painted != portrait[:48, :64]).any()
+
+
+def test_a_mask_of_another_size_is_resized_and_said(scan, tmp_path, tiny_weights, capsys):
+    save(tmp_path / "m.png", square(96, 128, np.s_[20:60, 40:100]))
+    words = ["infer", scan, tmp_path / "out", "--mask", tmp_path / "m.png", "--json", "-"]
+    assert command(inpaint, *words, weights=tiny_weights) == 0
+    row = json.loads(capsys.readouterr().out)
+    assert row["warnings"] == ["mask resized from 128 x 96 to 64 x 48"]
+    assert row["invented"] == pytest.approx(20 * 30 / (48 * 64), abs=1e-6)
+
+
+def test_inpaint_eval(data_folder, tiny_weights, capsys):
+    result = evaluated(inpaint, data_folder, tiny_weights, capsys)
+    assert result["photos"] == 2 and len(result["rows"]) == 6
+    shares = [row["share"] for row in result["rows"]]
+    for row, share in zip(result["rows"], shares):
+        least, most = inpaint.BINS[row["bin"]]
+        assert 0.5 * least <= share <= 1.1 * most and share > 0
+    ours = [row["ours"]["hole_psnr"] for row in result["rows"]]
+    assert result["score"] == pytest.approx(np.mean(ours))
+    first = [row["ours"]["hole_psnr"] for row in result["rows"] if row["bin"] == 0]
+    assert result["ours_0_2"]["hole_psnr"] == pytest.approx(np.mean(first)) and len(result["ours_0_2"]["hole_psnr_95"]) == 2
+    pytest.importorskip("cv2")
+    assert result["telea_10_25"]["hole_psnr"] > 0 and result["navier_stokes_2_10"]["ssim"] > 0.5
+
+
+def test_inpaint_eval_without_opencv(data_folder, tiny_weights, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    result = evaluated(inpaint, data_folder, tiny_weights, capsys)
+    assert result["telea_0_2"] is None and result["navier_stokes_10_25"] is None and "OpenCV" in result["telea_reason"]
+    assert result["ours_0_2"]["hole_psnr"] > 0
+
+
+# -------------------------------------------------------------------------------------- colorize
+
+
+@pytest.mark.parametrize("height, width", [(48, 64), (15, 15), (1, 1), (1, 300), (300, 1), (400, 500)])
+def test_colour_keeps_luma(tiny_weights, height, width):
+    colorizer = colorize.load(tiny_weights["colorize"], CPU)
+    grey = texture(height, width).astype(np.float32) / 255
+    picture = colorizer(grey)
+    assert picture.shape == (height, width, 3) and picture.dtype == np.uint8
+    assert np.abs(luma(picture) - grey).max() * 255 <= 0.51
+    chroma = colorizer.chroma(grey)
+    assert chroma.shape == (height, width, 2) and np.abs(chroma).max() <= 0.5 and np.isfinite(chroma).all()
+    assert np.abs(chroma).max() > 0.01  # the network did say something
+
+
+def test_a_colour_photo_is_coloured_from_its_luma_alone(tmp_path, portrait, tiny_weights):
+    pixels = portrait[:48, :64]
+    grey = np.rint(luma(pixels) * 255).astype(np.uint8)
+    save(tmp_path / "in/colour.png", pixels)
+    save(tmp_path / "in/grey.png", grey)
+    assert command(colorize, "infer", tmp_path / "in", tmp_path / "out", weights=tiny_weights) == 0
+    a, b = (read_photo(tmp_path / f"out/{name}_color.png").pixels for name in ("colour", "grey"))
+    assert np.abs(a.astype(int) - b).max() <= 8 and np.abs(a.astype(int) - pixels).max() > 8
+
+
+def test_the_file_says_that_its_colours_are_a_guess(scan, tmp_path, tiny_weights):
+    assert command(colorize, "infer", scan, tmp_path / "out", weights=tiny_weights) == 0
+    assert colorize.REMARK in Image.open(tmp_path / "out/scan_color.png").getexif()[270]
+
+
+def test_colorize_eval(data_folder, tiny_weights, capsys):
+    result = evaluated(colorize, data_folder, tiny_weights, capsys)
+    assert result["photos"] == 2 and result["score"] == pytest.approx(-result["mse"] / result["mse_grey"])
+    pixels = read_photo(data_folder / "val/clean/people/p.png").pixels
+    expected = (np.square(rgb_to_ycbcr(pixels)[..., 1:] * 255)).mean()
+    row = next(row for row in result["rows"] if row["photo"] == "p.png")
+    assert row["mse_grey"] == pytest.approx(expected, rel=1e-4) and result["people"]["mse_grey"] == row["mse_grey"]
+    assert row["ciede2000"] > 0 and row["colourfulness_truth"] > 10 and len(result["mse_95"]) == 2
+    picture = colorize.load(tiny_weights["colorize"], CPU)(luma(pixels))
+    ours = np.square((rgb_to_ycbcr(picture) - rgb_to_ycbcr(pixels))[..., 1:] * 255).mean()
+    assert row["mse"] == pytest.approx(ours, rel=1e-4)
+
+
+def test_colorize_eval_needs_colour_and_reads_16_bits(tmp_path, portrait, tiny_weights, capsys):
+    save(tmp_path / "clean/grey.png", portrait[:48, :64, 0])
+    assert command(colorize, "eval", "--data", tmp_path, weights=tiny_weights) == 2
+    assert "no colour photographs" in capsys.readouterr().err
+    save(tmp_path / "clean/8.png", portrait[:48, :64])
+    (tmp_path / "clean/16.tif").write_bytes(encode(portrait[:48, :64].astype(np.uint16) * 257, None, "TIFF"))
+    pytest.importorskip("tifffile")
+    rows = evaluated(colorize, tmp_path, tiny_weights, capsys)["rows"]
+    assert [row["photo"] for row in rows] == ["16.tif", "8.png"]
+    assert {**rows[0], "photo": ""} == {**rows[1], "photo": ""}

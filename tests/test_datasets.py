@@ -1,0 +1,245 @@
+"""Training samples: functions of (seed, n), from the parts of a data folder."""
+
+from argparse import Namespace
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from data.datasets import Clean, ColorizeSamples, InpaintSamples, SegmentSamples, crop, images_in, pairs_in, validation
+from data.images import PhotoError
+
+KINDS = [SegmentSamples, InpaintSamples, ColorizeSamples]
+
+
+def options(data, **changes):
+    return Namespace(**{"data": data, "seed": 0, "crop": 48, "labelled_share": 0.5, "hole_share": (0.02, 0.2), **changes})
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_sample_is_a_function_of_seed_and_number(data_folder, kind):
+    one, two = kind(options(data_folder)), kind(options(data_folder))
+    for number in (0, 1, 12345678):
+        assert same(one[number], two[number])
+    one[5]  # what came before has no influence
+    assert same(one[1], two[1])
+    assert not same(one[0], one[1]) and not same(one[1], one[2])
+    assert not same(one[0], kind(options(data_folder, seed=1))[0])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("side", [32, 65])
+def test_shapes_types_and_ranges(data_folder, kind, side):
+    samples = kind(options(data_folder, crop=side))
+    for number in range(12):
+        sample = samples[number]
+        luma = sample["luma"]
+        assert luma.shape == (1, side, side) and luma.dtype == torch.float32
+        assert 0 <= luma.min() and luma.max() <= 1 and luma.is_contiguous()
+        if kind is ColorizeSamples:
+            assert sample["cbcr"].shape == (2, side, side) and sample["cbcr"].dtype == torch.float32
+            assert sample["cbcr"].abs().max() <= 0.5
+        else:
+            allowed, dtype = ({0, 128, 255}, torch.uint8) if kind is SegmentSamples else ({0, 1}, torch.float32)
+            assert sample["mask"].shape == (1, side, side) and sample["mask"].dtype == dtype
+            assert set(sample["mask"].unique().tolist()) <= allowed
+        assert sample.keys() == {"luma", "cbcr" if kind is ColorizeSamples else "mask"}
+
+
+def test_a_loader_with_workers_gives_the_same(data_folder):
+    samples = InpaintSamples(options(data_folder))
+    loader = torch.utils.data.DataLoader(samples, batch_sampler=[[3, 4], [9, 1]], num_workers=1)
+    for batch, numbers in zip(loader, ([3, 4], [9, 1]), strict=True):
+        for row, number in enumerate(numbers):
+            assert same({name: x[row] for name, x in batch.items()}, samples[number])
+
+
+def paint(path, level, size=(40, 30)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", size, level).save(path)
+    return path
+
+
+def test_each_sub_folder_is_drawn_equally_often(tmp_path):
+    """One special photograph in a folder of its own weighs as much as forty ordinary ones."""
+    for number in range(40):
+        paint(tmp_path / f"clean/many/deep/{number}.png", 10)
+    paint(tmp_path / "clean/special/a.png", 20)
+    paint(tmp_path / "clean/loose.png", 30)
+    (tmp_path / "clean/empty").mkdir()
+    (tmp_path / "clean/many/notes.txt").touch()
+    clean, rng = Clean(tmp_path), np.random.default_rng(0)
+    drawn = Counter(clean.draw(rng) for _ in range(3000))
+    shares = Counter()
+    for path, count in drawn.items():
+        shares[path.relative_to(tmp_path / "clean").parts[0]] += count / 3000
+    assert shares.keys() == {"many", "special", "loose.png"} and len(drawn) == 42
+    assert all(abs(share - 1 / 3) < 0.03 for share in shares.values())
+    assert max(count for path, count in drawn.items() if "many" in path.parts) < 60  # 25 expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_photographs_is_an_error_that_names_the_folder(tmp_path, kind):
+    with pytest.raises(PhotoError, match=f"{tmp_path}/clean: no photographs"):
+        kind(options(tmp_path))
+    (tmp_path / "clean/empty").mkdir(parents=True)
+    with pytest.raises(PhotoError, match="no photographs"):
+        kind(options(tmp_path))
+
+
+def test_pairs_are_by_stem(tmp_path):
+    assert pairs_in(tmp_path) == []
+    image, mask = paint(tmp_path / "images/a.jpg", 9), paint(tmp_path / "masks/a.png", 0)
+    paint(tmp_path / "masks/unused.png", 0)
+    assert pairs_in(tmp_path) == [(image, mask)]
+    paint(tmp_path / "images/b.jpg", 9)
+    with pytest.raises(PhotoError, match=r"images/b\.jpg: no mask of the same stem in .*masks"):
+        pairs_in(tmp_path)
+
+
+def test_pictures_are_found_recursively_and_sorted(tmp_path):
+    names = ["b.PNG", "a/c.jpeg", "a/b.tif"]
+    for name in names:
+        paint(tmp_path / name, 0)
+    (tmp_path / "a/readme.md").touch()
+    assert [str(path.relative_to(tmp_path)) for path in images_in(tmp_path)] == ["a/b.tif", "a/c.jpeg", "b.PNG"]
+    assert images_in(tmp_path / "absent") == []
+
+
+def test_validation_is_val_if_there_is_one(tmp_path):
+    assert validation(tmp_path) == tmp_path
+    (tmp_path / "val").mkdir()
+    assert validation(tmp_path) == tmp_path / "val"
+
+
+def test_labelled_photographs_keep_their_masks(tmp_path):
+    """Picture and mask go through the same crop, turn and mirror: light squares stay under their mask."""
+    rng = np.random.default_rng(0)
+    picture, mask = np.full((120, 90), 40, np.uint8), np.zeros((120, 90), np.uint8)
+    for _ in range(8):
+        top, left = rng.integers(100), rng.integers(70)
+        mask[top : top + 20, left : left + 20] = 255
+    picture[mask == 255] = 220
+    mask[:, 80:] = 128
+    paint(tmp_path / "clean/a.png", 100)
+    for folder, array in (("images", picture), ("masks", mask)):
+        (tmp_path / "labelled" / folder).mkdir(parents=True)
+        Image.fromarray(array).save(tmp_path / "labelled" / folder / "x.png")
+    samples, seen = SegmentSamples(options(tmp_path, labelled_share=1.0, crop=64)), set()
+    for number in range(30):
+        luma, mask = (x[0].numpy() for x in samples[number].values())
+        seen |= set(np.unique(mask))
+        if (mask == 255).any() and (mask == 0).any():
+            middle = (luma[mask == 255].mean() + luma[mask == 0].mean()) / 2
+            right = ((luma > middle) == (mask == 255))[mask != 128].mean()
+            assert right > 0.9
+    assert seen == {0, 128, 255}
+
+
+def test_a_labelled_photograph_may_lie_on_its_side(tmp_path):
+    """EXIF orientation: the mask is drawn on the upright picture."""
+    paint(tmp_path / "clean/a.png", 100)
+    exif = Image.Exif()
+    exif[274] = 6
+    (tmp_path / "labelled/images").mkdir(parents=True)
+    Image.new("L", (80, 50)).save(tmp_path / "labelled/images/x.jpg", exif=exif)
+    paint(tmp_path / "labelled/masks/x.png", 0, (50, 80))
+    ((luma, mask),) = SegmentSamples(options(tmp_path)).labelled
+    assert luma.shape == mask.shape == (80, 50)
+
+
+def test_labelled_share(data_folder):
+    def labelled(share):
+        samples = SegmentSamples(options(data_folder, labelled_share=share))
+        calls = []
+        real = samples._real
+        samples._real = lambda rng: calls.append(1) or real(rng)
+        for number in range(40):
+            samples[number]
+        return len(calls)
+
+    assert labelled(0.0) == 0 and labelled(1.0) == 40 and 10 <= labelled(0.5) <= 30
+
+
+def test_holes_have_the_asked_share(data_folder):
+    samples = InpaintSamples(options(data_folder, hole_share=(0.05, 0.15), crop=96))
+    shares = [float((samples[number]["mask"] == 0).float().mean()) for number in range(12)]
+    assert all(0.04 < share < 0.17 for share in shares) and max(shares) > 0.08
+
+
+def test_colour_samples_are_true_to_the_photograph(tmp_path):
+    """A red photograph gives red chroma, a grey one none, whatever ageing did to the luma."""
+    for level, name in (((200, 40, 40), "red"), ((90, 90, 90), "grey")):
+        (tmp_path / name / "clean").mkdir(parents=True)
+        Image.new("RGB", (64, 64), level).save(tmp_path / name / "clean/a.png")
+    red, grey = (ColorizeSamples(options(tmp_path / name)) for name in ("red", "grey"))
+    for number in range(3):
+        cb, cr = red[number]["cbcr"]
+        assert (cb + 0.168736 * 200 / 255 + 0.331264 * 40 / 255 - 0.5 * 40 / 255).abs().max() < 0.01 and (cr > 0.25).all()
+        assert grey[number]["cbcr"].abs().max() < 1e-5
+
+
+# ---------------------------------------------------------------------------------------- crops
+
+
+def gradient(width, height, mode="L"):
+    x, y = np.meshgrid(np.arange(width), np.arange(height))
+    array = (128 + 60 * np.sin(x / 40) + 60 * np.sin(y / 50)).astype(np.uint8)
+    return Image.fromarray(array).convert(mode)
+
+
+@pytest.mark.parametrize("size", [(200, 100), (33, 47), (5, 5), (1, 300), (1, 1)])
+@pytest.mark.parametrize("mode, shape", [("L", (32, 32)), ("RGB", (32, 32, 3))])
+def test_a_crop_of_any_photograph(size, mode, shape):
+    for seed in range(5):
+        square = crop(gradient(*size), mode, 32, np.random.default_rng(seed))
+        assert square.shape == shape and square.dtype == np.float32 and 0 <= square.min() and square.max() <= 1
+
+
+def test_crops_are_mirrored_half_the_time():
+    picture = Image.fromarray(np.tile(np.arange(64, dtype=np.uint8) * 4, (64, 1)))
+    rising = [crop(picture, "L", 16, np.random.default_rng(seed))[0, [0, -1]] for seed in range(60)]
+    assert 18 <= sum(left < right for left, right in rising) <= 42
+
+
+def test_small_photographs_are_not_enlarged_too_much():
+    """A crop of 50 px comes from at least 20 px of the photograph."""
+    picture = Image.fromarray(np.tile(np.arange(100, dtype=np.uint8) * 2, (100, 1)))
+    for seed in range(30):
+        row = crop(picture, "L", 50, np.random.default_rng(seed), zoom=(0.01, 0.02))[25]
+        assert abs(float(row[-1] - row[0])) * 255 > 2 * 17
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_scans_of_16_bits_are_not_clipped(tmp_path, dtype):
+    top = np.iinfo(dtype).max
+    levels = np.linspace(0.2 * top, 0.8 * top, 64 * 64).reshape(64, 64).astype(dtype)
+    Image.fromarray(levels).save(tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as picture:
+        square = crop(picture, "L", 64, np.random.default_rng(0), zoom=(1, 1))
+    assert 0.18 < square.min() < 0.25 and 0.75 < square.max() < 0.82
+
+
+def test_a_jpeg_read_at_half_the_size_is_the_same_crop(tmp_path):
+    picture = gradient(1600, 1200)
+    picture.save(tmp_path / "a.jpg", quality=95)
+    with Image.open(tmp_path / "a.jpg") as jpeg:
+        reduced = crop(jpeg, "L", 64, np.random.default_rng(3))
+        assert jpeg.width < 1600  # it was decoded smaller
+    assert np.abs(reduced - crop(picture, "L", 64, np.random.default_rng(3))).max() < 0.03
+
+
+def test_a_broken_photograph_is_named(tmp_path):
+    (tmp_path / "clean").mkdir()
+    gradient(100, 100).save(tmp_path / "clean/cut.png")
+    whole = (tmp_path / "clean/cut.png").read_bytes()
+    (tmp_path / "clean/cut.png").write_bytes(whole[: len(whole) // 2])
+    for kind in KINDS:
+        with pytest.raises(PhotoError, match=r"clean/cut\.png: "):
+            kind(options(tmp_path, labelled_share=0.0))[0]

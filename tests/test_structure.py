@@ -1,0 +1,164 @@
+"""The house rules, from the syntax tree and from the commands' own help."""
+
+import argparse
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import colorize
+import engine
+import inpaint
+import restore
+import segment
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = {"data", "nets", "losses"}
+COMMANDS = {"restore", "segment", "inpaint", "colorize"}
+OURS = PACKAGES | COMMANDS | {"engine"}
+STAGES = COMMANDS - {"restore"}
+MAY_IMPORT = {  # disk -> data, device -> nets, number -> losses, order of events -> scripts and engine
+    "data": {"data"},
+    "nets": {"nets"},
+    "losses": {"losses", "nets"},
+    "engine": {"data"},
+    **{stage: PACKAGES | {"engine"} for stage in STAGES},
+    "restore": PACKAGES | STAGES | {"engine"},
+}
+FILES = sorted([*(ROOT / f"{name}.py" for name in COMMANDS | {"engine"}),
+                *(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))])  # fmt: skip
+
+
+def imported(path):
+    """(module, line) of every import in a file, those inside functions too."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            for name in node.names:
+                yield name.name.split(".")[0], node.lineno
+        elif isinstance(node, ast.ImportFrom):
+            yield path.relative_to(ROOT).parts[0] if node.level else node.module.split(".")[0], node.lineno
+
+
+def names(paths):
+    return [str(path.relative_to(ROOT)) for path in paths]
+
+
+@pytest.mark.parametrize("path", FILES, ids=names(FILES))
+def test_imports_run_one_way(path):
+    part = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    wrong = [(module, line) for module, line in imported(path) if module in OURS and module not in MAY_IMPORT[part]]
+    assert not wrong
+
+
+def test_the_rule_covers_every_module():
+    assert {path.stem for path in ROOT.glob("*.py")} == COMMANDS | {"engine"}
+    assert {path.parent.name for path in ROOT.glob("[!.]*/__init__.py")} - {"tests"} == PACKAGES
+
+
+def test_the_stages_have_the_same_functions():
+    common = {"build", "step", "train", "evaluate", "load", "infer", "main"}
+    for stage in STAGES:
+        tree = ast.parse((ROOT / f"{stage}.py").read_text("utf-8"))
+        assert common <= {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+@pytest.mark.parametrize("path", FILES, ids=names(FILES))
+def test_every_module_says_what_it_is(path):
+    assert ast.get_docstring(ast.parse(path.read_text("utf-8")))
+
+
+@pytest.mark.parametrize("path", FILES, ids=names(FILES))
+def test_no_code_is_run_from_strings_shells_or_pickles(path):
+    """Weights come from strangers: nothing evaluates, and torch.load takes tensors only."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if not isinstance(node, ast.Call):
+            continue
+        name = ast.unparse(node.func)
+        assert name not in ("eval", "exec", "os.system", "pickle.load", "pickle.loads")
+        options = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+        assert options.get("shell", "False") == "False"
+        if name == "torch.load":
+            assert options["weights_only"] == "True"
+
+
+@pytest.mark.parametrize("module", ["restore", "segment", "inpaint", "colorize", "engine", "data.batch", "data.images"])
+def test_importing_does_not_load_torch(module):
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules or 'scipy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+HELPS = [["restore.py"], *([f"{stage}.py", *words] for stage in sorted(STAGES) for words in ([], ["train"], ["eval"], ["infer"])),
+         ["segment.py", "preview"]]  # fmt: skip
+
+
+def processor_seconds(words):
+    """Of one run of a command, which must succeed; and what it printed."""
+    before = os.times()
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True)
+    after = os.times()
+    assert done.returncode == 0, done.stderr
+    return sum(after[2:4]) - sum(before[2:4]), done.stdout
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no times of child processes")
+@pytest.mark.parametrize("words", HELPS, ids=" ".join)
+def test_help_answers_at_once(words):
+    """In processor time, so that a busy machine does not fail it."""
+    seconds, text = min(processor_seconds([*words, "--help"]) for _ in range(2))
+    assert seconds < 0.5 and text.startswith(f"usage: {' '.join(words)}")
+
+
+def parser_of(module, monkeypatch):
+    monkeypatch.setattr(engine, "run_command", lambda parser, argv: parser)
+    return module.main([])
+
+
+def leaves(parser):
+    """The parser itself or, if it has sub-commands, theirs."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            return [leaf for child in action.choices.values() for leaf in leaves(child)]
+    return [parser]
+
+
+@pytest.mark.parametrize("module", [restore, segment, inpaint, colorize])
+def test_every_option_has_a_help_with_its_default(module, monkeypatch):
+    parsers = leaves(parser_of(module, monkeypatch))
+    assert len(parsers) >= (1 if module is restore else 3)
+    for parser in parsers:
+        for action in parser._actions:
+            name = f"{parser.prog} {action.dest}"
+            assert action.help, name
+            if not action.option_strings or action.required or isinstance(action, (argparse._HelpAction, argparse._VersionAction)):
+                continue
+            is_flag = action.nargs == 0 and not isinstance(action, argparse.BooleanOptionalAction)
+            assert is_flag or "(default: " in action.help, name
+            default = action.default
+            if isinstance(default, (int, float, str)) and not isinstance(default, bool) and "(default: " in action.help:
+                shown = action.help.split("(default: ")[1]
+                assert shown.startswith((str(default), f"{default:g}" if not isinstance(default, str) else str(default))), name
+
+
+@pytest.mark.parametrize("module", [restore, segment, inpaint, colorize])
+def test_options_cannot_be_abbreviated(module, monkeypatch):
+    parser = parser_of(module, monkeypatch)
+    assert not parser.allow_abbrev and not any(leaf.allow_abbrev for leaf in leaves(parser))
+
+
+def test_shared_options_are_the_same_everywhere(monkeypatch):
+    """Name, default, type and help: what was learnt at one command holds for the others."""
+    seen = {}
+    for module in (restore, segment, inpaint, colorize):
+        for parser in leaves(parser_of(module, monkeypatch)):
+            kind = parser.prog.split()[-1]
+            kind = "infer" if module is restore else kind
+            for action in parser._actions:
+                if kind in ("train", "infer") and action.dest not in ("help", "version", "data", "run_dir", "weights", "encoder"):
+                    entry = (action.option_strings, action.nargs, action.metavar, action.choices and list(action.choices))
+                    if kind == "infer" and not (action.dest == "mask"):
+                        entry += (action.default, action.help)
+                    first = seen.setdefault((kind, action.dest), (parser.prog, entry))
+                    assert entry == first[1], (parser.prog, first[0], action.dest)
