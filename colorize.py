@@ -159,7 +159,7 @@ def infer(args) -> int:
 def main(argv=None) -> int:
     parser, commands = engine.stage_parser(__doc__)
     options = engine.train_command(commands, STAGE, train, batch_size=32, crop=256)
-    options.add_argument("--encoder", type=int, choices=(18, 34, 50), default=50, help="depth of the ResNet (default: 50)")
+    engine.encoder_options(options, 50)
     options.add_argument("--chroma-weight", type=float, default=6.0,
                          help="how much more a colourful pixel counts than a grey one (default: 6)")  # fmt: skip
     engine.eval_command(commands, STAGE, build, evaluate, WEIGHTS)

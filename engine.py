@@ -130,6 +130,14 @@ def load_net(weights: Path, stage: str, build):
     return net.eval(), content["infer"]
 
 
+def encoder_options(parser: argparse.ArgumentParser, depth: int) -> None:
+    """The options of a ResNet encoder, for the stages that have one."""
+    parser.add_argument("--encoder", type=int, choices=(18, 34, 50), default=depth, help=f"depth of the ResNet (default: {depth})")
+    parser.add_argument("--encoder-weights", metavar="imagenet|FILE",
+                        help="start the encoder from torchvision's ImageNet weights, downloaded or from a file of the same "
+                             "layout; needs --width 64 (default: random weights)")  # fmt: skip
+
+
 def run_command(parser: argparse.ArgumentParser, argv) -> int:
     """Parses and runs a command: a user's mistake gives one line and status 2, Ctrl-C gives 130."""
     args = parser.parse_args(argv)
@@ -302,6 +310,12 @@ def fit(args, stage: str, options: dict, build, samples, step, evaluate) -> int:
             print(json.dumps(derived, indent=2))
         processes.close()
         return 0
+    if getattr(args, "encoder_weights", None):
+        state = checkpoint.published_encoder(args.encoder_weights, options["depth"])
+        try:
+            net.encoder.load_imagenet(state)
+        except ValueError as error:
+            raise ValueError(f"--encoder-weights {args.encoder_weights}: {error}") from None
     if args.weights:
         checkpoint.load_state(net, checkpoint.read_weights(args.weights, stage), args.weights)
     net.to(device, memory_format=torch.channels_last)

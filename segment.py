@@ -257,7 +257,7 @@ def main(argv=None) -> int:
     labelled = {"type": engine.share, "default": 0.25, "metavar": "SHARE",
                 "help": "share of samples that come from labelled/, 0 to 1 (default: 0.25)"}  # fmt: skip
     options = engine.train_command(commands, STAGE, train, batch_size=16, crop=256)
-    options.add_argument("--encoder", type=int, choices=(18, 34, 50), default=18, help="depth of the ResNet (default: 18)")
+    engine.encoder_options(options, 18)
     options.add_argument("--labelled-share", **labelled)
     options.add_argument("--positive-weight", type=engine.positive(float), default=10.0,
                          help="most that a damaged pixel may count against a clean one (default: 10)")  # fmt: skip

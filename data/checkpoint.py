@@ -72,6 +72,15 @@ def load_state(net: torch.nn.Module, content: dict, path: Path) -> None:
         raise WeightsError(f"{path}: does not fit the network ({detail})") from None
 
 
+def published_encoder(source: str, depth: int) -> dict:
+    """A torchvision ResNet's state: "imagenet" is torchvision's own verified download, else `source` is a file."""
+    if source != "imagenet":
+        return read(Path(source))
+    from torchvision.models import get_model_weights
+
+    return get_model_weights(f"resnet{depth}").IMAGENET1K_V1.get_state_dict(check_hash=True)
+
+
 def sha256(path: Path) -> str:
     """The SHA-256 of a weights file, as hexadecimal digits. Raises WeightsError if it cannot be read."""
     try:

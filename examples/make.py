@@ -1,9 +1,11 @@
 """Makes the pictures of this folder: two public-domain portraits, and the same artificially aged and damaged.
 
 python examples/make.py            # needs matplotlib and scikit-image, which bring the portraits
+python examples/make.py readme     # the README's before_after.jpg, by restore.py with the bundled weights
 """
 
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +39,20 @@ def old(portrait: Image.Image, seed: int) -> Image.Image:
     return Image.fromarray(defects.tint(defects.age(damaged, rng, 0.15), rng))
 
 
+def before_after() -> None:
+    """The README's picture: what restore.py makes of the old portrait, side by side."""
+    import restore
+
+    with tempfile.TemporaryDirectory() as out:
+        options = ["--only", "restored", "--only", "restored_color", "--compare", "--quiet"]
+        status = restore.main([str(HERE / "grace_hopper_old.jpg"), out, *options])
+        assert status == 0, "restore.py failed"
+        Image.open(Path(out) / "grace_hopper_old_compare.png").save(HERE / "before_after.jpg", quality=88)
+
+
 def main():
+    if sys.argv[1:] == ["readme"]:
+        return before_after()
     for name, portrait in originals().items():
         portrait.save(HERE / f"{name}.jpg", quality=92)
         old(portrait, SEEDS[name]).save(HERE / f"{name}_old.jpg", quality=92)

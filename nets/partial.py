@@ -50,22 +50,25 @@ class PartialUNet(nn.Module):
     """Fills holes: picture (B, channels, H, W) in [0, 1] and mask (B, 1, H, W) to the picture with its holes painted.
 
     The network paints what `diffuse` cannot: its output is added to the smooth filling, so that already the untrained
-    network continues flat areas, and training is spent on edges and texture. H and W must be multiples of `multiple`.
-    `width` 64 with 8 levels and `widest` 8 is the published size.
+    network continues flat areas, and training is spent on edges and texture. For the same reason it is shown local
+    contrast, the picture less its wide mean, and not brightness. Unlike the published network it has a layer at full
+    resolution: most holes of old photographs are thin. H and W must be multiples of `multiple`; `levels` counts the
+    halvings. `width` 64 with 8 levels and `widest` 8 is the published size.
     """
+
+    wide = 4  # halvings of the wide mean
 
     def __init__(self, width=64, channels=1, levels=8, widest=8, norm=NormAct):
         super().__init__()
-        widths = [min(width << level, width * widest) for level in range(levels)]
-        kernels = [7, 5, 5] + [3] * (levels - 3)
+        widths = [width // 2] + [min(width << level, width * widest) for level in range(levels)]
         self.multiple = 1 << levels
         self.encoder = nn.ModuleList(
-            PartialBlock(inputs, outputs, kernel, stride=2, norm=norm if level else None)
-            for level, (inputs, outputs, kernel) in enumerate(zip([channels] + widths, widths, kernels))
+            PartialBlock(inputs, outputs, 5 if level < 3 else 3, stride=2 if level else 1, norm=norm if level else None)
+            for level, (inputs, outputs) in enumerate(zip([channels] + widths, widths))
         )
         self.decoder = nn.ModuleList(
-            PartialBlock(widths[level] + widths[level - 1], widths[level - 1], 3, slope=0.2, norm=norm)
-            for level in reversed(range(1, levels))
+            PartialBlock(widths[level + 1] + widths[level], widths[level], 3, slope=0.2, norm=norm)
+            for level in reversed(range(levels))
         )
         self.head = PartialConv2d(widths[0] + channels, channels, 3, padding=1)
         nn.init.zeros_(self.head.weight)
@@ -73,16 +76,18 @@ class PartialUNet(nn.Module):
 
     def forward(self, picture, mask):
         smooth = diffuse(picture.float(), mask.float())
-        pair = (picture - 0.5, mask)
-        pairs = [pair]
+        mean = F.avg_pool2d(smooth, 1 << self.wide, ceil_mode=True, count_include_pad=False)
+        mean = F.interpolate(mean, picture.shape[-2:], mode="bilinear", align_corners=False)
+        contrast = pair = 4 * (picture - mean), mask
+        pairs = []
         for block in self.encoder:
             pair = block(pair)
             pairs.append(pair)
-        pairs.pop()
+        pair = pairs.pop()
         for block in self.decoder:
             pair = block(_double(pair), pairs.pop())
-        painted, _ = self.head(_double(pair), pairs.pop())
-        return smooth + painted.float()
+        painted, _ = self.head(pair, contrast)
+        return smooth + painted.float() / 4
 
 
 def _double(pair):

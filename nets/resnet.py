@@ -124,6 +124,16 @@ class ResNet(nn.Module):
             features.append(layer(features[-1]))
         return features
 
+    def load_imagenet(self, state: dict) -> None:
+        """Starts from the state of torchvision's ResNet of the same depth. Raises ValueError if it does not fit."""
+        if self.conv1.out_channels != 64:
+            raise ValueError(f"published weights need --width 64, not {self.conv1.out_channels}")
+        try:
+            self.load_state_dict(from_imagenet(state, self.conv1.in_channels, self.stem))
+        except (KeyError, RuntimeError) as error:
+            reason = str(error).strip().splitlines()[-1].strip()
+            raise ValueError(f"not a torchvision ResNet of the same depth ({reason})") from None
+
 
 def from_imagenet(state: dict, channels: int, stem: str) -> dict:
     """A torchvision ResNet's state as that of our encoder of width 64, for 1, 3 or 4 input channels and both stems.

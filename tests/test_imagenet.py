@@ -4,7 +4,9 @@ import pytest
 import torch
 import torchvision
 
+from data import checkpoint
 from nets.resnet import DEVIATION, MEAN, RGB_DEVIATION, RGB_MEAN, ResNet, from_imagenet
+from nets.unet import AlbuNet
 
 INNER = (..., slice(4, -4), slice(4, -4))  # at the border the means of the two normalizations differ
 
@@ -53,3 +55,30 @@ def test_full_stem_keeps_the_sum_of_every_kernel(published, channels):
     if channels == 4:
         x[:, 1:] = 0
     assert torch.allclose(ours(published, channels, "full", x)[..., 16, 16], stem(published, flat)[..., 8, 8], atol=1e-5)
+
+
+def test_every_layer_is_loaded_from_a_file(published, tmp_path):
+    torch.save(published.state_dict(), tmp_path / "resnet18.pth")
+    net = AlbuNet(18, 64, stem="full")
+    net.encoder.load_imagenet(checkpoint.published_encoder(tmp_path / "resnet18.pth", 18))
+    assert torch.equal(net.encoder.layer3[1].conv2.weight, published.layer3[1].conv2.weight)
+
+
+@pytest.mark.parametrize("depth, width, reason", [(18, 16, "--width 64"), (50, 64, "not a torchvision ResNet")])
+def test_weights_that_do_not_fit_are_a_clear_error(published, depth, width, reason):
+    with pytest.raises(ValueError, match=reason) as error:
+        ResNet(depth, width, 1).load_imagenet(published.state_dict())
+    assert "\n" not in str(error.value)
+
+
+def test_imagenet_is_torchvisions_verified_download(published, monkeypatch):
+    """Offline the download itself cannot run; what is asked of torchvision can be seen."""
+    asked = {}
+
+    def get_state_dict(self, *args, **kwargs):
+        asked.update(kwargs, name=str(self))
+        return published.state_dict()
+
+    monkeypatch.setattr(torchvision.models.ResNet18_Weights, "get_state_dict", get_state_dict)
+    checkpoint.published_encoder("imagenet", 18)
+    assert asked == {"check_hash": True, "name": "ResNet18_Weights.IMAGENET1K_V1"}
