@@ -26,13 +26,11 @@ DILATE = 2  # px of the working size: a crack's anti-aliased edge must not stay
 
 
 def build(options: dict):
-    """The network from its constructor's arguments; slope 0.01 as in-place activated normalization needs it."""
-    from functools import partial
-
-    from nets.norm import NormAct
+    """The network from its constructor's arguments."""
+    from nets.norm import InPlaceABN
     from nets.unet import AlbuNet
 
-    return AlbuNet(**options, norm=partial(NormAct, slope=0.01))
+    return AlbuNet(**options, norm=InPlaceABN)
 
 
 def step(net, samples: dict, args, total) -> dict:

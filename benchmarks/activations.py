@@ -4,14 +4,16 @@
     python benchmarks/activations.py --device cuda
 
 `bytes_ratio`: what a forward pass keeps for backward, InPlaceABN / NormAct (BatchNorm2d and in-place leaky ReLU); each
-storage counted once, parameters and buffers left out. `step_ratio`: time of a step (forward, loss, backward, optimizer)
-likewise, the median over the rounds of time of A / time of B, measured in turn (A B A B) so that a busy machine slows both;
-`step_ratio_quartiles` is its spread, `n` the number of rounds. `peak_ratio`: peak of allocated memory, on CUDA.
+storage counted once, parameters and their bf16 copies left out. `step_ratio`: seconds of a step (forward, loss, backward,
+optimizer) likewise, the median over pairs of steps that are taken in turn (A B A B). On the CPU seconds are processor time
+of all threads, which other work on the machine disturbs less. `step_ratio_quartiles` is the spread and `n` the number of
+pairs. `peak_ratio`: memory at the peak of a step, CUDA only.
 """
 
 import argparse
 import json
 import platform
+import re
 import statistics
 import sys
 import time
@@ -38,19 +40,19 @@ def hardware(device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     path = Path("/proc/cpuinfo")
-    names = [line.split(": ")[1] for line in path.read_text().splitlines() if line.startswith("model name")] if path.exists() else []
-    return f"{names[0] if names else platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
+    named = re.search(r"model name\s*: (.*)", path.read_text()) if path.exists() else None
+    return f"{named[1] if named else platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
 
 
 def saved_bytes(forward, net) -> int:
-    """Bytes that `forward()` keeps for backward."""
-    own = {tensor.untyped_storage().data_ptr() for tensor in [*net.parameters(), *net.buffers()]}
+    """Bytes that `forward()` keeps for backward, but for tensors of a parameter's shape."""
+    shapes = {parameter.shape for parameter in net.parameters()}
     kept = []  # the tensors themselves: an address that is free again would be counted as known
     with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor):
         result = forward()
-    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in kept}
+    storages = [tensor.untyped_storage() for tensor in kept if tensor.shape not in shapes]
     del result
-    return sum(size for address, size in storages.items() if address not in own)
+    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
 
 class Trainee:
@@ -69,19 +71,16 @@ class Trainee:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             return segment.step(self.net, self.samples, LOSS, lambda x: x)["loss"]
 
-    def outputs(self):
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            return self.net(self.samples["luma"])
-
     def step(self) -> float:
         """Seconds of one step."""
-        began = time.perf_counter()
+        clock = time.process_time if self.device.type == "cpu" else time.perf_counter
+        began = clock()
         self.optimizer.zero_grad(set_to_none=True)
         self.loss().backward()
         self.optimizer.step()
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
-        return time.perf_counter() - began
+        return clock() - began
 
     def peak(self) -> int | None:
         """Peak bytes of a step on CUDA; None elsewhere."""
@@ -95,7 +94,7 @@ class Trainee:
 
 def compare(width: int, side: int, batch: int, precision: str, device, rounds: int) -> dict:
     ours, theirs = (Trainee(norm, width, side, batch, precision, device) for norm in (InPlaceABN, NormAct))
-    kept = [saved_bytes(trainee.outputs, trainee.net) for trainee in (ours, theirs)]
+    kept = [saved_bytes(trainee.loss, trainee.net) for trainee in (ours, theirs)]
     for trainee in (ours, theirs):
         trainee.step()  # warm-up
     times = [(ours.step(), theirs.step()) for _ in range(rounds)]
@@ -111,8 +110,9 @@ def compare(width: int, side: int, batch: int, precision: str, device, rounds: i
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda[:N] (default: auto)")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    best = "cuda" if torch.cuda.is_available() else "cpu"
+    parser.add_argument("--device", default=best, help=f"cpu or cuda[:N] (default: {best})")
     parser.add_argument("--rounds", type=int, default=15, help="pairs of steps that are timed (default: 15)")
     args = parser.parse_args()
     device = engine.pick_device(args.device)

@@ -47,7 +47,7 @@ def before_after() -> None:
         options = ["--only", "restored", "--only", "restored_color", "--compare", "--quiet"]
         status = restore.main([str(HERE / "grace_hopper_old.jpg"), out, *options])
         assert status == 0, "restore.py failed"
-        Image.open(Path(out) / "grace_hopper_old_compare.png").save(HERE / "before_after.jpg", quality=88)
+        Image.open(Path(out) / "grace_hopper_old_compare.png").save(HERE / "before_after.jpg", quality=85)
 
 
 def main():

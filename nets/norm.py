@@ -6,6 +6,8 @@ The norm layer of every network is a class that is passed in (`norm=NormAct`), c
 statistics over all processes.
 """
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import distributed, nn
@@ -195,7 +197,7 @@ def fold(net: nn.Module) -> nn.Module:
     """
     for parent in list(net.modules()):
         children = list(parent.named_children())
-        for (_, conv), (name, norm) in zip(children, children[1:]):
+        for (_, conv), (name, norm) in pairwise(children):
             if not isinstance(norm, NormAct):
                 continue
             if not isinstance(getattr(conv, "weight", None), nn.Parameter) or conv.weight.dim() != 4:

@@ -193,8 +193,10 @@ def test_a_mirrored_photo_has_the_mirrored_mask(portrait, tiny_weights):
     [((3000, 2000), (1024, 683)), ((2000, 3000), (683, 1024)), ((1000, 500), (1000, 500)), ((600, 300), (768, 384)),
      ((200, 100), (600, 300)), ((1, 1), (3, 3)), ((1, 300), (3, 768)), ((1, 9000), (1, 1024))],
 )  # fmt: skip
-def test_the_working_size(tiny_weights, size, working):
-    finder, _ = segment.load(tiny_weights["segment"], CPU)
+def test_the_working_size(tiny_weights, monkeypatch, size, working):
+    """Large photographs are made smaller, small ones larger, but not by more than three times."""
+    monkeypatch.setattr(segment.Finder, "least_side", 768)
+    finder, _ = segment.load(tiny_weights["segment"], CPU, max_side=1024)
     assert finder.working_size(size) == working
 
 
@@ -324,15 +326,24 @@ def test_grey_stays_grey_and_sepia_sepia(tiny_weights, dtype):
     assert inside.mean() > 0.2 and np.abs(chroma[inside] - expected).max() < 0.01
 
 
-def test_a_smooth_photo_is_continued(tmp_path, tiny_weights):
+def test_what_is_to_be_ignored_in_training_is_no_hole(tiny_weights):
+    painter, pixels, mask = inpaint.load(tiny_weights["inpaint"], CPU), texture(48, 64), square()
+    ignoring = np.where(square(box=np.s_[5:40, 15:60]) > mask, 128, mask).astype(np.uint8)
+    np.testing.assert_array_equal(painter(pixels, ignoring), painter(pixels, mask))
+
+
+@pytest.mark.parametrize("factor, dtype", [(1, np.uint8), (257, np.uint16)])
+@pytest.mark.parametrize("colour", [False, True])
+def test_a_smooth_photo_is_continued(tmp_path, tiny_weights, factor, dtype, colour):
     """Even a network that has learnt nothing: without its own strokes, holes continue their surroundings."""
     content = checkpoint.read(tiny_weights["inpaint"])
     for name in ("head.weight", "head.bias"):
         content["state"][name] = torch.zeros_like(content["state"][name])
     checkpoint.save(tmp_path / "w.pt", content)
-    ramp = np.rint(np.linspace(60, 200, 64) * np.ones((48, 1))).astype(np.uint8)
+    ramp = np.rint(factor * np.linspace(60, 200, 64) * np.ones((48, 1))).astype(dtype)
+    ramp = np.stack([ramp, ramp // 2, ramp // 3], -1) if colour else ramp
     painted = inpaint.load(tmp_path / "w.pt", CPU)(ramp, square())
-    assert np.abs(painted.astype(int) - ramp).max() <= 6
+    assert np.abs(painted.astype(int) - ramp).max() <= 6 * factor
 
 
 def test_tiles_paint_the_same_holes(portrait, tiny_weights):

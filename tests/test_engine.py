@@ -200,12 +200,13 @@ def test_a_run_folder(trained, data_folder, stage):
 def test_the_best_checkpoint_is_a_weights_file_ready_to_use(trained, stage):
     (best,) = trained(stage).glob("best-*.pt")
     content = checkpoint.read_weights(best, stage.STAGE)
-    assert content["training"]["done"] in (STEPS // 2, STEPS) and content["training"]["lr"] > 0 and "score" in content["training"]["result"]
+    training = content["training"]
+    assert training["done"] in (STEPS // 2, STEPS) and training["lr"] > 0 and "score" in training["result"]
     assert content["infer"].keys() == {segment: {"threshold"}, inpaint: {"hole_share"}, colorize: set()}[stage]
     predictor = stage.load(best, torch.device("cpu"))
     assert (predictor[0] if stage is segment else predictor).net is not None
     state = checkpoint.read(trained(stage) / "last.pt")
-    if content["training"]["done"] == STEPS:  # the averaged weights, not the last ones
+    if training["done"] == STEPS:  # the averaged weights, not the last ones
         for name, x in state["average"].items():
             assert torch.equal(content["state"][name], x.half() if x.is_floating_point() else x)
 
@@ -298,13 +299,18 @@ def test_what_does_not_change_the_result_may_change(trained, data_folder):
     assert train(inpaint, data_folder, trained(inpaint), "--hole-share", 0.002, 0.25) == 0
 
 
+@pytest.mark.skipif(os.name == "nt", reason="no such signals")
 def test_keep(data_folder, tmp_path, monkeypatch):
+    """Also over a stop: the best so far are remembered."""
     monkeypatch.setattr(engine, "EVALUATIONS", 5)
-    assert train(colorize, data_folder, tmp_path, "--keep", 2, steps=5) == 0
+    with monkeypatch.context() as patch:
+        stopped_at(colorize, patch, 3, signals=1)
+        assert train(colorize, data_folder, tmp_path, "--keep", 4, steps=5) == 130
+    assert train(colorize, data_folder, tmp_path, "--keep", 4, steps=5) == 0
     scores = {f"best-{row['step']}.pt": row["score"] for row in log(tmp_path) if "score" in row}
     assert len(scores) == 5
     kept = {path.name for path in tmp_path.glob("best-*.pt")}
-    assert len(kept) == 2 and sorted(scores[name] for name in kept) == sorted(scores.values())[-2:]
+    assert len(kept) == 4 and sorted(scores[name] for name in kept) == sorted(scores.values())[-4:]
     assert [name for _, name in checkpoint.read(tmp_path / "last.pt")["best"]] == sorted(kept, key=scores.get, reverse=True)
 
 
@@ -334,6 +340,9 @@ def test_mistakes_give_one_line_and_status_2(trained, data_folder, tmp_path, cap
         (data_folder, ["--weights", colors], "weights of colorize, but segment was asked for"),
         (data_folder, ["--weights", tmp_path / "none.pt"], "no such weights file"),
         (data_folder, ["--weights", data_folder / "clean/people/a.png"], "not a readable weights file"),
+        (data_folder, ["--encoder-weights", tmp_path / "none.pt"], "no such weights file"),
+        (data_folder, ["--encoder-weights", colors], f"--encoder-weights {colors}: published weights need --width 64, not 8"),
+        (data_folder, ["--encoder-weights", colors, "--width", "64"], "not a torchvision ResNet of the same depth"),
         (data_folder, ["--device", "cuda:99"], "--device cuda:99"),
         (tmp_path, [], "clean: no photographs"),
         (data_folder, ["--crop", "60"], "--crop 60"),

@@ -62,7 +62,9 @@ def test_a_batch_without_counted_pixels_is_zero_and_finite():
     assert loss.item() == 0 and (logits.grad == 0).all()
 
 
-@pytest.mark.parametrize("damaged, most, expected", [(10, 100, 9.0), (10, 5, 5.0), (80, 100, 1.0), (0, 100, 100.0), (100, 10, 1.0)])
+@pytest.mark.parametrize(
+    "damaged, most, expected", [(10, 100, 9.0), (10, 5, 5.0), (80, 100, 1.0), (0, 100, 100.0), (100, 10, 1.0)]
+)
 def test_positive_weight_is_clean_over_damaged_within_limits(damaged, most, expected):
     mask = torch.zeros(1, 1, 10, 10, dtype=torch.uint8)
     mask.view(-1)[:damaged] = 255

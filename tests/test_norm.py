@@ -27,7 +27,7 @@ def norms(slope=0.01, dtype=torch.float64, gamma=GAMMA):
     return norm, reference
 
 
-def pictures(dtype=torch.float64, batch=3, channels=len(GAMMA), memory_format=torch.channels_last):
+def pictures(dtype=torch.float64, batch=3, channels=5, memory_format=torch.channels_last):
     """x, shortcut and the gradient of the output."""
     return [(torch.randn(batch, channels, 6, 7, dtype=dtype) * 2 + 1).contiguous(memory_format=memory_format) for _ in range(3)]
 
@@ -41,7 +41,7 @@ def run(layer, x, shortcut, grad):
 
 
 def plainly(reference, slope):
-    """What the in-place norm computes, in plain operations; parameters as those of `reference`."""
+    """act(reference(x) + shortcut) in plain operations."""
 
     class Plain(nn.Module):
         def __init__(self):
@@ -236,23 +236,44 @@ def test_keeps_less():
     assert saved_bytes(ours, x) <= 0.65 * saved_bytes(theirs, x)
 
 
+def two_steps(net, x):
+    """The output, the gradients and the statistics of the second step of a network, float64."""
+    for _ in range(2):  # DistributedDataParallel orders its messages anew after the first
+        net.zero_grad()
+        y = net(x)
+        y.square().sum().backward()
+    return [y.detach(), *(p.grad for p in net.parameters()), *net.buffers()]
+
+
 def process(rank, folder, shares):
     torch.distributed.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=len(shares))
-    norm, parts = torch.load(folder / "in.pt", weights_only=False)
-    mine = [part.split(shares)[rank] for part in parts]
-    torch.save([run(norm, *mine), list(norm.buffers())], folder / f"out{rank}.pt")
+    state, parts, x = torch.load(folder / "in.pt", weights_only=True)
+    norm, _ = norms()
+    norm.load_state_dict(state)
+    layer = run(norm, *(part.split(shares)[rank] for part in parts))
+    net = nn.parallel.DistributedDataParallel(networks()[0].double())
+    torch.save([layer, list(norm.buffers()), two_steps(net, x.split(shares)[rank])], folder / f"out{rank}.pt")
     torch.distributed.destroy_process_group()
 
 
 def test_two_processes_equal_one_big_batch(tmp_path):
     torch.manual_seed(0)
     norm, _ = norms()
-    parts = pictures(batch=5)
-    torch.save([norm, parts], tmp_path / "in.pt")
+    parts, x = pictures(batch=5), torch.rand(5, 1, 64, 64, dtype=torch.float64)
+    torch.save([norm.state_dict(), parts, x], tmp_path / "in.pt")
     torch.multiprocessing.spawn(process, (tmp_path, [1, 4]), nprocs=2)
-    results, buffers = zip(*(torch.load(tmp_path / f"out{rank}.pt") for rank in range(2)))
+    layers, buffers, steps = zip(*(torch.load(tmp_path / f"out{rank}.pt", weights_only=True) for rank in range(2)))
+
     expected = run(norm, *parts)
-    close([torch.cat(pair) for pair in list(zip(*results))[:3]], expected[:3], 1e-6)
-    close([sum(pair) for pair in list(zip(*results))[3:]], expected[3:], 1e-6)  # each has its share
+    close([torch.cat(pair) for pair in list(zip(*layers))[:3]], expected[:3], 1e-6)
+    close([sum(pair) for pair in list(zip(*layers))[3:]], expected[3:], 1e-6)  # each has its share
     for mine in buffers:
         close(mine, list(norm.buffers()), 1e-6)
+
+    net = networks()[0].double()
+    output, *others = two_steps(net, x)
+    for index in range(len(list(net.parameters()))):
+        others[index] = others[index] / 2  # DistributedDataParallel takes the mean
+    close([torch.cat([step[0] for step in steps])], [output], 1e-6)
+    for step in steps:
+        close(step[1:], others, 1e-6)

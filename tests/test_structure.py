@@ -132,7 +132,7 @@ def test_every_option_has_a_help_with_its_default(module, monkeypatch):
         for action in parser._actions:
             name = f"{parser.prog} {action.dest}"
             assert action.help, name
-            if not action.option_strings or action.required or isinstance(action, (argparse._HelpAction, argparse._VersionAction)):
+            if not action.option_strings or action.required or action.dest in ("help", "version"):
                 continue
             is_flag = action.nargs == 0 and not isinstance(action, argparse.BooleanOptionalAction)
             assert is_flag or "(default: " in action.help, name
