@@ -69,7 +69,7 @@ class NarrowShortcut(nn.Conv2d):
     """A strided 1x1 convolution that first leaves out the pixels between strides; equal to `Conv2d`.
 
     On CPU, oneDNN's weight gradient of a strided one writes past its buffer in channels last if there are fewer than 16
-    channels (uxlfoundation/oneDNN issue 6035, open in torch 2.14): narrow networks crashed in training.
+    channels (uxlfoundation/oneDNN#6035, not mended in torch 2.14): narrow networks crashed in training.
     """
 
     def forward(self, x):
