@@ -40,8 +40,10 @@ def step(net, samples: dict, args, total) -> dict:
 
 
 def train(args) -> int:
-    from data.datasets import ColorizeSamples
+    from data.datasets import ColorizeSamples, validation_photos
 
+    if not args.dry_run:
+        validation_photos(args.data)  # missing ones are told now, not at the first evaluation
     options = {"depth": args.encoder, "width": args.width, "channels": 1, "classes": 2, "stem": "imagenet", "centers": 0}
     return engine.fit(args, STAGE, options, build, ColorizeSamples, step, evaluate)
 
@@ -50,15 +52,12 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
     """Chroma and colour measures on the validation photographs, the grey picture beside."""
     import numpy as np
     import torch
-    from data.datasets import images_in, validation
+    from data.datasets import validation_photos
     from data.images import luma, merge_chroma, read_photo, resize, rgb_to_ycbcr
     from losses import metrics
 
     colorizer = Colorizer(net, processes.device)
-    root = validation(args.data) / "clean"
-    photos = images_in(root)
-    if not photos:
-        raise ValueError(f"{root}: no photographs to measure on")
+    photos = validation_photos(args.data)
     rows = []
     for path in processes.share(photos if infer is not None else photos[:: max(1, len(photos) // 16)]):
         pixels = read_photo(path).pixels
@@ -85,7 +84,7 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
         rows.append(row)
     rows = processes.gather(rows)
     if not rows:
-        raise ValueError(f"{root}: no colour photographs to measure on")
+        raise ValueError(f"{args.data}: no colour photographs to measure on")
     result = {"photos": len(rows), **_means(rows)}
     result["mse_95"] = metrics.bootstrap([row["mse"] for row in rows])
     groups = {"people": [r for r in rows if r["group"] == "people"], "others": [r for r in rows if r["group"] != "people"]}

@@ -46,8 +46,10 @@ def step(net, samples: dict, args, total) -> dict:
 
 
 def train(args) -> int:
-    from data.datasets import InpaintSamples
+    from data.datasets import InpaintSamples, validation_photos
 
+    if not args.dry_run:
+        validation_photos(args.data)  # missing ones are told now, not at the first evaluation
     options = {"width": args.width, "channels": 1, "levels": args.levels, "widest": args.widest}
     return engine.fit(args, STAGE, options, build, InpaintSamples, step, evaluate)
 
@@ -57,17 +59,15 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
     import numpy as np
     import torch
     from data import defects
-    from data.datasets import images_in, validation
+    from data.datasets import validation_photos
     from data.images import luma, read_photo, resize
     from losses import metrics
 
     painter = Painter(net, processes.device, grain=False)
-    photos = images_in(validation(args.data) / "clean")
-    if not photos:
-        raise ValueError(f"{validation(args.data) / 'clean'}: no photographs to measure on")
+    photos = validation_photos(args.data)
     textures = defects.load_textures(args.data / "textures")
     rows = []
-    for number, path in processes.share(list(enumerate(photos if infer else photos[:: max(1, len(photos) // 12)]))):
+    for number, path in processes.share(list(enumerate(photos if infer is not None else photos[:: max(1, len(photos) // 12)]))):
         truth = luma(read_photo(path).pixels)
         scale = 512 / max(truth.shape)
         if scale < 1:

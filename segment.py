@@ -46,8 +46,10 @@ def step(net, samples: dict, args, total) -> dict:
 
 
 def train(args) -> int:
-    from data.datasets import SegmentSamples
+    from data.datasets import SegmentSamples, validation_pairs
 
+    if not args.dry_run:
+        validation_pairs(args.data)  # missing ones are told now, not at the first evaluation
     options = {"depth": args.encoder, "width": args.width, "channels": 1, "classes": 1, "stem": "full", "centers": 2}
     return engine.fit(args, STAGE, options, build, SegmentSamples, step, evaluate)
 
@@ -58,15 +60,12 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
     Without `infer` the threshold with the best mean Dice is searched and returned in `infer`.
     """
     import torch
-    from data.datasets import images_in, pairs_in, validation
+    from data.datasets import images_in, validation, validation_pairs
     from data.images import luma, read_mask, read_photo
     from losses import metrics
 
     finder = Finder(net, processes.device, tta=getattr(args, "tta", False), max_side=getattr(args, "max_side", MAX_SIDE))
-    root, rows = validation(args.data), []
-    pairs, clean = pairs_in(root / "labelled"), images_in(root / "clean")
-    if not pairs:
-        raise ValueError(f"{root}: no labelled photographs to measure on")
+    pairs, clean, rows = validation_pairs(args.data), images_in(validation(args.data) / "clean"), []
     probabilities = []
     for path, mask_path in processes.share(pairs):
         photo = read_photo(path)
@@ -77,7 +76,7 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
         rows.append({"photo": path.name, "damaged": bool((mask > 128).any()), "counts": counts})
     rows = processes.gather(rows)
     if not any(row["damaged"] for row in rows):
-        raise ValueError(f"{root / 'labelled'}: no mask marks any damage to measure on")
+        raise ValueError(f"{validation(args.data) / 'labelled'}: no mask marks any damage to measure on")
     curves = torch.stack([metrics.dice_by_threshold(row["counts"]) for row in rows if row["damaged"]]).mean(0)
     threshold = infer["threshold"] if infer else float(curves.argmax()) / metrics.BINS
     pooled = torch.stack([row.pop("counts") for row in rows]).sum(0)

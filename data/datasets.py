@@ -34,6 +34,22 @@ def validation(data: Path) -> Path:
     return data / "val" if (data / "val").is_dir() else data
 
 
+def validation_photos(data: Path) -> list[Path]:
+    """The undamaged photographs to measure on. Raises PhotoError if there are none."""
+    folder = validation(data) / "clean"
+    return images_in(folder) or _nothing(folder, "photographs")
+
+
+def validation_pairs(data: Path) -> list[tuple[Path, Path]]:
+    """The damaged photographs to measure on, with their masks. Raises PhotoError if there are none."""
+    folder = validation(data) / "labelled"
+    return pairs_in(folder) or _nothing(folder, "labelled photographs")
+
+
+def _nothing(folder: Path, what: str):
+    raise PhotoError(f"{folder}: no {what} to measure on")
+
+
 class Clean:
     """The photographs of `clean/`, each direct sub-folder drawn equally often."""
 

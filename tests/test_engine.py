@@ -344,7 +344,7 @@ def test_mistakes_give_one_line_and_status_2(trained, data_folder, tmp_path, cap
         (data_folder, ["--encoder-weights", colors], f"--encoder-weights {colors}: published weights need --width 64, not 8"),
         (data_folder, ["--encoder-weights", colors, "--width", "64"], "not a torchvision ResNet of the same depth"),
         (data_folder, ["--device", "cuda:99"], "--device cuda:99"),
-        (tmp_path, [], "clean: no photographs"),
+        (tmp_path, [], "labelled: no labelled photographs to measure on"),
         (data_folder, ["--crop", "60"], "--crop 60"),
     ):
         assert train(segment, data, tmp_path / "run", *words, steps=1) == 2
