@@ -158,7 +158,9 @@ class Painter:
         from nets.inference import tiled
 
         height, width = picture.shape[-2:]
-        deep = F.max_pool2d(valid, 2 * self.reach + 1, 1, self.reach) == 0
+        span, reach = 2 * self.reach + 1, self.reach
+        rows = F.max_pool2d(valid, (span, 1), 1, (reach, 0))  # a wide maximum, one direction after the other
+        deep = F.max_pool2d(rows, (1, span), 1, (0, reach)) == 0
         if deep.any() and max(height, width) > 2 * self.reach:
             share = F.avg_pool2d(valid, 2, ceil_mode=True, count_include_pad=False)
             half = F.avg_pool2d(picture * valid, 2, ceil_mode=True, count_include_pad=False) / share.clamp_min(1e-6)
