@@ -15,6 +15,8 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from PIL import Image  # noqa: E402
 
+from data.images import Photo, encode  # noqa: E402
+
 
 @pytest.fixture(scope="session")
 def portrait():
@@ -97,3 +99,25 @@ def tiny_weights(tmp_path_factory):
         paths[stage.STAGE] = folder / f"{stage.STAGE}.pt"
         checkpoint.save(paths[stage.STAGE], content)
     return paths
+
+
+def save(path, pixels, alpha=None, format=None, **facts):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    format = format or {".tif": "TIFF", ".webp": "WEBP"}.get(path.suffix, "PNG")
+    path.write_bytes(encode(pixels, Photo(pixels, alpha, **facts), format))
+    return path
+
+
+@pytest.fixture
+def scan(tmp_path, portrait):
+    return save(tmp_path / "in/scan.png", portrait[40:88, 80:144])
+
+
+def square(height=48, width=64, box=np.s_[10:30, 20:50]):
+    mask = np.zeros((height, width), np.uint8)
+    mask[box] = 255
+    return mask
+
+
+def files(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())

@@ -13,6 +13,7 @@ from PIL import Image
 import colorize
 import inpaint
 import segment
+from conftest import files, save, square
 from data import checkpoint
 from data.images import encode, luma, read_photo, rgb_to_ycbcr
 from losses import metrics
@@ -24,27 +25,6 @@ CPU = torch.device("cpu")
 def command(stage, name, *words, weights=None):
     options = ["--weights", weights[stage.STAGE], "--device", "cpu"] if weights else []
     return stage.main([str(word) for word in (name, *words, *options)])
-
-
-def save(path, pixels):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(encode(pixels, None, "PNG"))
-    return path
-
-
-@pytest.fixture
-def scan(tmp_path, portrait):
-    return save(tmp_path / "in/scan.png", portrait[40:88, 80:144])
-
-
-def square(height=48, width=64, box=np.s_[10:30, 20:50]):
-    mask = np.zeros((height, width), np.uint8)
-    mask[box] = 255
-    return mask
-
-
-def files(folder):
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
 # ----------------------------------------------------------------------------------- all of them

@@ -19,8 +19,9 @@ import colorize
 import inpaint
 import restore
 import segment
+from conftest import files, save, square
 from data import checkpoint, defects
-from data.images import Photo, encode, luma, read_photo
+from data.images import luma, read_photo
 
 ROOT = Path(__file__).parent.parent
 ALL = ["_color", "_mask", "_restored", "_restored_color"]
@@ -54,28 +55,6 @@ def median(tiny_weights):
 
 def noise(*shape, dtype=np.uint8, seed=0):
     return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max + 1, shape, dtype=dtype)
-
-
-def save(path, pixels, alpha=None, format=None, **facts):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    format = format or {".tif": "TIFF", ".webp": "WEBP"}.get(path.suffix, "PNG")
-    path.write_bytes(encode(pixels, Photo(pixels, alpha, **facts), format))
-    return path
-
-
-@pytest.fixture
-def scan(tmp_path, portrait):
-    return save(tmp_path / "in/scan.png", portrait[40:88, 80:144])
-
-
-def square(height=48, width=64, box=np.s_[10:30, 20:50]):
-    mask = np.zeros((height, width), np.uint8)
-    mask[box] = 255
-    return mask
-
-
-def files(folder):
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
 def report(out, name="scan"):
