@@ -42,10 +42,8 @@ def step(net, samples: dict, args, total) -> dict:
 def train(args) -> int:
     from data.datasets import ColorizeSamples, validation_photos
 
-    if not args.dry_run:
-        validation_photos(args.data)  # missing ones are told now, not at the first evaluation
     options = {"depth": args.encoder, "width": args.width, "channels": 1, "classes": 2, "stem": "imagenet", "centers": 0}
-    return engine.fit(args, STAGE, options, build, ColorizeSamples, step, evaluate)
+    return engine.fit(args, STAGE, options, build, ColorizeSamples, step, evaluate, validation_photos)
 
 
 def evaluate(net, args, processes, infer: dict | None = None) -> dict:

@@ -284,12 +284,13 @@ def changed_options(before: dict, now: dict) -> list[str]:
     return [name for name in now if name not in FREE_ON_RESUME and before.get(name) != now[name]]
 
 
-def fit(args, stage: str, options: dict, build, samples, step, evaluate) -> int:
+def fit(args, stage: str, options: dict, build, samples, step, evaluate, measured) -> int:
     """Trains one stage; returns the exit status.
 
     options: the constructor's arguments, stored in the weights. build(options) -> net. samples(args) -> dataset whose
     item n is a function of (seed, n). step(net, batch, args, total) -> dict of scalar tensors, "loss" among them.
     evaluate(net, args, processes) -> dict with "score" (greater is better) and "infer" (stored in the weights).
+    measured(data) -> what evaluate will measure on; raises if there is nothing, now and not at the first evaluation.
     """
     import torch
     from data import checkpoint
@@ -310,6 +311,7 @@ def fit(args, stage: str, options: dict, build, samples, step, evaluate) -> int:
             print(json.dumps(derived, indent=2))
         processes.close()
         return 0
+    measured(args.data)
     if getattr(args, "encoder_weights", None):
         state = checkpoint.published_encoder(args.encoder_weights, options["depth"])
         try:

@@ -48,10 +48,8 @@ def step(net, samples: dict, args, total) -> dict:
 def train(args) -> int:
     from data.datasets import InpaintSamples, validation_photos
 
-    if not args.dry_run:
-        validation_photos(args.data)  # missing ones are told now, not at the first evaluation
     options = {"width": args.width, "channels": 1, "levels": args.levels, "widest": args.widest}
-    return engine.fit(args, STAGE, options, build, InpaintSamples, step, evaluate)
+    return engine.fit(args, STAGE, options, build, InpaintSamples, step, evaluate, validation_photos)
 
 
 def evaluate(net, args, processes, infer: dict | None = None) -> dict:
@@ -66,6 +64,7 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
     painter = Painter(net, processes.device, grain=False)
     photos = validation_photos(args.data)
     textures = defects.load_textures(args.data / "textures")
+    painters = {"ours": painter.grey, "telea": _opencv("TELEA"), "navier_stokes": _opencv("NS")}
     rows = []
     for number, path in processes.share(list(enumerate(photos if infer is not None else photos[:: max(1, len(photos) // 12)]))):
         truth = luma(read_photo(path).pixels)
@@ -76,7 +75,7 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
         for bin, share in enumerate(BINS):
             holes = defects.holes(truth.shape, np.random.default_rng([7, number, bin]), (max(share[0], 0.002), share[1]), textures)
             where, row = torch.from_numpy(holes > 0), {"photo": path.name, "bin": bin, "share": float((holes > 0).mean())}
-            for name, paint in {"ours": painter.grey, "telea": _opencv("TELEA"), "navier_stokes": _opencv("NS")}.items():
+            for name, paint in painters.items():
                 if paint is None:
                     row[name] = None
                     continue
@@ -88,13 +87,13 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
     rows = processes.gather(rows)
     result = {"photos": len(rows) // len(BINS)}
     for bin, share in enumerate(BINS):
-        for name in ("ours", "telea", "navier_stokes"):
+        for name in painters:
             seen = [row[name] for row in rows if row["bin"] == bin and row[name]]
             key = f"{name}_{share[0]:.0%}_{share[1]:.0%}".replace("%", "")
             result[key] = {m: sum(s[m] for s in seen) / len(seen) for m in seen[0]} if seen else None
             if seen:
                 result[key]["hole_psnr_95"] = metrics.bootstrap([s["hole_psnr"] for s in seen])
-    if _opencv("NS") is None:
+    if painters["telea"] is None:
         result["telea_reason"] = "OpenCV is not installed"
     ours = [row["ours"]["hole_psnr"] for row in rows]
     result["score"] = sum(ours) / len(ours)

@@ -48,10 +48,8 @@ def step(net, samples: dict, args, total) -> dict:
 def train(args) -> int:
     from data.datasets import SegmentSamples, validation_pairs
 
-    if not args.dry_run:
-        validation_pairs(args.data)  # missing ones are told now, not at the first evaluation
     options = {"depth": args.encoder, "width": args.width, "channels": 1, "classes": 1, "stem": "full", "centers": 2}
-    return engine.fit(args, STAGE, options, build, SegmentSamples, step, evaluate)
+    return engine.fit(args, STAGE, options, build, SegmentSamples, step, evaluate, validation_pairs)
 
 
 def evaluate(net, args, processes, infer: dict | None = None) -> dict:
