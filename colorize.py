@@ -24,9 +24,10 @@ SHORT_SIDE = 256  # px, the network's scale: that of the training crops, which h
 
 def build(options: dict):
     """The network from its constructor's arguments."""
+    from nets.norm import NORMS
     from nets.unet import AlbuNet
 
-    return AlbuNet(**options)
+    return AlbuNet(**{**options, "norm": NORMS[options.get("norm", "batch")]})
 
 
 def step(net, samples: dict, args, total) -> dict:
@@ -42,7 +43,8 @@ def step(net, samples: dict, args, total) -> dict:
 def train(args) -> int:
     from data.datasets import ColorizeSamples, validation_photos
 
-    options = {"depth": args.encoder, "width": args.width, "channels": 1, "classes": 2, "stem": "imagenet", "centers": 0}
+    options = {"depth": args.encoder, "width": args.width, "channels": 1, "classes": 2, "stem": "imagenet", "centers": 0,
+               "norm": args.norm}  # fmt: skip
     return engine.fit(args, STAGE, options, build, ColorizeSamples, step, evaluate, validation_photos)
 
 
@@ -56,7 +58,7 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
 
     colorizer = Colorizer(net, processes.device)
     photos = validation_photos(args.data)
-    rows = []
+    rows, samples = [], []
     for path in processes.share(photos if infer is not None else photos[:: max(1, len(photos) // 16)]):
         pixels = read_photo(path).pixels
         if pixels.ndim == 2:
@@ -80,7 +82,9 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
         if infer is not None:  # slow: not in every evaluation of a training run
             row["ciede2000"], row["ciede2000_grey"] = metrics.ciede2000(ours, truth), metrics.ciede2000(flat, truth)
         rows.append(row)
-    rows = processes.gather(rows)
+        if infer is None:
+            samples.append((path.stem, (grey, picture, pixels)))
+    rows, samples = processes.gather(rows), processes.gather(samples)
     if not rows:
         raise ValueError(f"{args.data}: no colour photographs to measure on")
     result = {"photos": len(rows), **_means(rows)}
@@ -89,6 +93,8 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
     for name, members in groups.items():
         if members:
             result[name] = _means(members)
+    if infer is None:
+        result["samples"] = dict(samples[:6])
     return {**result, "score": -result["mse"] / max(result["mse_grey"], 1e-6), "infer": {}, "rows": rows}
 
 

@@ -1,8 +1,6 @@
 """Processes, the training loop and resuming: the same for every stage, for one process or many.
 
-A run folder is the whole state of a training run. It holds `args.json` (options, version), `log.jsonl` (a line at step
-1 and every 50th), `last.pt` (from which the same command goes on) and the best checkpoints by validation,
-`best-STEP.pt`, which are weights files ready for `infer`.
+A run folder is the whole state of a training run; data/runs.py says what lies in it.
 
 torch is imported inside the functions that compute, so that `--help` and usage errors answer at once.
 """
@@ -10,6 +8,7 @@ torch is imported inside the functions that compute, so that `--help` and usage 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import math
 import os
@@ -20,7 +19,7 @@ from pathlib import Path
 
 VERSION = "0.1.0"
 LOG_EVERY = 50  # steps
-SAVE_EVERY = 200  # steps: what a killed process can lose
+SAVE_EVERY = 200  # steps, and at each evaluation: what a killed process can lose
 EVALUATIONS = 12  # over a run, the last at its end
 MAX_BAD_STEPS = 20  # non-finite steps in a row before the run gives up
 
@@ -71,7 +70,9 @@ def train_options(parser: argparse.ArgumentParser, stage: str, **defaults) -> No
     add("--width", "channels of the first layer; 64 is the published size", type=positive(int), default=64)
     add("--crop", "side of the training crops in px", type=positive(int), default=256)
     add("--precision", "number format of the forward pass", choices=("fp32", "bf16"), default="fp32")
-    add("--ema", "decay of the averaged weights per step", type=float, default=0.999)
+    add("--ema", "decay of the averaged weights per step", type=share, default=0.999)
+    add("--norm", "batch: BatchNorm; inplace: half its memory, shared statistics", choices=("batch", "inplace"), default="batch")
+    add("--freeze-bn-from", "share of the steps after which the norms keep their statistics, 1 for never", type=share, default=1.0)
     add("--workers", "processes that make samples, per training process", type=int, default=2)
     add("--seed", "seed of weights and samples", type=int, default=0)
     add("--keep", "how many of the best checkpoints stay", type=positive(int), default=1)
@@ -105,12 +106,14 @@ def eval_command(commands, stage: str, build, evaluate, weights: Path) -> argpar
     def run(args) -> int:
         processes = Processes(args.device)
         net, infer = load_net(args.weights, stage, build)
-        result = evaluate(net, args, processes, infer)
+        try:
+            result = evaluate(net, args, processes, infer)
+        finally:
+            processes.close()
         if processes.rank == 0:
             from data.checkpoint import sha256
 
             print(json.dumps({"stage": stage, "weights_sha256": sha256(args.weights), **result}))
-        processes.close()
         return 0
 
     parser.set_defaults(run=run)
@@ -124,7 +127,7 @@ def load_net(weights: Path, stage: str, build):
     content = checkpoint.read_weights(weights, stage)
     try:
         net = build(content["build"])
-    except (TypeError, ValueError) as error:  # written by another version
+    except (TypeError, ValueError, KeyError) as error:  # written by another version
         raise checkpoint.WeightsError(f"{weights}: not a network of this version of photo-restore ({error})") from None
     checkpoint.load_state(net, content, weights)
     return net.eval(), content["infer"]
@@ -146,21 +149,26 @@ def run_command(parser: argparse.ArgumentParser, argv) -> int:
     try:
         return run(args)
     except (ValueError, OSError) as error:  # PhotoError and WeightsError are ValueErrors
-        print(f"{parser.prog}: {error}", file=sys.stderr)
+        message = str(error).strip()
+        if "Traceback" in message:  # from a process that makes samples: the last line says what is wrong
+            message = message.splitlines()[-1].split(": ", 1)[-1]
+        print(f"{parser.prog}: {message}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
 
 
-def pick_device(name: str):
+def pick_device(name: str, training: bool = False):
     """The torch device that `--device` names; "auto" takes CUDA, then MPS, then the CPU. Raises ValueError.
 
-    Under torchrun each process takes the GPU of its own.
+    Under torchrun each process takes the GPU of its own. Training does not take MPS unasked: it lacks kernels of
+    in-place BatchNorm.
     """
     import torch
 
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        mps = torch.backends.mps.is_available() and not training
+        name = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
     if name == "cuda":
         name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
     try:
@@ -170,18 +178,33 @@ def pick_device(name: str):
     return torch.device(name)
 
 
+def _store():
+    """Where the processes of a run find each other.
+
+    torchrun restarts processes with the store of the processes that died (pytorch/pytorch#135712), whose addresses lead
+    nowhere: each start gets keys of its own. With several machines the count of restarts is not the same on all, and
+    torchrun itself has to be told to make a new store (the README says how).
+    """
+    from torch import distributed
+
+    store, _, _ = next(distributed.rendezvous("env://"))
+    one_machine = os.environ.get("GROUP_WORLD_SIZE", "1") == "1"
+    return distributed.PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store) if one_machine else store
+
+
 class Processes:
     """This process among the `world` processes of a run, from torchrun's environment or alone."""
 
-    def __init__(self, device: str = "auto"):
+    def __init__(self, device: str = "auto", training: bool = False):
         import torch
 
         self.rank, self.world = rank(), world()
-        self.device = pick_device(device)
+        self.device = pick_device(device, training)
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
         if self.world > 1:
-            torch.distributed.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
+            backend = "nccl" if self.device.type == "cuda" else "gloo"
+            torch.distributed.init_process_group(backend, store=_store(), rank=self.rank, world_size=self.world)
 
     def total(self, x):
         """Sums a tensor over all processes."""
@@ -207,9 +230,12 @@ class Processes:
         return [part[index] for index in range(max(map(len, parts))) for part in parts if index < len(part)]
 
     def close(self) -> None:
+        """Leaves the group. Whatever holds it (DistributedDataParallel, in cycles) must be out of reach by now: gloo's
+        threads end with its last holder, and those that outlive the interpreter abort the process."""
         if self.world > 1:
             import torch
 
+            gc.collect()
             torch.distributed.destroy_process_group()
 
 
@@ -284,18 +310,47 @@ def changed_options(before: dict, now: dict) -> list[str]:
     return [name for name in now if name not in FREE_ON_RESUME and before.get(name) != now[name]]
 
 
+def peak_memory(device) -> float:
+    """The most memory held so far, in MB of 10^6 bytes: of the GPU where one is used, else of this process."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return math.nan
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+
+
+def freeze_statistics(net) -> None:
+    """Every norm of `net` goes on with the statistics it has, until the next `net.train()`."""
+    for module in net.modules():
+        if hasattr(module, "running_mean"):
+            module.eval()
+
+
 def fit(args, stage: str, options: dict, build, samples, step, evaluate, measured) -> int:
     """Trains one stage; returns the exit status.
 
     options: the constructor's arguments, stored in the weights. build(options) -> net. samples(args) -> dataset whose
     item n is a function of (seed, n). step(net, batch, args, total) -> dict of scalar tensors, "loss" among them.
-    evaluate(net, args, processes) -> dict with "score" (greater is better) and "infer" (stored in the weights).
+    evaluate(net, args, processes) -> dict with "score" (greater is better), "infer" (stored in the weights) and "samples"
+    (name -> input, prediction, truth: pictures of fixed validation photographs).
     measured(data) -> what evaluate will measure on; raises if there is nothing, now and not at the first evaluation.
     """
+    processes = Processes(args.device, training=True)
+    try:
+        return _fit(args, stage, options, build, samples, step, evaluate, measured, processes)
+    finally:
+        processes.close()
+
+
+def _fit(args, stage, options, build, samples, step, evaluate, measured, processes) -> int:
     import torch
     from data import checkpoint
+    from data.runs import RunFolder
 
-    processes = Processes(args.device)
     rank, world, device = processes.rank, processes.world, processes.device
     torch.manual_seed(args.seed)
     net = build(options)
@@ -309,9 +364,9 @@ def fit(args, stage: str, options: dict, build, samples, step, evaluate, measure
             derived = {"stage": stage, "parameters": count, "processes": world, "device": str(device),
                        "samples_per_process": args.batch_size // world, "network": options, **stored(args)}  # fmt: skip
             print(json.dumps(derived, indent=2))
-        processes.close()
         return 0
     measured(args.data)
+    dataset = samples(args)
     if getattr(args, "encoder_weights", None):
         state = checkpoint.published_encoder(args.encoder_weights, options["depth"])
         try:
@@ -324,57 +379,45 @@ def fit(args, stage: str, options: dict, build, samples, step, evaluate, measure
     average = Average(net, args.ema)
     optimizer = make_optimizer(net, args.lr)
 
-    args.run_dir.mkdir(parents=True, exist_ok=True)
-    last, done, best = args.run_dir / "last.pt", 0, []
-    if last.exists():
-        state = checkpoint.read(last)
+    run, done, best = RunFolder(args.run_dir, writes=rank == 0), 0, []
+    if run.last.exists():
+        state = checkpoint.read(run.last)
         if changed := changed_options(state["args"], stored(args)):
             names = ", ".join("--" + name.replace("_", "-") for name in changed)
-            print(f"{last}: this run was started with another {names}; "
+            print(f"{run.last}: this run was started with another {names}; "
                   "give another --run-dir, or --weights to start from its result", file=sys.stderr)  # fmt: skip
             return 2
         net.load_state_dict(state["net"])
         average.net.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
         done, best = state["done"], [tuple(entry) for entry in state["best"]]
-    elif rank == 0:
-        content = {"stage": stage, "version": VERSION, "network": options, **stored(args)}
-        (args.run_dir / "args.json").write_text(json.dumps(content, indent=2) + "\n")
+        run.go_on(done)
+    else:
+        run.begin({"stage": stage, "version": VERSION, "network": options, **stored(args)})
 
     def save():
-        if rank == 0:
-            checkpoint.save(last, {"args": stored(args), "net": net.state_dict(), "average": average.net.state_dict(),
-                                   "optimizer": optimizer.state_dict(), "done": done, "best": best})  # fmt: skip
+        run.save({"args": stored(args), "net": net.state_dict(), "average": average.net.state_dict(),
+                  "optimizer": optimizer.state_dict(), "done": done, "best": best})  # fmt: skip
 
-    def keep_best(result):
-        """Keeps the checkpoint if it is among the best; every rank computes the same list, rank 0 writes."""
-        nonlocal best
-        name = f"best-{done}.pt"
+    def measure():
+        """Evaluates the averaged weights and keeps them if they are among the best; all ranks compute the same list."""
+        nonlocal best, began
+        started = time.perf_counter()
+        result = evaluate(average.net, args, processes)
+        pictures, name = result.pop("samples"), f"best-{done}.pt"
         best = sorted([*best, (result["score"], name)], reverse=True)[: args.keep]
-        if rank == 0:
-            if (result["score"], name) in best:
-                training = {**stored(args), "done": done, "result": result}
-                checkpoint.save(args.run_dir / name, checkpoint.weights(
-                    stage, VERSION, options, average.net, result["infer"], training))  # fmt: skip
-            for path in args.run_dir.glob("best-*.pt"):
-                if path.name not in [name for _, name in best]:
-                    path.unlink()
-
-    def log(**entry):
-        if rank == 0:
-            for name, x in entry.items():
-                if isinstance(x, float):
-                    entry[name] = round(x, 6) if math.isfinite(x) else None  # JSON has no NaN
-            line = json.dumps(entry)
-            print(line, file=sys.stderr, flush=True)
-            with open(args.run_dir / "log.jsonl", "a") as file:
-                file.write(line + "\n")
+        training = {**stored(args), "done": done, "result": result}
+        run.keep_best(best, name, lambda: checkpoint.weights(stage, VERSION, options, average.net, result["infer"], training))
+        shown = {name: x for name, x in result.items() if not isinstance(x, (list, dict))}
+        run.log(step=done, evaluation_s=time.perf_counter() - started, **shown)
+        run.draw(pictures)
+        began += time.perf_counter() - started
 
     model = net
     if world > 1:
         model = torch.nn.parallel.DistributedDataParallel(net, device_ids=[device] if device.type == "cuda" else None)
     loader = torch.utils.data.DataLoader(
-        samples(args),
+        dataset,
         batch_sampler=Batches(done, args.steps, args.batch_size, rank, world),
         num_workers=args.workers,
         pin_memory=device.type == "cuda",
@@ -392,40 +435,40 @@ def fit(args, stage: str, options: dict, build, samples, step, evaluate, measure
             for group in optimizer.param_groups:
                 group["lr"] = schedule(done, args.steps, args.lr)
             model.train()
+            if args.freeze_bn_from < 1 and done >= args.freeze_bn_from * args.steps:
+                freeze_statistics(model)
             with torch.autocast(device.type, torch.bfloat16, enabled=args.precision == "bf16"):
                 losses = step(model, batch, args, processes.total)
             optimizer.zero_grad(set_to_none=True)
             losses["loss"].backward()
             norm = torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+            # One reduction and one look at the device in a step: the losses, and whether any process was told to stop.
+            facts = torch.stack([x.detach().float() for x in losses.values()] + [norm.float()])
+            facts = torch.cat([facts, facts.new_tensor([float(len(stopping))])])
+            *means, norm, stop = (processes.total(facts) / world).tolist()
             done += 1
-            if torch.isfinite(norm):
+            if math.isfinite(norm):
                 bad = 0
                 optimizer.step()
                 average.update(net, done)
             else:
                 bad += 1
-                log(step=done, skipped="the gradient is not finite")
+                run.log(step=done, skipped="the gradient is not finite")
                 if bad >= MAX_BAD_STEPS:
                     print(f"{bad} steps in a row gave no finite gradient: lower --lr or use --precision fp32", file=sys.stderr)
                     return 1
-            for name, value in losses.items():
-                sums[name] = sums.get(name, 0) + value.detach()
+            for name, value in zip(losses, means):
+                sums[name] = sums.get(name, 0) + value
             counted += 1
             if done == 1 or done % LOG_EVERY == 0:
                 seconds = time.perf_counter() - began
-                log(step=done, **{name: float(value) / counted for name, value in sums.items()},
-                    lr=optimizer.param_groups[0]["lr"], samples_per_s=counted * args.batch_size / seconds,
-                    waiting_s=waited)  # fmt: skip
+                run.log(step=done, **{name: value / counted for name, value in sums.items()},
+                        lr=optimizer.param_groups[0]["lr"], samples_per_s=counted * args.batch_size / seconds,
+                        waiting_s=waited, memory_mb=peak_memory(device))  # fmt: skip
                 sums, counted, began, waited = {}, 0, time.perf_counter(), 0.0
-            stop = float(processes.total(torch.tensor(float(len(stopping))))) > 0
-            if done % every == 0 or done == args.steps:
-                started = time.perf_counter()
-                result = evaluate(average.net, args, processes)
-                keep_best(result)
-                shown = {name: x for name, x in result.items() if not isinstance(x, (list, dict))}
-                log(step=done, evaluation_s=time.perf_counter() - started, **shown)
-                began += time.perf_counter() - started
-            if stop or done % SAVE_EVERY == 0 or done == args.steps:
+            if evaluated := done % every == 0 or done == args.steps:
+                measure()
+            if stop or evaluated or done % SAVE_EVERY == 0:
                 save()
             if stop:
                 if rank == 0:
@@ -435,5 +478,4 @@ def fit(args, stage: str, options: dict, build, samples, step, evaluate, measure
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-        processes.close()
     return 0

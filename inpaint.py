@@ -27,9 +27,10 @@ BINS = ((0.0, 0.02), (0.02, 0.10), (0.10, 0.25))  # hole shares that eval measur
 
 def build(options: dict):
     """The network from its constructor's arguments."""
+    from nets.norm import NORMS
     from nets.partial import PartialUNet
 
-    return PartialUNet(**options)
+    return PartialUNet(**{**options, "norm": NORMS[options.get("norm", "batch")]})
 
 
 def step(net, samples: dict, args, total) -> dict:
@@ -48,7 +49,7 @@ def step(net, samples: dict, args, total) -> dict:
 def train(args) -> int:
     from data.datasets import InpaintSamples, validation_photos
 
-    options = {"width": args.width, "channels": 1, "levels": args.levels, "widest": args.widest}
+    options = {"width": args.width, "channels": 1, "levels": args.levels, "widest": args.widest, "norm": args.norm}
     return engine.fit(args, STAGE, options, build, InpaintSamples, step, evaluate, validation_photos)
 
 
@@ -65,13 +66,14 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
     photos = validation_photos(args.data)
     textures = defects.load_textures(args.data / "textures")
     painters = {"ours": painter.grey, "telea": _opencv("TELEA"), "navier_stokes": _opencv("NS")}
-    rows = []
+    rows, samples = [], []
     for number, path in processes.share(list(enumerate(photos if infer is not None else photos[:: max(1, len(photos) // 12)]))):
         truth = luma(read_photo(path).pixels)
         scale = 512 / max(truth.shape)
         if scale < 1:
             truth = resize(truth, tuple(round(side * scale) for side in truth.shape[::-1]), "box")
         truth = np.round(truth * 255) / 255  # what a file of 8 bits holds
+        measured = []
         for bin, share in enumerate(BINS):
             holes = defects.holes(truth.shape, np.random.default_rng([7, number, bin]), (max(share[0], 0.002), share[1]), textures)
             where, row = torch.from_numpy(holes > 0), {"photo": path.name, "bin": bin, "share": float((holes > 0).mean())}
@@ -83,9 +85,15 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
                 target = torch.from_numpy(truth.astype(np.float32))[None]
                 row[name] = {"hole_psnr": metrics.psnr(painted, target, where), "psnr": metrics.psnr(painted, target),
                              "hole_ssim": metrics.ssim(painted, target, where), "ssim": metrics.ssim(painted, target)}  # fmt: skip
-            rows.append(row)
-    rows = processes.gather(rows)
+            measured.append(row)
+        rows.append(measured)
+        if infer is None:  # of the largest holes
+            holed = np.where(holes > 0, 0, truth).astype(np.float32)
+            samples.append((path.stem, (holed, painter.grey(holed, holes), truth)))
+    rows = [row for measured in processes.gather(rows) for row in measured]
     result = {"photos": len(rows) // len(BINS)}
+    if infer is None:
+        result["samples"] = dict(processes.gather(samples)[:6])
     for bin, share in enumerate(BINS):
         for name in painters:
             seen = [row[name] for row in rows if row["bin"] == bin and row[name]]
@@ -215,7 +223,7 @@ def painting_options(parser) -> None:
 
 def main(argv=None) -> int:
     parser, commands = engine.stage_parser(__doc__)
-    options = engine.train_command(commands, STAGE, train, batch_size=16, crop=256)
+    options = engine.train_command(commands, STAGE, train, batch_size=16, crop=256, freeze_bn_from=0.8)
     options.add_argument("--levels", type=int, default=8, help="scales of the UNet, each half the last (default: 8)")
     options.add_argument("--widest", type=int, default=8, help="widest layer in units of --width (default: 8)")
     options.add_argument("--hole-share", type=float, nargs=2, default=[0.002, 0.25], metavar=("LEAST", "MOST"),

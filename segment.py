@@ -27,10 +27,10 @@ DILATE = 2  # px of the working size: a crack's anti-aliased edge must not stay
 
 def build(options: dict):
     """The network from its constructor's arguments."""
-    from nets.norm import InPlaceABN
+    from nets.norm import NORMS
     from nets.unet import AlbuNet
 
-    return AlbuNet(**options, norm=InPlaceABN)
+    return AlbuNet(**{**options, "norm": NORMS[options.get("norm", "inplace")]})
 
 
 def step(net, samples: dict, args, total) -> dict:
@@ -48,7 +48,8 @@ def step(net, samples: dict, args, total) -> dict:
 def train(args) -> int:
     from data.datasets import SegmentSamples, validation_pairs
 
-    options = {"depth": args.encoder, "width": args.width, "channels": 1, "classes": 1, "stem": "full", "centers": 2}
+    options = {"depth": args.encoder, "width": args.width, "channels": 1, "classes": 1, "stem": "full", "centers": 2,
+               "norm": args.norm}  # fmt: skip
     return engine.fit(args, STAGE, options, build, SegmentSamples, step, evaluate, validation_pairs)
 
 
@@ -63,12 +64,14 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
     from losses import metrics
 
     finder = Finder(net, processes.device, tta=getattr(args, "tta", False), max_side=getattr(args, "max_side", MAX_SIDE))
-    pairs, clean, rows = validation_pairs(args.data), images_in(validation(args.data) / "clean"), []
+    pairs, clean, rows, samples = validation_pairs(args.data), images_in(validation(args.data) / "clean"), [], []
     probabilities = []
     for path, mask_path in processes.share(pairs):
         photo = read_photo(path)
-        mask = torch.from_numpy(read_mask(mask_path, photo.size)[0])
-        probability = finder.enlarge(finder(luma(photo.pixels)), photo.size)
+        mask, grey = torch.from_numpy(read_mask(mask_path, photo.size)[0]), luma(photo.pixels)
+        probability = finder.enlarge(finder(grey), photo.size)
+        if infer is None:
+            samples.append((path.stem, (grey, probability.numpy(), mask.numpy())))
         counts = metrics.histograms(probability, mask)
         probabilities.append((path.name, probability, mask))
         rows.append({"photo": path.name, "damaged": bool((mask > 128).any()), "counts": counts})
@@ -101,6 +104,8 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
         result["clean_marked"] = sum(row["marked"] for row in alarms) / len(alarms)
         result["clean_without_mark"] = sum(row["marked"] == 0 for row in alarms) / len(alarms)
         result["clean_photos"] = len(alarms)
+    if infer is None:
+        result["samples"] = dict(processes.gather(samples)[:6])
     return {**result, "rows": measured, "clean_rows": alarms}
 
 
@@ -251,7 +256,7 @@ def main(argv=None) -> int:
     parser, commands = engine.stage_parser(__doc__)
     labelled = {"type": engine.share, "default": 0.25, "metavar": "SHARE",
                 "help": "share of samples that come from labelled/, 0 to 1 (default: 0.25)"}  # fmt: skip
-    options = engine.train_command(commands, STAGE, train, batch_size=16, crop=256)
+    options = engine.train_command(commands, STAGE, train, batch_size=16, crop=256, norm="inplace")
     engine.encoder_options(options, 18)
     options.add_argument("--labelled-share", **labelled)
     options.add_argument("--positive-weight", type=engine.positive(float), default=10.0,

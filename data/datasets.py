@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 
 from data import defects
 from data.images import IMAGE_SUFFIXES, PhotoError, luma, read_mask, read_photo, resize, rgb_to_ycbcr
@@ -66,14 +66,26 @@ class Clean:
         return group[rng.integers(len(group))]
 
 
-def crop(picture: Image.Image, mode: str, side: int, rng, zoom=(0.25, 1.0)) -> np.ndarray:
+TURNS = {  # EXIF orientation: what brings the picture upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def crop(picture: Image.Image, mode: str, side: int, rng, zoom=(0.25, 1.0), enlarge=2.5) -> np.ndarray:
     """A random square of a photograph, resized to `side`: (side, side[, 3]) float32 in [0, 1], mirrored half the time.
 
     The square's side is a share of the photograph's short side drawn from `zoom` (log-uniform), but not fewer than
-    `side` / 2.5 px, so that enlarging stays within what an enlarged small scan looks like. mode: "L" or "RGB".
+    `side` / `enlarge` px, so that enlarging stays within what an enlarged small scan looks like. mode: "L" or "RGB".
     """
     (width, height), short = picture.size, min(picture.size)
-    span = int(min(short, max(short * np.exp(rng.uniform(*np.log(zoom))), side / 2.5)))
+    orientation = picture.getexif().get(ExifTags.Base.Orientation)
+    span = int(min(short, max(short * np.exp(rng.uniform(*np.log(zoom))), side / enlarge)))
     left, top = rng.integers(width - span + 1), rng.integers(height - span + 1)
     picture.draft(mode, (width * side // span, height * side // span))  # JPEG decodes at 1/2, 1/4, 1/8 where that is enough
     scale = picture.width / width
@@ -81,6 +93,8 @@ def crop(picture: Image.Image, mode: str, side: int, rng, zoom=(0.25, 1.0)) -> n
     if picture.mode.startswith("I;16"):  # Pillow would clip at 255
         picture = Image.fromarray((np.asarray(picture) / 257 + 0.5).astype(np.uint8))
     square = picture.convert(mode).resize((side, side), Image.Resampling.BICUBIC, box=box)
+    if turn := TURNS.get(orientation):
+        square = square.transpose(turn)
     array = np.asarray(square, np.float32) / 255
     return np.ascontiguousarray(array[:, ::-1] if rng.random() < 0.5 else array)
 
@@ -117,8 +131,9 @@ class SegmentSamples(_Samples):
     def sample(self, rng) -> dict:
         if rng.random() < self.labelled_share:
             picture, mask = self._real(rng)
-        else:
-            picture, mask = defects.sample(self.photo("L", rng), rng, self.textures)
+        else:  # mostly as sharp as a photograph is: who sees only enlarged ones takes fine detail for damage
+            clean = self.photo("L", rng, enlarge=2.5 if rng.random() < 0.3 else 1.0)
+            picture, mask = defects.sample(clean, rng, self.textures)
         return {"luma": torch.from_numpy(picture)[None], "mask": torch.from_numpy(mask)[None]}
 
     def _real(self, rng):

@@ -107,11 +107,12 @@ def folds(canvas, rng):
             canvas.picture += rng.normal(0, 0.08) * away / (1 + away**4)  # one flank towards the lamp, one away
         layer, draw = canvas.layer()
         width = canvas.pen * rng.uniform(0.7, 3.2)
-        widths = width * np.exp(rng.normal(0, 0.5, len(path) - 1))
-        line(draw, path, widths)
+        ragged = rng.choice([0.1, 0.5])
+        line(draw, path, width * np.exp(rng.normal(0, ragged, len(path) - 1)))
         for node in path[rng.integers(0, len(path), canvas.count(rng, 0, 30))]:
             polygon(draw, outline(rng, node + rng.normal(0, width, 2), width * rng.uniform(0.6, 2.5), 0.9, 9, 3))
-        canvas.paint(layer, canvas.tone(rng, 0.9), rng, rng.uniform(0.6, 1), rng.uniform(0, 0.6), rng.uniform(0, 0.3), 0.03)
+        broken = rng.choice([0, rng.uniform(0, 0.6)])
+        canvas.paint(layer, canvas.tone(rng, 0.9), rng, rng.uniform(0.6, 1), broken, rng.uniform(0, 0.3), 0.03)
 
 
 def creases(canvas, rng):
@@ -326,7 +327,7 @@ KINDS = {  # how often each is drawn, relative to the others
     dark_scratches: 1.0,
     scratch_field: 1.2,
     cracks: 2.5,
-    folds: 1.6,
+    folds: 2.4,
     creases: 0.8,
     dust: 3.5,
     spots: 1.0,
@@ -416,16 +417,18 @@ def holes(size, rng, share=(0.01, 0.25), textures=None):
     return mask.view(np.uint8) * np.uint8(255)
 
 
-def sample(luma, rng, textures=None, clean_share=0.15, negative_share=0.4):
+def sample(luma, rng, textures=None, clean_share=0.3, negative_share=0.4, new_share=0.25):
     """A training sample of the segment stage: (picture (H, W) float32 in [0, 1], mask (H, W) uint8, 0 or 255).
 
     Ageing of the picture, damage, then ageing of both, so that damage lies over one grain and under another. Undamaged with
-    probability `clean_share`, with hard negatives as picture content with probability `negative_share`.
+    probability `clean_share`, with hard negatives as picture content with probability `negative_share`, and not aged at all
+    with probability `new_share`.
     """
     if rng.random() < negative_share:
         luma = hard_negative(luma, rng)
-    under = age(luma, rng, rng.uniform(0, 1.1))
-    over = Ageing(luma.shape, rng, rng.uniform(0, 0.6))
+    old = rng.random() >= new_share
+    under = age(luma, rng, old * rng.uniform(0, 1.1))
+    over = Ageing(luma.shape, rng, old * rng.uniform(0, 0.6))
     clean = over.fade(under)
     if rng.random() < clean_share:
         return over.scan(clean), np.zeros(luma.shape, np.uint8)

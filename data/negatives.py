@@ -10,9 +10,9 @@ from data.textures import blur, clouds
 
 
 def wires(canvas, rng):
-    """Cables and ropes: even width, one smooth curve across the picture, soft edge."""
+    """Cables and ropes: even width, one smooth curve across the picture, soft edge; mostly dark, as white lines are folds."""
     layer, draw = canvas.layer()
-    tone, width = rng.choice([rng.uniform(0, 0.35), rng.uniform(0.7, 1)]), rng.uniform(0.8, 4)
+    tone, width = rng.uniform(0, 0.35) if rng.random() < 0.85 else rng.uniform(0.7, 1), rng.uniform(0.8, 4)
     top, slope, sag = rng.uniform(0, canvas.height), rng.normal(0, 0.4), rng.uniform(0, 0.25) * canvas.height
     x = np.linspace(-5, canvas.width + 5, 24)
     for number in range(rng.integers(1, 5)):

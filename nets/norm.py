@@ -80,6 +80,9 @@ class InPlaceABN(NormAct):
         return _InPlaceABN.apply(x, shortcut, self.weight, self.bias, mean, invstd, count, self.slope)
 
 
+NORMS = {"batch": NormAct, "inplace": InPlaceABN}  # the values of `--norm`
+
+
 class _InPlaceABN(torch.autograd.Function):
     """y = act(z), z = gamma (x - mean) invstd + beta + shortcut, in the buffer of x.
 

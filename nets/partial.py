@@ -33,13 +33,14 @@ class PartialConv2d(nn.Conv2d):
 
 
 class PartialBlock(nn.Module):
-    """Partial convolution, batch normalization (if asked) and leaky ReLU."""
+    """Partial convolution, batch normalization (if asked) and leaky ReLU; without a `slope` that of the norm."""
 
-    def __init__(self, inputs, outputs, kernel, stride=1, slope=0.0, norm=NormAct):
+    def __init__(self, inputs, outputs, kernel, stride=1, slope=None, norm=NormAct):
         super().__init__()
         self.conv = PartialConv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=norm is None)
-        self.bn = norm(outputs, slope=slope) if norm is not None else None
-        self.slope = slope
+        settings = {} if slope is None else {"slope": slope}
+        self.bn = norm(outputs, **settings) if norm is not None else None
+        self.slope = slope or 0.0
 
     def forward(self, *pairs):
         x, mask = self.conv(*pairs)

@@ -3,21 +3,26 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from argparse import ArgumentTypeError, Namespace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import randomized
+from PIL import Image
 
 import colorize
 import engine
 import inpaint
 import segment
-from data import checkpoint, datasets
+from data import checkpoint, datasets, runs
+from nets.norm import InPlaceABN
 
 SMALL = {  # a network that a laptop trains in a second
     segment: ["--width", "8", "--crop", "64", "--lr", "3e-3", "--batch-size", "4"],
@@ -28,7 +33,7 @@ SAMPLES = {segment: datasets.SegmentSamples, inpaint: datasets.InpaintSamples, c
 STAGES = pytest.mark.parametrize("stage", list(SMALL), ids=[stage.STAGE for stage in SMALL])
 
 
-STEPS = 24
+STEPS = 40
 
 
 def train(stage, data, run, *words, steps=STEPS):
@@ -53,6 +58,10 @@ def trained(data_folder, tmp_path_factory):
         return runs[stage]
 
     return run
+
+
+def contents(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def log(run):
@@ -193,7 +202,27 @@ def test_a_run_folder(trained, data_folder, stage):
     assert rows[0]["samples_per_s"] > 0 and rows[0]["lr"] > 0 and math.isfinite(rows[0]["loss"])
     (best,) = run.glob("best-*.pt")
     assert best.name == f"best-{max(evaluations, key=lambda row: row['score'])['step']}.pt"
-    assert sorted(path.name for path in run.iterdir()) == sorted(["args.json", "log.jsonl", "last.pt", best.name])
+    drawn = {segment: ["v"], inpaint: ["p", "q"], colorize: ["p", "q"]}[stage]
+    expected = ["args.json", "log.jsonl", "last.pt", best.name, "curves.png", *(f"samples/{name}.png" for name in drawn)]
+    assert sorted(contents(run)) == sorted(expected)
+    assert 10 < rows[0]["memory_mb"] < 10**5 and content["commit"] in (None, runs.commit())
+
+
+@STAGES
+def test_pictures_of_a_run(trained, stage):
+    """Input, prediction and truth of fixed validation photographs, and the curves."""
+    run = trained(stage)
+    assert np.asarray(Image.open(run / "curves.png")).min() < 255
+    strip = np.asarray(Image.open(next((run / "samples").iterdir()))).astype(int)
+    shown, predicted, truth = np.split(strip, 3, 1)
+    assert strip.shape[0] in (48, 64) and len(np.unique(shown)) > 10
+    if stage is segment:
+        assert set(np.unique(truth)) <= {0, 128, 255} and len(np.unique(predicted)) > 2
+    elif stage is inpaint:  # equal where nothing was to do
+        kept = shown.max(2) > 0
+        assert 0.7 < kept.mean() < 1 and np.abs(predicted - truth)[kept].max() <= 1
+    else:
+        assert (shown[..., 0] == shown[..., 2]).all() and (truth[..., 0] != truth[..., 2]).any()
 
 
 @STAGES
@@ -213,9 +242,9 @@ def test_the_best_checkpoint_is_a_weights_file_ready_to_use(trained, stage):
 
 def test_a_finished_run_is_left_as_it_is(trained, data_folder):
     run = trained(segment)
-    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    before = contents(run)
     assert train(segment, data_folder, run) == 0
-    assert before == {path.name: path.read_bytes() for path in run.iterdir()}
+    assert before == contents(run)
 
 
 def stopped_at(stage, monkeypatch, number, signals, signum=signal.SIGTERM):
@@ -241,7 +270,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(trained, data_folder, tmp_path, monke
         assert train(stage, data_folder, tmp_path, "--workers", workers) == 130
     assert "stopped at step 7; the same command goes on from there" in capsys.readouterr().err
     assert handlers == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    assert {path.name for path in tmp_path.iterdir()} == {"args.json", "log.jsonl", "last.pt"}
+    assert set(contents(tmp_path)) == {"args.json", "log.jsonl", "last.pt"}
     assert checkpoint.read(tmp_path / "last.pt")["done"] == 7
     assert train(stage, data_folder, tmp_path, "--workers", workers) == 0
     resumed, whole = (checkpoint.read(run / "last.pt") for run in (tmp_path, trained(stage)))
@@ -269,7 +298,12 @@ def test_a_killed_run_goes_on_from_the_last_save(trained, data_folder, tmp_path,
         with pytest.raises(SystemExit):
             train(colorize, data_folder, tmp_path)
     assert checkpoint.read(tmp_path / "last.pt")["done"] == 5
+    with open(tmp_path / "log.jsonl", "a") as file:  # what it did after the save, and half a line
+        file.write('{"step": 8, "loss": 1.0}\n{"step": 9, "lo')
+    (tmp_path / ".last.pt.77.tmp").write_bytes(b"half")
     assert train(colorize, data_folder, tmp_path) == 0
+    assert [row["step"] for row in log(tmp_path)] == [row["step"] for row in log(trained(colorize))]
+    assert not list(tmp_path.glob(".*"))
     resumed, whole = (checkpoint.read(run / "last.pt") for run in (tmp_path, trained(colorize)))
     assert all(equal(resumed[name], whole[name]) for name in ("net", "average", "optimizer", "best"))
 
@@ -285,12 +319,12 @@ def test_a_killed_run_goes_on_from_the_last_save(trained, data_folder, tmp_path,
     ],
 )
 def test_a_changed_option_is_refused_by_name(trained, data_folder, capsys, stage, words, names):
-    before = {path.name: path.read_bytes() for path in trained(stage).iterdir()}
+    before = contents(trained(stage))
     capsys.readouterr()
     assert train(stage, data_folder, trained(stage), *words) == 2
     error = capsys.readouterr().err
     assert f"started with another {names}; give another --run-dir" in error and error.count("\n") == 1
-    assert before == {path.name: path.read_bytes() for path in trained(stage).iterdir()}
+    assert before == contents(trained(stage))
 
 
 def test_what_does_not_change_the_result_may_change(trained, data_folder):
@@ -354,8 +388,8 @@ def test_mistakes_give_one_line_and_status_2(trained, data_folder, tmp_path, cap
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(data_folder, tmp_path, monkeypatch, capsys):
-    three = Namespace(rank=0, world=3, device=torch.device("cpu"))
-    monkeypatch.setattr(engine, "Processes", lambda device: three)
+    three = Namespace(rank=0, world=3, device=torch.device("cpu"), close=lambda: None)
+    monkeypatch.setattr(engine, "Processes", lambda *_, **__: three)
     assert train(segment, data_folder, tmp_path / "run") == 2
     assert "--batch-size 4 cannot be shared by 3 processes" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
@@ -400,13 +434,109 @@ def test_bfloat16_trains(data_folder, tmp_path, stage):
     assert all(torch.isfinite(x).all() and x.dtype != torch.bfloat16 for x in state["net"].values())
 
 
-@pytest.mark.skipif(not torch.distributed.is_available(), reason="torchrun needs torch.distributed, which this torch lacks")
-def test_two_processes(data_folder, tmp_path):
-    words = ["train", "--data", data_folder, "--run-dir", tmp_path / "run", "--steps", 2, "--device", "cpu", "--workers", 0]
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "segment.py", *words]
-    command = [str(word) for word in (*command, *SMALL[segment])]
-    done = subprocess.run(command, cwd=Path(engine.__file__).parent, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr
-    rows = log(tmp_path / "run")
-    assert [row["step"] for row in rows if "loss" in row] == [1] and rows[-1]["step"] == 2  # written once, not twice
-    assert checkpoint.read(tmp_path / "run/last.pt")["done"] == 2 and len(list((tmp_path / "run").glob("best-*.pt"))) == 1
+@STAGES
+def test_frozen_statistics(data_folder, tmp_path, stage):
+    """From half of the steps on the norms keep theirs, and the weights go on."""
+    states = {}
+    for steps_done in (2, 4):
+        run = tmp_path / str(steps_done)
+        with pytest.MonkeyPatch.context() as patch:
+            if steps_done == 2:
+                stopped_at(stage, patch, 2, signals=1)
+            train(stage, data_folder, run, "--freeze-bn-from", 0.5, steps=4)
+        states[steps_done] = checkpoint.read(run / "last.pt")["net"]
+    same = {name: torch.equal(x, states[4][name]) for name, x in states[2].items()}
+    statistics = [name for name in same if "running" in name]
+    assert statistics and all(same[name] for name in statistics)
+    assert not any(same[name] for name, x in states[2].items() if x.dim() == 4)
+
+
+@STAGES
+def test_either_norm(data_folder, tmp_path, stage):
+    for name in ("batch", "inplace"):
+        assert train(stage, data_folder, tmp_path / name, "--norm", name, steps=1) == 0
+    nets = {name: stage.build(json.loads((tmp_path / name / "args.json").read_text())["network"]) for name in ("batch", "inplace")}
+    assert any(isinstance(module, InPlaceABN) for module in nets["inplace"].modules())
+    assert not any(isinstance(module, InPlaceABN) for module in nets["batch"].modules())
+
+
+def test_an_unreadable_photograph_is_named_in_one_line(data_folder, tmp_path, capsys):
+    folder = tmp_path / "data"
+    shutil.copytree(data_folder, folder)
+    for path in (folder / "clean").rglob("*.*"):
+        path.write_bytes(path.read_bytes()[:300])
+    assert train(colorize, folder, tmp_path / "run", "--workers", 1, steps=1) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and str(folder / "clean") in error and "Traceback" not in error
+
+
+# ------------------------------------------------------------------------------- several processes
+
+torchrun = pytest.mark.skipif(
+    not torch.distributed.is_available() or not Path("/proc/self/task").exists(),
+    reason="needs torch.distributed, and Linux to find the processes that torchrun starts",
+)
+
+
+def start(stage, *words, restarts=0):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
+               f"--max-restarts={restarts}", stage.__file__, *words]  # fmt: skip
+    return subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(process, condition):
+    end = time.monotonic() + 240
+    while not condition():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def children(process):
+    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+@torchrun
+def test_two_processes_stopped_killed_and_resumed(data_folder, tmp_path):
+    """120 steps of two processes; the same with SIGTERM on the way and, resumed, SIGKILL for one of them: equal weights."""
+    words = ["--steps", 120, "--device", "cpu", "--workers", 0, "--ema", 0.9, *SMALL[segment]]
+    words = ["train", "--data", data_folder, *words, "--run-dir"]
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    process = start(segment, *words, whole)
+    _, error = process.communicate(timeout=300)
+    assert process.returncode == 0, error
+    rows = log(whole)
+    assert [row["step"] for row in rows if "loss" in row] == [1, 50, 100]  # written once, not twice
+    assert len(list(whole.glob("best-*.pt"))) == 1
+
+    process = start(segment, *words, stopped)
+    wait_for(process, lambda: any(row["step"] >= 20 for row in runs.read_log(stopped)))
+    process.send_signal(signal.SIGTERM)
+    _, error = process.communicate(timeout=120)
+    assert process.returncode != 0
+    done = checkpoint.read(stopped / "last.pt")["done"]
+    assert 20 <= done < 120 and f"stopped at step {done}" in error
+
+    process = start(segment, *words, stopped, restarts=1)
+    wait_for(process, lambda: any(row["step"] >= done + 20 for row in runs.read_log(stopped)))
+    os.kill(children(process)[-1], signal.SIGKILL)
+    assert checkpoint.read(stopped / "last.pt")["done"] > done  # readable at any moment
+    _, error = process.communicate(timeout=300)
+    assert process.returncode == 0, error
+    first, second = (checkpoint.read(run / "last.pt") for run in (whole, stopped))
+    assert first["done"] == second["done"] == 120
+    assert all(equal(first[name], second[name]) for name in ("net", "average", "optimizer", "best"))
+    scores = [[(row["step"], row["score"]) for row in log(run) if "score" in row] for run in (whole, stopped)]
+    assert scores[0] == scores[1] and len(scores[0]) == 12
+
+
+@torchrun
+@STAGES
+def test_eval_of_two_processes(data_folder, tiny_weights, capsys, stage):
+    words = ["eval", "--data", data_folder, "--weights", tiny_weights[stage.STAGE], "--device", "cpu"]
+    assert stage.main([str(word) for word in words]) == 0
+    alone = json.loads(capsys.readouterr().out)
+    process = start(stage, *words)
+    output, error = process.communicate(timeout=240)
+    assert process.returncode == 0, error
+    assert json.loads(output) == alone

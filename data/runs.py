@@ -1,0 +1,150 @@
+"""The folder of a training run, which is its whole state.
+
+args.json       options, version, commit
+log.jsonl       a line at step 1 and every 50th, and one for each evaluation
+curves.png      the losses and the score of that log
+samples/*.png   fixed validation photographs: input | prediction | truth
+last.pt         from which the same command goes on
+best-STEP.pt    the best weights by validation, ready for `infer`
+"""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from data import checkpoint
+from data.images import encode, write_whole
+
+COLOURS = ("#1f6fb2", "#d1552c", "#3a8f4d", "#8a5cb8", "#9a8323", "#555555")
+
+
+class RunFolder:
+    """One process's access to a run folder: all may read, only the one that `writes` writes."""
+
+    def __init__(self, path: Path, writes: bool):
+        self.path, self.writes = Path(path), writes
+        self.last = self.path / "last.pt"
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    def begin(self, content: dict) -> None:
+        """Writes args.json and starts the log anew."""
+        if self.writes:
+            (self.path / "args.json").write_text(json.dumps({**content, "commit": commit()}, indent=2) + "\n")
+            (self.path / "log.jsonl").write_text("")
+
+    def go_on(self, done: int) -> None:
+        """Takes out of the log what a killed process did after the step it goes on from, and its temporary files."""
+        if self.writes:
+            rows = [row for row in read_log(self.path) if row["step"] <= done]
+            lines = "".join(json.dumps(row) + "\n" for row in rows)
+            write_whole(self.path / "log.jsonl", lines.encode(), overwrite=True)
+            for path in self.path.glob(".*.tmp"):
+                path.unlink(missing_ok=True)
+
+    def log(self, **entry) -> None:
+        """Adds a line to log.jsonl and shows it; the file is closed, so that a kill loses nothing."""
+        if self.writes:
+            for name, x in entry.items():
+                if isinstance(x, float):
+                    entry[name] = round(x, 6) if math.isfinite(x) else None  # JSON has no NaN
+            line = json.dumps(entry)
+            print(line, file=sys.stderr, flush=True)
+            with open(self.path / "log.jsonl", "a") as file:
+                file.write(line + "\n")
+
+    def save(self, content: dict) -> None:
+        if self.writes:
+            checkpoint.save(self.last, content)
+
+    def keep_best(self, best: list, name: str, content) -> None:
+        """Writes the weights `content()` as `name` if they are among the `best`, and removes those that no longer are."""
+        names = [name for _, name in best]
+        if self.writes:
+            if name in names:
+                checkpoint.save(self.path / name, content())
+            for path in self.path.glob("best-*.pt"):
+                if path.name not in names:
+                    path.unlink()
+
+    def draw(self, samples: dict) -> None:
+        """Draws curves.png, and samples/NAME.png from name -> (input, prediction, truth), pictures of one height."""
+        if self.writes:
+            write_whole(self.path / "curves.png", encode(curves(read_log(self.path)), None, "PNG"), overwrite=True)
+            for name, pictures in samples.items():
+                strip = np.hstack([_rgb(picture) for picture in pictures])
+                (self.path / "samples").mkdir(exist_ok=True)
+                write_whole(self.path / "samples" / f"{name}.png", encode(strip, None, "PNG"), overwrite=True)
+
+
+def _rgb(picture):
+    """(H, W) or (H, W, 3), uint8 or float in [0, 1], to (H, W, 3) uint8."""
+    if picture.dtype != np.uint8:
+        picture = np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+    return picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, 2)
+
+
+def read_log(path: Path) -> list[dict]:
+    """The lines of log.jsonl; a last one that was cut is left out."""
+    rows = []
+    try:
+        lines = (Path(path) / "log.jsonl").read_text().splitlines()
+    except FileNotFoundError:
+        return []
+    for line in lines:
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            pass
+    return rows
+
+
+def commit() -> str | None:
+    """The commit of this source tree, with a + if it has changes; None outside a repository or without git."""
+    try:
+        command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+", "--abbrev=40", "--exclude=*"]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip() or None
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def curves(rows: list[dict]) -> np.ndarray:
+    """The log as a picture, (H, W, 3) uint8: above every loss over the steps, below the score of each evaluation."""
+    logged = [row for row in rows if "loss" in row]
+    names = [name for name in (logged[0] if logged else {}) if name not in ("step", "lr", "samples_per_s", "waiting_s", "memory_mb")]
+    losses = {name: [(row["step"], row.get(name)) for row in logged] for name in names}
+    scores = {"score": [(row["step"], row["score"]) for row in rows if "score" in row]}
+    sheet = Image.new("RGB", (900, 720), "white")
+    most = max((row["step"] for row in rows), default=1)
+    for top, series in ((10, losses), (370, scores)):
+        _panel(ImageDraw.Draw(sheet), top, series, most)
+    return np.asarray(sheet)
+
+
+def _panel(draw, top: int, series: dict, most: int) -> None:
+    """One diagram of 900 x 340 px at `top`: name -> [(step, value or None)], the steps from 0 to `most`."""
+    font = ImageFont.load_default(14)
+    left, right, bottom = 80, 880, top + 310
+    series = {name: [(x, y) for x, y in points if y is not None] for name, points in series.items()}
+    values = [y for points in series.values() for _, y in points]
+    low, high = (min(values), max(values)) if values else (0.0, 1.0)
+    span = (high - low) or abs(high) or 1.0
+    low, high = low - 0.05 * span, high + 0.05 * span
+    place = lambda x, y: (left + (right - left) * x / most, bottom - (bottom - top) * (y - low) / (high - low))  # noqa: E731
+    for part in range(5):
+        y = low + (high - low) * part / 4
+        draw.line([place(0, y), place(most, y)], "#dddddd")
+        draw.text((left - 6, place(0, y)[1]), f"{y:.4g}", "#444444", font, "rm")
+        x = most * part / 4
+        draw.text((place(x, low)[0], bottom + 4), f"{x:.0f}", "#444444", font, "ma")
+    for number, (name, points) in enumerate(series.items()):
+        colour = COLOURS[number % len(COLOURS)]
+        if len(points) > 1:
+            draw.line([place(*point) for point in points], colour, 2)
+        for x, y in (place(*point) for point in points):
+            draw.ellipse((x - 2, y - 2, x + 2, y + 2), colour)
+        draw.text((right - 6, top + 4 + 18 * number), name, colour, font, "ra")
