@@ -43,8 +43,8 @@ def step(net, samples: dict, args, total) -> dict:
 def train(args) -> int:
     from data.datasets import ColorizeSamples, validation_photos
 
-    options = {"depth": args.encoder, "width": args.width, "channels": 1, "classes": 2, "stem": "imagenet", "centers": 0,
-               "norm": args.norm}  # fmt: skip
+    options = engine.network(args, STAGE, {"channels": 1, "classes": 2, "stem": "imagenet", "centers": 0},
+                             depth=("encoder", 50), width=("width", 64), norm=("norm", "batch"))  # fmt: skip
     return engine.fit(args, STAGE, options, build, ColorizeSamples, step, evaluate, validation_photos)
 
 

@@ -67,17 +67,16 @@ def train_options(parser: argparse.ArgumentParser, stage: str, **defaults) -> No
     add("--steps", "optimizer steps of the whole run", type=positive(int), default=100000)
     add("--batch-size", "samples of a step, over all processes", type=positive(int), default=32)
     add("--lr", "peak learning rate of AdamW", type=positive(float), default=1e-3)
-    add("--width", "channels of the first layer; 64 is the published size", type=positive(int), default=64)
     add("--crop", "side of the training crops in px", type=positive(int), default=256)
     add("--precision", "number format of the forward pass", choices=("fp32", "bf16"), default="fp32")
     add("--ema", "decay of the averaged weights per step", type=share, default=0.999)
-    add("--norm", "batch: BatchNorm; inplace: half its memory, shared statistics", choices=("batch", "inplace"), default="batch")
     add("--freeze-bn-from", "share of the steps after which the norms keep their statistics, 1 for never", type=share, default=1.0)
     add("--workers", "processes that make samples, per training process", type=int, default=2)
     add("--seed", "seed of weights and samples", type=int, default=0)
     add("--keep", "how many of the best checkpoints stay", type=positive(int), default=1)
     add("--device", "auto, cpu, cuda or cuda:N", default="auto")
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="start from these weights (default: from random ones)")
+    parser.add_argument("--weights", type=Path, metavar="FILE",
+                        help="start from these weights, with their network (default: from random ones)")  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="print the derived configuration and stop")
 
 
@@ -88,9 +87,34 @@ def stage_parser(doc: str):
     return parser, parser.add_subparsers(required=True, metavar="COMMAND")
 
 
-def train_command(commands, stage: str, train, **defaults) -> argparse.ArgumentParser:
+def network_option(parser, name: str, text: str, default, **kwargs) -> None:
+    """An option that decides the network: None, if not given, stands for `--weights`' value or the default."""
+    parser.add_argument(name, help=f"{text} (default: {default}, or that of --weights)", **kwargs)
+
+
+def network(args, stage: str, fixed: dict, **choices) -> dict:
+    """The network's constructor arguments: the `fixed` ones, and name -> (option, default) for those to choose.
+
+    `--weights` brings its own; an option that says otherwise raises ValueError.
+    """
+    from data import checkpoint
+
+    build = checkpoint.read_weights(args.weights, stage)["build"] if args.weights else {}
+    for name, (option, default) in choices.items():
+        value = getattr(args, option)
+        if value is not None and name in build and build[name] != value:
+            raise ValueError(f"--{option} {value}: the network of {args.weights} has {build[name]}")
+        fixed = {**fixed, name: build.get(name, default) if value is None else value}
+    return fixed
+
+
+def train_command(commands, stage: str, train, norm="batch", **defaults) -> argparse.ArgumentParser:
+    """`train`, with the options that every stage has; `norm` and `defaults` are the stage's own."""
     parser = commands.add_parser("train", help="train on a data folder", allow_abbrev=False)
     train_options(parser, stage, **defaults)
+    network_option(parser, "--width", "channels of the first layer; 64 is the published size", 64, type=positive(int))
+    network_option(parser, "--norm", "batch: BatchNorm; inplace: half its memory, statistics shared over processes", norm,
+                   choices=("batch", "inplace"))  # fmt: skip
     parser.set_defaults(run=train)
     return parser
 
@@ -135,7 +159,7 @@ def load_net(weights: Path, stage: str, build):
 
 def encoder_options(parser: argparse.ArgumentParser, depth: int) -> None:
     """The options of a ResNet encoder, for the stages that have one."""
-    parser.add_argument("--encoder", type=int, choices=(18, 34, 50), default=depth, help=f"depth of the ResNet (default: {depth})")
+    network_option(parser, "--encoder", "depth of the ResNet", depth, type=int, choices=(18, 34, 50))
     parser.add_argument("--encoder-weights", metavar="imagenet|FILE",
                         help="start the encoder from torchvision's ImageNet weights, downloaded or from a file of the same "
                              "layout; needs --width 64 (default: random weights)")  # fmt: skip
@@ -349,7 +373,7 @@ def fit(args, stage: str, options: dict, build, samples, step, evaluate, measure
 def _fit(args, stage, options, build, samples, step, evaluate, measured, processes) -> int:
     import torch
     from data import checkpoint
-    from data.runs import RunFolder
+    from data.runs import RunFolder, read_log
 
     rank, world, device = processes.rank, processes.world, processes.device
     torch.manual_seed(args.seed)
@@ -361,8 +385,8 @@ def _fit(args, stage, options, build, samples, step, evaluate, measured, process
     if args.dry_run:
         if rank == 0:
             count = sum(p.numel() for p in net.parameters())
-            derived = {"stage": stage, "parameters": count, "processes": world, "device": str(device),
-                       "samples_per_process": args.batch_size // world, "network": options, **stored(args)}  # fmt: skip
+            derived = {**stored(args), "stage": stage, "parameters": count, "processes": world, "device": str(device),
+                       "samples_per_process": args.batch_size // world, "network": options}  # fmt: skip
             print(json.dumps(derived, indent=2))
         return 0
     measured(args.data)
@@ -413,7 +437,7 @@ def _fit(args, stage, options, build, samples, step, evaluate, measured, process
         run.draw(pictures)
         began += time.perf_counter() - started
 
-    model = net
+    model, began = net, 0.0
     if world > 1:
         model = torch.nn.parallel.DistributedDataParallel(net, device_ids=[device] if device.type == "cuda" else None)
     loader = torch.utils.data.DataLoader(
@@ -423,11 +447,13 @@ def _fit(args, stage, options, build, samples, step, evaluate, measured, process
         pin_memory=device.type == "cuda",
         prefetch_factor=4 if args.workers else None,
     )
+    if args.weights and done == 0:
+        measure()  # what fine-tuning has to beat; the start stays among the best if it does not
     stopping = []
     previous = {number: signal.signal(number, lambda *_: stopping.append(1)) for number in (signal.SIGINT, signal.SIGTERM)}
     every = max(1, args.steps // EVALUATIONS)
-    sums, counted, bad, began, waited = {}, 0, 0, time.perf_counter(), 0.0
-    mark = time.perf_counter()
+    sums, counted, bad, waited = {}, 0, 0, 0.0
+    began = mark = time.perf_counter()
     try:
         for batch in loader:
             waited += time.perf_counter() - mark
@@ -478,4 +504,7 @@ def _fit(args, stage, options, build, samples, step, evaluate, measured, process
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+    if args.weights and rank == 0:
+        scores = [row["score"] for row in read_log(args.run_dir) if "score" in row]
+        print(f"score: {scores[0]:.4f} before, {scores[-1]:.4f} after, {best[0][0]:.4f} in {args.run_dir / best[0][1]}", file=sys.stderr)
     return 0

@@ -49,7 +49,8 @@ def step(net, samples: dict, args, total) -> dict:
 def train(args) -> int:
     from data.datasets import InpaintSamples, validation_photos
 
-    options = {"width": args.width, "channels": 1, "levels": args.levels, "widest": args.widest, "norm": args.norm}
+    options = engine.network(args, STAGE, {"channels": 1}, width=("width", 64), levels=("levels", 8), widest=("widest", 8),
+                             norm=("norm", "batch"))  # fmt: skip
     return engine.fit(args, STAGE, options, build, InpaintSamples, step, evaluate, validation_photos)
 
 
@@ -224,8 +225,8 @@ def painting_options(parser) -> None:
 def main(argv=None) -> int:
     parser, commands = engine.stage_parser(__doc__)
     options = engine.train_command(commands, STAGE, train, batch_size=16, crop=256, freeze_bn_from=0.8)
-    options.add_argument("--levels", type=int, default=8, help="scales of the UNet, each half the last (default: 8)")
-    options.add_argument("--widest", type=int, default=8, help="widest layer in units of --width (default: 8)")
+    engine.network_option(options, "--levels", "scales of the UNet, each half the last", 8, type=engine.positive(int))
+    engine.network_option(options, "--widest", "widest layer in units of --width", 8, type=engine.positive(int))
     options.add_argument("--hole-share", type=float, nargs=2, default=[0.002, 0.25], metavar=("LEAST", "MOST"),
                          help="share of a training crop that is holes (default: 0.002 0.25)")  # fmt: skip
     for name, weight, text in (("hole", 6.0, "error in holes"), ("valid", 1.0, "error outside holes"), ("tv", 0.1, "variation")):

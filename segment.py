@@ -46,11 +46,11 @@ def step(net, samples: dict, args, total) -> dict:
 
 
 def train(args) -> int:
-    from data.datasets import SegmentSamples, validation_pairs
+    from data.datasets import SegmentSamples, measured_pairs
 
-    options = {"depth": args.encoder, "width": args.width, "channels": 1, "classes": 1, "stem": "full", "centers": 2,
-               "norm": args.norm}  # fmt: skip
-    return engine.fit(args, STAGE, options, build, SegmentSamples, step, evaluate, validation_pairs)
+    options = engine.network(args, STAGE, {"channels": 1, "classes": 1, "stem": "full", "centers": 2},
+                             depth=("encoder", 18), width=("width", 64), norm=("norm", "inplace"))  # fmt: skip
+    return engine.fit(args, STAGE, options, build, SegmentSamples, step, evaluate, lambda data: measured_pairs(data, args.hold_out))
 
 
 def evaluate(net, args, processes, infer: dict | None = None) -> dict:
@@ -59,12 +59,13 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
     Without `infer` the threshold with the best mean Dice is searched and returned in `infer`.
     """
     import torch
-    from data.datasets import images_in, validation, validation_pairs
+    from data.datasets import images_in, measured_pairs, validation
     from data.images import luma, read_mask, read_photo
     from losses import metrics
 
     finder = Finder(net, processes.device, tta=getattr(args, "tta", False), max_side=getattr(args, "max_side", MAX_SIDE))
-    pairs, clean, rows, samples = validation_pairs(args.data), images_in(validation(args.data) / "clean"), [], []
+    pairs = measured_pairs(args.data, getattr(args, "hold_out", None))
+    clean, rows, samples = images_in(validation(args.data) / "clean"), [], []
     probabilities = []
     for path, mask_path in processes.share(pairs):
         photo = read_photo(path)
@@ -252,6 +253,14 @@ def finding_options(parser) -> None:
     working_options(parser)
 
 
+def fold(text: str) -> str:
+    """An argparse type: "I/N" with 1 <= I <= N and N > 1."""
+    part, parts = (int(number) for number in text.split("/"))
+    if not 1 <= part <= parts or parts < 2:
+        raise ValueError
+    return text
+
+
 def main(argv=None) -> int:
     parser, commands = engine.stage_parser(__doc__)
     labelled = {"type": engine.share, "default": 0.25, "metavar": "SHARE",
@@ -259,6 +268,9 @@ def main(argv=None) -> int:
     options = engine.train_command(commands, STAGE, train, batch_size=16, crop=256, norm="inplace")
     engine.encoder_options(options, 18)
     options.add_argument("--labelled-share", **labelled)
+    options.add_argument("--hold-out", type=fold, metavar="I/N",
+                         help="cross-validation: measure on every N-th labelled pair from the I-th on, and train on the others "
+                              "(default: measure on val/)")  # fmt: skip
     options.add_argument("--positive-weight", type=engine.positive(float), default=10.0,
                          help="most that a damaged pixel may count against a clean one (default: 10)")  # fmt: skip
     options.add_argument("--dice-weight", type=float, default=1.0, help="weight of soft Dice (default: 1)")

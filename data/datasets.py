@@ -46,6 +46,22 @@ def validation_pairs(data: Path) -> list[tuple[Path, Path]]:
     return pairs_in(folder) or _nothing(folder, "labelled photographs")
 
 
+def held_out(pairs: list, fold: str | None) -> tuple[list, list]:
+    """(to train on, to measure on) of the labelled pairs: with the fold "I/N" every N-th from the I-th on is measured."""
+    if fold is None:
+        return pairs, []
+    part, parts = (int(number) for number in fold.split("/"))
+    return [pair for number, pair in enumerate(pairs) if number % parts != part - 1], pairs[part - 1 :: parts]
+
+
+def measured_pairs(data: Path, fold: str | None) -> list[tuple[Path, Path]]:
+    """What a training run measures on: `val/`, or its fold of `labelled/`. Raises PhotoError if there is nothing."""
+    if fold is None:
+        return validation_pairs(data)
+    folder = Path(data) / "labelled"
+    return held_out(pairs_in(folder), fold)[1] or _nothing(folder, f"labelled photographs in fold {fold}")
+
+
 def _nothing(folder: Path, what: str):
     raise PhotoError(f"{folder}: no {what} to measure on")
 
@@ -102,9 +118,9 @@ def crop(picture: Image.Image, mode: str, side: int, rng, zoom=(0.25, 1.0), enla
 class _Samples(torch.utils.data.Dataset):
     """A map from sample numbers to samples; the generator of sample n is seeded by (seed, n)."""
 
-    def __init__(self, args):
+    def __init__(self, args, clean=True):
         self.seed, self.side = args.seed, args.crop
-        self.clean = Clean(args.data)
+        self.clean = Clean(args.data) if clean else None
 
     def __getitem__(self, number: int) -> dict:
         return self.sample(np.random.default_rng([self.seed, number]))
@@ -123,10 +139,11 @@ class SegmentSamples(_Samples):
     """luma (1, S, S) float32 in [0, 1] and mask (1, S, S) uint8: synthetic damage, mixed with hand-labelled photographs."""
 
     def __init__(self, args):
-        super().__init__(args)
         self.textures = defects.load_textures(args.data / "textures")
-        self.labelled = [_labelled(*pair) for pair in pairs_in(args.data / "labelled")]
+        pairs, _ = held_out(pairs_in(args.data / "labelled"), getattr(args, "hold_out", None))
+        self.labelled = [_labelled(*pair) for pair in pairs]
         self.labelled_share = args.labelled_share if self.labelled else 0.0
+        super().__init__(args, clean=self.labelled_share < 1)
 
     def sample(self, rng) -> dict:
         if rng.random() < self.labelled_share:

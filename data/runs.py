@@ -119,7 +119,7 @@ def curves(rows: list[dict]) -> np.ndarray:
     losses = {name: [(row["step"], row.get(name)) for row in logged] for name in names}
     scores = {"score": [(row["step"], row["score"]) for row in rows if "score" in row]}
     sheet = Image.new("RGB", (900, 720), "white")
-    most = max((row["step"] for row in rows), default=1)
+    most = max([1, *(row["step"] for row in rows)])
     for top, series in ((10, losses), (370, scores)):
         _panel(ImageDraw.Draw(sheet), top, series, most)
     return np.asarray(sheet)

@@ -367,6 +367,39 @@ def test_fine_tuning_starts_from_weights(trained, data_folder, tmp_path):
     assert kernels and all((net[name] - start[name].float()).abs().max() < 1e-6 for name in kernels)
 
 
+def test_fine_tuning_takes_the_network_of_its_weights_and_says_what_it_brought(trained, data_folder, tmp_path, capsys):
+    """A folder of one's own masks is enough: no clean photographs, no validation part."""
+    (best,) = trained(segment).glob("best-*.pt")
+    own = tmp_path / "own"
+    shutil.copytree(data_folder / "labelled", own / "labelled")
+    words = ["train", "--data", own, "--run-dir", tmp_path / "run", "--weights", best, "--labelled-share", 1, "--steps", 2,
+             "--crop", 64, "--batch-size", 2, "--lr", 1e-9, "--device", "cpu", "--workers", 0]  # fmt: skip
+    assert segment.main([str(word) for word in words]) == 0
+    scores = [row["score"] for row in log(tmp_path / "run") if "score" in row]
+    assert [row["step"] for row in log(tmp_path / "run") if "score" in row] == [0, 1, 2]
+    assert f"score: {scores[0]:.4f} before, {scores[-1]:.4f} after" in capsys.readouterr().err
+    assert json.loads((tmp_path / "run/args.json").read_text())["network"]["width"] == 8
+    assert segment.main([str(word) for word in (*words, "--width", 16)]) == 2
+    assert f"--width 16: the network of {best} has 8" in capsys.readouterr().err
+
+
+def test_cross_validation_measures_on_what_it_does_not_train_on(data_folder, tmp_path, capsys):
+    folder = tmp_path / "data"
+    shutil.copytree(data_folder, folder)
+    for part in ("images", "masks"):
+        for name in "bc":
+            shutil.copy(folder / f"labelled/{part}/scratched.png", folder / f"labelled/{part}/{name}.png")
+    args = Namespace(data=folder, seed=0, crop=64, labelled_share=1.0, hold_out="3/3")
+    assert [path.stem for path, _ in datasets.measured_pairs(folder, "3/3")] == ["scratched"]
+    assert len(datasets.SegmentSamples(args).labelled) == 2
+    assert train(segment, folder, tmp_path / "run", "--hold-out", "1/3", steps=1) == 0
+    assert [path.name for path in (tmp_path / "run/samples").iterdir()] == ["b.png"]
+    assert train(segment, folder, tmp_path / "none", "--hold-out", "5/9", steps=1) == 2
+    assert "no labelled photographs in fold 5/9" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        train(segment, folder, tmp_path / "none", "--hold-out", "4/3", steps=1)
+
+
 def test_mistakes_give_one_line_and_status_2(trained, data_folder, tmp_path, capsys):
     (colors,) = trained(colorize).glob("best-*.pt")
     capsys.readouterr()
