@@ -354,7 +354,39 @@ def freeze_statistics(net) -> None:
             module.eval()
 
 
-def fit(args, stage: str, options: dict, build, samples, step, evaluate, measured) -> int:
+class Critic:
+    """A second network that learns against the first, with its own AdamW; its loss is `step`'s "critic"."""
+
+    def __init__(self, net, args, processes):
+        import torch
+        from data import checkpoint
+
+        self.net, self.processes = net.to(processes.device, memory_format=torch.channels_last).train(), processes
+        self.optimizer = torch.optim.AdamW(net.parameters(), lr=args.critic_lr, betas=(0.0, 0.9), weight_decay=0.0)
+        if args.critic_weights:
+            state = checkpoint.read(args.critic_weights)
+            if "critic" not in state:
+                raise ValueError(f"--critic-weights {args.critic_weights}: not a last.pt of an adversarial run")
+            checkpoint.load_state(net, {"state": state["critic"]["net"]}, args.critic_weights)
+
+    def step(self, loss) -> None:
+        """One step down `loss`. Gradients are the mean over processes, as DistributedDataParallel's would be."""
+        self.optimizer.zero_grad(set_to_none=True)  # the first network's loss left gradients here
+        loss.backward()
+        for parameter in self.net.parameters():
+            if self.processes.world > 1:
+                self.processes.total(parameter.grad).div_(self.processes.world)
+        self.optimizer.step()
+
+    def state(self) -> dict:
+        return {"net": self.net.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def load(self, state: dict) -> None:
+        self.net.load_state_dict(state["net"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+def fit(args, stage: str, options: dict, build, samples, step, evaluate, measured, critic=None) -> int:
     """Trains one stage; returns the exit status.
 
     options: the constructor's arguments, stored in the weights. build(options) -> net. samples(args) -> dataset whose
@@ -362,15 +394,16 @@ def fit(args, stage: str, options: dict, build, samples, step, evaluate, measure
     evaluate(net, args, processes) -> dict with "score" (greater is better), "infer" (stored in the weights) and "samples"
     (name -> input, prediction, truth: pictures of fixed validation photographs).
     measured(data) -> what evaluate will measure on; raises if there is nothing, now and not at the first evaluation.
+    critic(args) -> a network that step is given as `critic` and whose loss it returns too (adversarial training).
     """
     processes = Processes(args.device, training=True)
     try:
-        return _fit(args, stage, options, build, samples, step, evaluate, measured, processes)
+        return _fit(args, stage, options, build, samples, step, evaluate, measured, critic, processes)
     finally:
         processes.close()
 
 
-def _fit(args, stage, options, build, samples, step, evaluate, measured, processes) -> int:
+def _fit(args, stage, options, build, samples, step, evaluate, measured, critic, processes) -> int:
     import torch
     from data import checkpoint
     from data.runs import RunFolder, read_log
@@ -402,6 +435,7 @@ def _fit(args, stage, options, build, samples, step, evaluate, measured, process
     net.to(device, memory_format=torch.channels_last)
     average = Average(net, args.ema)
     optimizer = make_optimizer(net, args.lr)
+    critic = critic and Critic(critic(args), args, processes)
 
     run, done, best = RunFolder(args.run_dir, writes=rank == 0), 0, []
     if run.last.exists():
@@ -414,14 +448,17 @@ def _fit(args, stage, options, build, samples, step, evaluate, measured, process
         net.load_state_dict(state["net"])
         average.net.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
+        if critic:
+            critic.load(state["critic"])
         done, best = state["done"], [tuple(entry) for entry in state["best"]]
         run.go_on(done)
     else:
         run.begin({"stage": stage, "version": VERSION, "network": options, **stored(args)})
 
     def save():
-        run.save({"args": stored(args), "net": net.state_dict(), "average": average.net.state_dict(),
-                  "optimizer": optimizer.state_dict(), "done": done, "best": best})  # fmt: skip
+        state = {"args": stored(args), "net": net.state_dict(), "average": average.net.state_dict(),
+                 "optimizer": optimizer.state_dict(), "done": done, "best": best}  # fmt: skip
+        run.save({**state, "critic": critic.state()} if critic else state)
 
     def measure():
         """Evaluates the averaged weights and keeps them if they are among the best; all ranks compute the same list."""
@@ -464,7 +501,7 @@ def _fit(args, stage, options, build, samples, step, evaluate, measured, process
             if args.freeze_bn_from < 1 and done >= args.freeze_bn_from * args.steps:
                 freeze_statistics(model)
             with torch.autocast(device.type, torch.bfloat16, enabled=args.precision == "bf16"):
-                losses = step(model, batch, args, processes.total)
+                losses = step(model, batch, args, processes.total, **({"critic": critic.net} if critic else {}))
             optimizer.zero_grad(set_to_none=True)
             losses["loss"].backward()
             norm = torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
@@ -477,6 +514,8 @@ def _fit(args, stage, options, build, samples, step, evaluate, measured, process
                 bad = 0
                 optimizer.step()
                 average.update(net, done)
+                if critic:
+                    critic.step(losses["critic"])
             else:
                 bad += 1
                 run.log(step=done, skipped="the gradient is not finite")

@@ -1,0 +1,116 @@
+"""What training takes: memory and arithmetic of a crop at paper size, and samples per second of short runs.
+
+    python benchmarks/training.py cost                       one JSON object on standard output
+    python benchmarks/training.py speed [--data DIR] [--steps 30] [--device cpu]
+
+`cost` counts, it does not time: parameters, multiply-adds of a forward pass, and the bytes that it keeps for backward
+under bf16 autocast, for one crop of the given side; counted at the smallest crop and scaled by area. `memory_gb` adds
+weights, gradients, AdamW's two moments and the average for the published share of a GPU: a sum, not a measurement.
+
+`speed` runs `train` of each stage with 1 and 2 processes (of one thread each on the CPU) and reads `samples_per_s` and
+`waiting_s` (for data) from the last line of its log; the first step is left out. Without `--data` it makes a data folder
+from the photographs that scikit-image carries.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import colorize
+import inpaint
+import segment
+from benchmarks.activations import hardware, saved_bytes
+from data.runs import read_log
+
+# stage -> (network, side of the crop that is counted, side of the published crop, samples of a GPU)
+PAPER = {
+    segment: ({"depth": 18, "width": 64, "channels": 1, "classes": 1, "stem": "full", "centers": 2}, 64, 512, 20),
+    inpaint: ({"width": 64, "channels": 1, "levels": 8, "widest": 8}, 256, 512, 8),
+    colorize: ({"depth": 50, "width": 64, "channels": 1, "classes": 2, "stem": "imagenet", "centers": 0}, 64, 256, 20),
+}
+
+
+def cost(stage, options, small: int, side: int, samples: int) -> dict:
+    net = stage.build(options).train()
+    luma = torch.rand(2, 1, small, small)  # norms need more than one value at the deepest scale
+    inputs = (luma, torch.ones_like(luma)) if stage is inpaint else (luma,)
+
+    def forward():
+        with torch.autocast("cpu", torch.bfloat16):
+            return net(*inputs)
+
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        forward()
+    scale = (side / small) ** 2 / len(luma)
+    kept = scale * saved_bytes(forward, net)
+    parameters = sum(p.numel() for p in net.parameters())
+    return {"parameters": parameters, "crop_px": side, "forward_gmac": round(scale * counter.get_total_flops() / 2e9, 1),
+            "kept_mb": round(kept / 1e6), "samples_per_gpu": samples,
+            "memory_gb": round((samples * kept + 5 * 4 * parameters) / 1e9, 1)}  # fmt: skip
+
+
+def example_folder(folder: Path) -> Path:
+    from PIL import Image
+    from skimage import data
+
+    for part in ("clean/a", "val/clean", "labelled/images", "labelled/masks", "val/labelled/images", "val/labelled/masks"):
+        (folder / part).mkdir(parents=True)
+    for name in ("astronaut", "coffee", "chelsea"):
+        Image.fromarray(getattr(data, name)()).save(folder / f"clean/a/{name}.jpg", quality=92)
+    small = Image.fromarray(data.astronaut()).resize((128, 128))
+    small.save(folder / "val/clean/small.png")
+    for part in ("labelled", "val/labelled"):
+        small.save(folder / part / "images/small.png")
+        small.convert("L").point(lambda x: 255 * (x > 230)).save(folder / part / "masks/small.png")
+    return folder
+
+
+def speed(stage, data: Path, processes: int, args) -> dict:
+    with tempfile.TemporaryDirectory() as run:
+        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"] if processes > 1 else []
+        words = ["train", "--data", data, "--run-dir", run, "--steps", args.steps, "--batch-size", args.batch_size,
+                 "--width", args.width, "--crop", 256, "--device", args.device, "--precision", "bf16",
+                 "--workers", args.workers]  # fmt: skip
+        command = [str(word) for word in (sys.executable, *launcher, stage.__file__, *words)]
+        env = {**os.environ, "OMP_NUM_THREADS": "1"}
+        subprocess.run(command, cwd=ROOT, env=env, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        rows = [row for row in read_log(Path(run)) if "loss" in row]
+    last = rows[-1]
+    return {"processes": processes, "steps": last["step"] - rows[0]["step"], "samples_per_s": round(last["samples_per_s"], 2),
+            "waiting_s": round(last["waiting_s"], 3), "memory_mb": round(last["memory_mb"])}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("cost", "speed"))
+    parser.add_argument("--data", type=Path, metavar="DIR", help="data folder (default: one made of three photographs)")
+    parser.add_argument("--steps", type=int, default=51, help="steps of each run, 51 or more: the log has a line every 50 (default: 51)")
+    parser.add_argument("--width", type=int, default=16, help="width of the networks (default: 16)")
+    parser.add_argument("--batch-size", type=int, default=8, help="samples of a step over all processes (default: 8)")
+    parser.add_argument("--workers", type=int, default=1, help="processes that make samples, per training process (default: 1)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    args = parser.parse_args()
+    facts = {"benchmark": f"training {args.what}", "command": " ".join(sys.argv), "python": platform.python_version(),
+             "torch": torch.__version__, "hardware": hardware(torch.device(args.device))}  # fmt: skip
+    if args.what == "cost":
+        facts["results"] = {stage.STAGE: cost(stage, *rest) for stage, rest in PAPER.items()}
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            data = args.data or example_folder(Path(folder))
+            facts["results"] = {stage.STAGE: [speed(stage, data, count, args) for count in (1, 2)] for stage in PAPER}
+    print(json.dumps(facts, indent=2))
+
+
+if __name__ == "__main__":
+    main()
