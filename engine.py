@@ -144,6 +144,30 @@ def eval_command(commands, stage: str, build, evaluate, weights: Path) -> argpar
     return parser
 
 
+def sheet_command(commands, stage: str, rows, weights: Path) -> argparse.ArgumentParser:
+    """`sheet`: a contact sheet to look at; rows(args) are those of `data.sheet.contact_sheet`."""
+    parser = commands.add_parser("sheet", help="draw a contact sheet of validation photographs", allow_abbrev=False)
+    parser.add_argument("out", type=Path, metavar="OUT.png", help="where to write the sheet")
+    parser.add_argument("--data", type=Path, default=Path("datasets") / stage, metavar="DIR",
+                        help=f"data folder; its val/ is shown, if there is one (default: datasets/{stage})")  # fmt: skip
+    parser.add_argument("--weights", type=Path, default=weights, metavar="FILE", help="weights (default: the bundled ones)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda[:N] or mps (default: auto)")
+    parser.add_argument("--cell", type=positive(int), default=480, metavar="PX", help="widest picture, in px (default: 480)")
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT.png if it exists (default: no)")
+
+    def run(args) -> int:
+        from data.images import PhotoError, encode, write_whole
+        from data.sheet import contact_sheet
+
+        if os.path.lexists(args.out) and not args.overwrite:  # before computing, which takes time
+            raise PhotoError(f"{args.out} exists: give --overwrite to replace it")
+        write_whole(args.out, encode(contact_sheet(rows(args), args.cell), None, "PNG"), args.overwrite)
+        return 0
+
+    parser.set_defaults(run=run)
+    return parser
+
+
 def load_net(weights: Path, stage: str, build):
     """(network, `infer` settings) of a weights file. Raises WeightsError."""
     from data import checkpoint

@@ -6,6 +6,7 @@
     torchrun --nproc_per_node=4 segment.py train --data DIR --run-dir runs/segment
     python segment.py eval --data DIR                        one JSON object on standard output
     python segment.py preview --data DIR samples.png         training samples with their masks
+    python segment.py sheet --data DIR sheet.png             real photographs: photo | mask | overlay
 
 The network is AlbuNet-18 with a stem that keeps the full resolution, so that cracks of two pixels survive.
 """
@@ -213,6 +214,33 @@ def infer(args) -> int:
                      rank=engine.rank(), world_size=engine.world())  # fmt: skip
 
 
+def sheet(args) -> list:
+    """Rows of a contact sheet: the labelled validation photographs, then those of `old/`: photo | mask | overlay.
+
+    In the overlay red is what was found; where there is a hand-made mask, green is found in both and blue in that alone.
+    """
+    import numpy as np
+    from data.datasets import images_in, pairs_in, validation
+    from data.images import luma, read_mask, read_photo
+
+    finder, threshold = load(args.weights, engine.pick_device(args.device), tta=args.tta, max_side=args.max_side)
+    threshold, rows = threshold if args.threshold is None else args.threshold, []
+    folder = validation(args.data)
+    for path, drawn in [*pairs_in(folder / "labelled"), *((path, None) for path in images_in(folder / "old"))]:
+        photo = read_photo(path)
+        grey = luma(photo.pixels)
+        found = finder.mask(finder(grey), photo.size, threshold, args.dilate) == 255
+        truth = read_mask(drawn, photo.size)[0] == 255 if drawn else np.zeros_like(found)
+        overlay = np.repeat(0.7 * grey[..., None], 3, 2)
+        for where, colour in ((found & ~truth, (1, 0.1, 0.1)), (found & truth, (0.1, 0.9, 0.2)), (truth & ~found, (0.2, 0.4, 1))):
+            overlay[where] = colour
+        cells = {"photo": photo.pixels, "mask": found.astype(np.float32), "overlay": overlay}
+        rows.append((f"{path.stem}: {found.mean():.2%} marked" + (f", by hand {truth.mean():.2%}" if drawn else ""), cells))
+    if not rows:
+        raise ValueError(f"{folder}: no photographs in labelled/ or old/")
+    return rows
+
+
 def preview(args) -> int:
     """Writes a sheet of training samples, picture and mask side by side."""
     import numpy as np
@@ -242,15 +270,20 @@ def working_options(parser) -> None:
                         help=f"working size of the longer side for finding defects (default: {MAX_SIDE} px)")  # fmt: skip
 
 
-def finding_options(parser) -> None:
-    """Options of finding defects, shared by `infer` and restore.py."""
+def marking_options(parser) -> None:
+    """What makes a mask of a probability, shared by `infer`, `sheet` and restore.py."""
     parser.add_argument("--threshold", type=engine.share, metavar="P",
                         help="probability from which a pixel is damaged, 0 to 1 (default: that stored in the weights)")  # fmt: skip
     parser.add_argument("--dilate", type=batch.count(0), default=DILATE, metavar="PX",
                         help=f"widen found masks by this many px of the working size (default: {DILATE})")  # fmt: skip
+    working_options(parser)
+
+
+def finding_options(parser) -> None:
+    """Options of finding defects, shared by `infer` and restore.py."""
+    marking_options(parser)
     parser.add_argument("--protect", type=Path, metavar="FILE_OR_FOLDER",
                         help="masks of what must not be repaired, 255, paired by stem (default: none)")  # fmt: skip
-    working_options(parser)
 
 
 def fold(text: str) -> str:
@@ -275,6 +308,7 @@ def main(argv=None) -> int:
                          help="most that a damaged pixel may count against a clean one (default: 10)")  # fmt: skip
     options.add_argument("--dice-weight", type=float, default=1.0, help="weight of soft Dice (default: 1)")
     working_options(engine.eval_command(commands, STAGE, build, evaluate, WEIGHTS))
+    marking_options(engine.sheet_command(commands, STAGE, sheet, WEIGHTS))
     options = batch.infer_command(commands, infer, WEIGHTS)
     finding_options(options)
     options.add_argument("--probability", action="store_true",

@@ -1,11 +1,15 @@
 """What training takes: memory and arithmetic of a crop at paper size, and samples per second of short runs.
 
     python benchmarks/training.py cost                       one JSON object on standard output
+    python benchmarks/training.py samples [--data DIR]       of 512 x 512 px, made by one process
     python benchmarks/training.py speed [--data DIR] [--steps 30] [--device cpu]
 
 `cost` counts, it does not time: parameters, multiply-adds of a forward pass, and the bytes that it keeps for backward
 under bf16 autocast, for one crop of the given side; counted at the smallest crop and scaled by area. `memory_gb` adds
 weights, gradients, AdamW's two moments and the average for the published share of a GPU: a sum, not a measurement.
+
+`samples` times the making of `--samples` training samples by each stage: the median and the quartiles of single ones, and samples
+per second; reading and decoding photographs is part of it.
 
 `speed` runs `train` of each stage with 1 and 2 processes (of one thread each on the CPU) and reads `samples_per_s` and
 `waiting_s` (for data) from the last line of its log; the first step is left out. Without `--data` it makes a data folder
@@ -16,9 +20,12 @@ import argparse
 import json
 import os
 import platform
+import statistics
 import subprocess
 import sys
 import tempfile
+import time
+from argparse import Namespace
 from pathlib import Path
 
 import torch
@@ -31,6 +38,7 @@ import colorize
 import inpaint
 import segment
 from benchmarks.activations import hardware, saved_bytes
+from data.datasets import ColorizeSamples, InpaintSamples, SegmentSamples
 from data.runs import read_log
 
 # stage -> (network, side of the crop that is counted, side of the published crop, samples of a GPU)
@@ -39,6 +47,7 @@ PAPER = {
     inpaint: ({"width": 64, "channels": 1, "levels": 8, "widest": 8}, 256, 512, 8),
     colorize: ({"depth": 50, "width": 64, "channels": 1, "classes": 2, "stem": "imagenet", "centers": 0}, 64, 256, 20),
 }
+SAMPLES = {segment: SegmentSamples, inpaint: InpaintSamples, colorize: ColorizeSamples}
 
 
 def cost(stage, options, small: int, side: int, samples: int) -> dict:
@@ -76,6 +85,19 @@ def example_folder(folder: Path) -> Path:
     return folder
 
 
+def samples(stage, data: Path, number: int) -> dict:
+    options = Namespace(data=data, seed=0, crop=512, labelled_share=0.2, hole_share=(0.002, 0.25), masks=None, mask_share=0.25,
+                        hint_share=0.0)  # fmt: skip
+    dataset, seconds = SAMPLES[stage](options), []
+    for item in range(number):
+        began = time.process_time()
+        dataset[item]
+        seconds.append(time.process_time() - began)
+    low, middle, high = statistics.quantiles(seconds, n=4)
+    return {"n": number, "side_px": 512, "per_s": round(number / sum(seconds), 1),
+            "median_ms": round(1e3 * middle, 1), "quartiles_ms": [round(1e3 * low, 1), round(1e3 * high, 1)]}  # fmt: skip
+
+
 def speed(stage, data: Path, processes: int, args) -> dict:
     with tempfile.TemporaryDirectory() as run:
         launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"] if processes > 1 else []
@@ -93,9 +115,10 @@ def speed(stage, data: Path, processes: int, args) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("cost", "speed"))
+    parser.add_argument("what", choices=("cost", "samples", "speed"))
     parser.add_argument("--data", type=Path, metavar="DIR", help="data folder (default: one made of three photographs)")
     parser.add_argument("--steps", type=int, default=51, help="steps of each run, 51 or more: the log has a line every 50 (default: 51)")
+    parser.add_argument("--samples", type=int, default=200, help="samples to make (default: 200)")
     parser.add_argument("--width", type=int, default=16, help="width of the networks (default: 16)")
     parser.add_argument("--batch-size", type=int, default=8, help="samples of a step over all processes (default: 8)")
     parser.add_argument("--workers", type=int, default=1, help="processes that make samples, per training process (default: 1)")
@@ -108,7 +131,11 @@ def main() -> None:
     else:
         with tempfile.TemporaryDirectory() as folder:
             data = args.data or example_folder(Path(folder))
-            facts["results"] = {stage.STAGE: [speed(stage, data, count, args) for count in (1, 2)] for stage in PAPER}
+            if args.what == "samples":
+                torch.set_num_threads(1)
+                facts["results"] = {stage.STAGE: samples(stage, data, args.samples) for stage in PAPER}
+            else:
+                facts["results"] = {stage.STAGE: [speed(stage, data, count, args) for count in (1, 2)] for stage in PAPER}
     print(json.dumps(facts, indent=2))
 
 

@@ -1,0 +1,74 @@
+"""How well defects are found against the size at which photographs are looked at, and what mirror augmentation brings.
+
+    python benchmarks/working_size.py --data DIR [--weights FILE]      one JSON object on standard output
+
+Every labelled photograph of DIR/val (and with `--train` of DIR itself) is brought to a longer side of each of the `--sides`,
+searched, and its probability brought back to the photograph's own size; the last row is the rule that `infer` follows:
+at most `--max-side`, small ones enlarged. For each: the mean Dice at the stored threshold with its bootstrap 95 % interval,
+the mean of the best Dice that any one threshold gives, the ROC AUC over all pixels, and the share of pixels marked on DIR/val/clean
+(every `--every`-th photograph).
+"""
+
+import argparse
+import json
+import platform
+import sys
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import engine
+import segment
+from benchmarks.activations import hardware
+from data.checkpoint import sha256
+from data.datasets import images_in, pairs_in, validation
+from data.images import luma, read_mask, read_photo
+from losses import metrics
+
+
+def look(finder, photos, clean, threshold) -> dict:
+    dice, counts = [], []
+    for grey, mask in photos:
+        probability = finder.enlarge(finder(grey), mask.shape[::-1])
+        counts.append(metrics.histograms(probability, mask))
+        dice.append(metrics.overlap(probability >= threshold, mask)["dice"])
+    curve = torch.stack([metrics.dice_by_threshold(count) for count in counts]).mean(0)
+    marked = [float((finder(grey) >= threshold).float().mean()) for grey in clean]
+    return {"dice": round(sum(dice) / len(dice), 4), "dice_95": [round(x, 4) for x in metrics.bootstrap(dice)],
+            "best_dice": round(float(curve.max()), 4), "best_threshold": float(curve.argmax()) / metrics.BINS,
+            "roc_auc": round(metrics.roc_auc(torch.stack(counts).sum(0)), 4), "n": len(dice),
+            "clean_marked": round(sum(marked) / max(1, len(marked)), 5), "n_clean": len(marked)}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="data folder")
+    parser.add_argument("--weights", type=Path, default=segment.WEIGHTS, metavar="FILE", help="weights (default: the bundled ones)")
+    parser.add_argument("--sides", type=int, nargs="*", default=[384, 512, 768, 1024, 1280], help="longer sides in px")
+    parser.add_argument("--every", type=int, default=4, help="which of the clean photographs to search (default: every 4th)")
+    parser.add_argument("--train", action="store_true", help="the labelled photographs of DIR itself, which were trained on")
+    args = parser.parse_args()
+    folder = args.data if args.train else validation(args.data)
+    photos = []
+    for path, drawn in pairs_in(folder / "labelled"):
+        photo = read_photo(path)
+        mask = torch.from_numpy(read_mask(drawn, photo.size)[0])
+        if (mask > 128).any():
+            photos.append((luma(photo.pixels), mask))
+    clean = [luma(read_photo(path).pixels) for path in images_in(validation(args.data) / "clean")[:: args.every]]
+    finder, threshold = segment.load(args.weights, engine.pick_device("cpu"), tta=False)
+    rule = finder.least_side, finder.max_side
+    rows = []
+    for least, most, tta in [*((side, side, False) for side in args.sides), (*rule, False), (*rule, True)]:
+        finder.least_side, finder.max_side, finder.tta = least, most, tta
+        rows.append({"least_side": least, "max_side": most, "tta": tta, **look(finder, photos, clean, threshold)})
+        print(rows[-1], file=sys.stderr)
+    print(json.dumps({"benchmark": "working size", "weights_sha256": sha256(args.weights), "threshold": threshold,
+                      "hardware": hardware(torch.device("cpu")), "python": platform.python_version(),
+                      "torch": torch.__version__, "results": rows}, indent=2))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Contact sheets: rows of labelled pictures, to look at many results at once."""
+
+from __future__ import annotations
+
+import textwrap
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+GAP = 8  # px between pictures
+LINE = 20  # px, height of a line of text
+
+
+def contact_sheet(rows: list[tuple[str, dict[str, np.ndarray | str]]], width: int = 480) -> np.ndarray:
+    """One picture (H, W, 3) uint8 of all rows: a title, and below it cells of `width` px with their labels.
+
+    rows: (title, label -> picture), at least one. A picture is (h, w) or (h, w, 3), uint8, uint16 or float in [0, 1]; a
+    wider one is made smaller. A sentence in place of a picture says why there is none.
+    """
+    bands = [_band(title, cells, width) for title, cells in rows]
+    sheet = Image.new("RGB", (max(band.width for band in bands), sum(band.height for band in bands)), "white")
+    top = 0
+    for band in bands:
+        sheet.paste(band, (0, top))
+        top += band.height
+    return np.asarray(sheet)
+
+
+def _band(title: str, cells: dict[str, np.ndarray | str], width: int) -> Image.Image:
+    """One row of the sheet."""
+    contents = [content if isinstance(content, str) else _fitted(content, width) for content in cells.values()]
+    height = max((content.height for content in contents if not isinstance(content, str)), default=0)
+    band = Image.new("RGB", (len(cells) * (width + GAP) - GAP, 2 * LINE + max(height, 3 * LINE) + GAP), "white")
+    draw, font = ImageDraw.Draw(band), ImageFont.load_default(14)
+    draw.text((0, LINE / 2), title, "black", font, "lm")
+    for left, label, content in zip(range(0, band.width, width + GAP), cells, contents):
+        draw.text((left, 1.5 * LINE), label, "#555555", font, "lm")
+        if isinstance(content, str):
+            draw.multiline_text((left, 2 * LINE), textwrap.fill(content, max(8, width // 8)), "#aa3311", font)
+        else:
+            band.paste(content, (left, 2 * LINE))
+    return band
+
+
+def _fitted(picture: np.ndarray, width: int) -> Image.Image:
+    """The picture in 8-bit RGB, not wider than `width` px."""
+    if picture.dtype == np.uint16:
+        picture = picture >> 8
+    elif picture.dtype != np.uint8:
+        picture = np.rint(np.clip(picture, 0, 1) * 255)
+    picture = Image.fromarray(picture.astype(np.uint8)).convert("RGB")
+    if picture.width > width:
+        picture = picture.resize((width, max(1, round(picture.height * width / picture.width))), Image.Resampling.BOX)
+    return picture

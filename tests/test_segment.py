@@ -1,0 +1,76 @@
+"""The segment stage on photographs: tiles, working size, contact sheet."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import randomized, save
+from PIL import Image
+
+import segment
+from data.images import resize
+
+
+@pytest.fixture(scope="module")
+def large():
+    """Luma of a photograph larger than a tile, float32 (640, 896)."""
+    from skimage import data
+
+    return np.clip(resize(data.camera().astype(np.float32) / 255, (896, 640), "bicubic"), 0, 1)
+
+
+def finder(**settings):
+    net = randomized(segment.build({"depth": 18, "width": 4, "channels": 1, "classes": 1, "stem": "full", "centers": 1}))
+    return segment.Finder(net, torch.device("cpu"), **{"tta": False, "max_side": 896, **settings})
+
+
+def test_tiles_leave_no_seam(large):
+    """Tiles agree with the whole photograph everywhere, the more exactly the more they overlap."""
+    whole = finder(tile=1024)(large)
+    assert whole.std() > 0.01
+    errors = [float((finder(tile=384, overlap=overlap)(large) - whole).abs().max()) for overlap in (64, 256)]
+    assert errors[1] < 1e-4 and errors[1] < errors[0] < 0.05 * float(whole.max() - whole.min())
+
+
+@pytest.mark.parametrize(
+    "size, expected",
+    [((3000, 2000), (896, 597)), ((600, 800), (600, 800)), ((300, 400), (384, 512)), ((100, 60), (300, 180)), ((9000, 9), (896, 1))],
+)
+def test_working_size(size, expected):
+    assert finder().working_size(size) == expected
+
+
+def test_mirror_augmentation_is_the_mean_of_both(large):
+    plain, both = finder(), finder(tta=True)
+    small = np.ascontiguousarray(large[:512, :512])
+    mirrored = plain(np.ascontiguousarray(small[:, ::-1])).flip(-1)
+    torch.testing.assert_close(both(small), (plain(small) + mirrored) / 2, rtol=0, atol=1e-6)
+    assert (plain(small) - mirrored).abs().max() > 1e-3
+
+
+def run(*words):
+    return segment.main([str(word) for word in words])
+
+
+def test_sheet(data_folder, tiny_weights, tmp_path, capsys):
+    """A row for every labelled photograph and every old one; colours say who found what."""
+    sheet, words = tmp_path / "sheet.png", ["--data", data_folder, "--weights", tiny_weights["segment"], "--device", "cpu"]
+    assert run("sheet", *words, sheet, "--threshold", 0, "--dilate", 0, "--cell", 64) == 0
+    picture = np.asarray(Image.open(sheet)).astype(int)
+    overlay = picture[:, 2 * 72 :]
+    red, green = ((overlay == colour).all(2).sum() for colour in ((255, 26, 26), (26, 230, 51)))
+    truth = np.asarray(Image.open(data_folder / "val/labelled/masks/v.png")) == 255
+    assert green == truth.sum() > 0 and red == (~truth).sum()  # a threshold of 0 marks all
+    assert run("sheet", *words, sheet) == 2
+    assert "exists: give --overwrite" in capsys.readouterr().err
+    assert run("sheet", *words, sheet, "--threshold", 1, "--dilate", 0, "--cell", 64, "--overwrite") == 0
+    blue = (np.asarray(Image.open(sheet))[:, 2 * 72 :] == (51, 102, 255)).all(2).sum()
+    assert blue == truth.sum()
+
+
+def test_sheet_of_old_photographs_alone(tiny_weights, tmp_path, large, capsys):
+    save(tmp_path / "data/old/a.png", np.rint(large[:64, :48] * 255).astype(np.uint8))
+    words = ["--weights", tiny_weights["segment"], "--device", "cpu", tmp_path / "sheet.png"]
+    assert run("sheet", "--data", tmp_path / "data", *words) == 0
+    assert Image.open(tmp_path / "sheet.png").height > 64
+    assert run("sheet", "--data", tmp_path / "nothing", *words[:-1], tmp_path / "other.png") == 2
+    assert "no photographs in labelled/ or old/" in capsys.readouterr().err and not (tmp_path / "other.png").exists()
