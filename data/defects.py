@@ -87,7 +87,10 @@ def cracks(canvas, rng):
             if rng.random() < 0.4:
                 polygon(draw, outline(rng, node, width * rng.uniform(0.8, 4), 0.9, 11, 3))
         broken = rng.choice([0, rng.uniform(0.1, 0.55)])
-        canvas.paint(layer, canvas.tone(rng, 0.85), rng, rng.uniform(0.6, 1), broken, rng.uniform(0, 0.35), 0.03)
+        if rng.random() < 0.25:  # open but not lost: hardly more than a light and a dark side
+            canvas.paint(layer, canvas.tone(rng, 0.5), rng, rng.uniform(0, 0.4), broken, rng.uniform(0.2, 0.6))
+        else:
+            canvas.paint(layer, canvas.tone(rng, 0.85), rng, rng.uniform(0.6, 1), broken, rng.uniform(0, 0.35), 0.03)
 
 
 def folds(canvas, rng):
@@ -113,6 +116,24 @@ def folds(canvas, rng):
             polygon(draw, outline(rng, node + rng.normal(0, width, 2), width * rng.uniform(0.6, 2.5), 0.9, 9, 3))
         broken = rng.choice([0, rng.uniform(0, 0.6)])
         canvas.paint(layer, canvas.tone(rng, 0.9), rng, rng.uniform(0.6, 1), broken, rng.uniform(0, 0.3), 0.03)
+
+
+def rips(canvas, rng):
+    """A rip, edge to edge or ending in the picture: a band of torn paper whose two sides are ragged each in its own way."""
+    start, angle = edge_point(canvas, rng)
+    through, way = rng.random() < 0.6, np.array([cos(angle), sin(angle)])
+    reach = canvas.side * (1.6 if through else rng.uniform(0.25, 0.8))
+    near, far = (fractal(rng, start - 0.1 * reach * way, start + reach * way, rng.uniform(0.005, 0.03), 7) for _ in range(2))
+    along = np.linspace(0, 1, len(near))
+    widths = canvas.pen * exp(rng.uniform(0.7, 2.5)) * np.interp(along, np.linspace(0, 1, 8), np.exp(rng.normal(0, 0.35, 8)))
+    if not through:
+        widths *= np.sqrt(1 - along)
+    jitter = (far - far.mean(0) - near + near.mean(0)) @ (-way[1], way[0])
+    wide = np.maximum(0.3, widths + np.clip(jitter, -0.4, 0.4) * widths)[:, None]
+    layer, draw = canvas.layer()
+    polygon(draw, np.concatenate([near, (near + wide * (-way[1], way[0]))[::-1]]))
+    broken, relief = rng.choice([0, 0, rng.uniform(0, 0.3)]), rng.uniform(-0.3, 0.3)
+    canvas.paint(layer, canvas.tone(rng, 0.9), rng, rng.uniform(0.8, 1), broken, relief, rng.uniform(0.01, 0.06))
 
 
 def creases(canvas, rng):
@@ -168,7 +189,7 @@ def _fibres(canvas, rng, number, lengths, turn, light):
 
 def hair(canvas, rng):
     """Smooth curved fibres lying on the print or the negative."""
-    _fibres(canvas, rng, canvas.count(rng, 1, 5), (40, 260), 0.12, rng.choice([0.0, 1.0]))
+    _fibres(canvas, rng, canvas.count(rng, 1, 5), (40, 400), 0.12, rng.choice([0.0, 1.0]))
 
 
 def lint(canvas, rng):
@@ -242,7 +263,7 @@ def _tear(canvas, rng, corners, outside):
     for shape, tone in ((inner, canvas.light), (path, behind)):
         layer, draw = canvas.layer()
         polygon(draw, np.concatenate([shape, end[None], outside[None], start[None]]))
-        canvas.paint(layer, tone, rng, 1.0, 0, rng.uniform(0, 0.25), 0.012)
+        canvas.paint(layer, tone, rng, 1.0, 0, rng.uniform(0, 0.25), exp(rng.uniform(-5, -2.5)))
 
 
 def torn_corners(canvas, rng):
@@ -328,7 +349,8 @@ KINDS = {  # how often each is drawn, relative to the others
     scratch_field: 1.2,
     cracks: 2.5,
     folds: 2.4,
-    creases: 0.8,
+    rips: 1.2,
+    creases: 1.0,
     dust: 3.5,
     spots: 1.0,
     hair: 0.8,

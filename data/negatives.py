@@ -170,7 +170,7 @@ def collars(canvas, rng):
 
 
 NEGATIVES = {
-    wires: 1.0,
+    wires: 0.4,
     stripes: 1.2,
     lace: 1.0,
     buttons: 1.2,

@@ -1,0 +1,64 @@
+"""The run folder: log, curves, pictures, best weights."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image, ImageColor
+
+from data import runs
+from data.runs import RunFolder
+
+
+def test_a_process_that_does_not_write_writes_nothing(tmp_path):
+    run = RunFolder(tmp_path / "run", writes=False)
+    run.begin({"stage": "segment"})
+    run.log(step=1, loss=0.5)
+    run.save({"done": 1})
+    run.keep_best([(1.0, "best-1.pt")], "best-1.pt", dict)
+    run.draw({"a": (np.zeros((4, 4), np.float32),)})
+    run.go_on(0)
+    assert not list((tmp_path / "run").iterdir())
+
+
+def test_the_log_is_json_and_survives_a_cut_line(tmp_path, capsys):
+    run = RunFolder(tmp_path, writes=True)
+    run.begin({"stage": "segment"})
+    run.log(step=1, loss=float("nan"), lr=1.23456789)
+    assert json.loads(capsys.readouterr().err) == {"step": 1, "loss": None, "lr": 1.234568}
+    run.log(step=50, loss=0.5)
+    with open(tmp_path / "log.jsonl", "a") as file:
+        file.write('{"step": 100, "lo')
+    assert [row["step"] for row in runs.read_log(tmp_path)] == [1, 50]
+    run.go_on(1)
+    assert (tmp_path / "log.jsonl").read_text() == '{"step": 1, "loss": null, "lr": 1.234568}\n'
+    assert runs.read_log(tmp_path / "none") == []
+
+
+def test_only_the_best_stay(tmp_path):
+    run = RunFolder(tmp_path, writes=True)
+    run.keep_best([(1.0, "best-1.pt")], "best-1.pt", lambda: {"a": 1})
+    run.keep_best([(2.0, "best-2.pt")], "best-2.pt", lambda: {"a": 2})
+    run.keep_best([(2.0, "best-2.pt")], "best-3.pt", lambda: pytest.fail("not among the best"))
+    assert [path.name for path in tmp_path.iterdir()] == ["best-2.pt"]
+
+
+def test_samples_are_strips_of_one_height(tmp_path):
+    grey, colour = np.full((6, 4), 0.5, np.float32), np.full((6, 4, 3), (10, 20, 30), np.uint8)
+    RunFolder(tmp_path, writes=True).draw({"photo": (grey, colour, 2 * grey)})
+    strip = np.asarray(Image.open(tmp_path / "samples/photo.png"))
+    assert strip.shape == (6, 12, 3)
+    assert [tuple(strip[0, column]) for column in (0, 4, 8)] == [(128, 128, 128), (10, 20, 30), (255, 255, 255)]
+
+
+def test_curves_show_every_loss_and_the_score():
+    rows = [{"step": step, "loss": 1 / step, "bce": 0.5, "lr": 0.1, "samples_per_s": 9.0} for step in (1, 50, 100)]
+    rows += [{"step": step, "score": step / 100} for step in (50, 100)] + [{"step": 70, "skipped": "not finite"}]
+    sheet = runs.curves(rows)
+    shown = lambda number, rows: (sheet[rows] == ImageColor.getrgb(runs.COLOURS[number])).all(-1).sum()  # noqa: E731
+    upper, lower = np.s_[:360], np.s_[360:]
+    assert shown(0, upper) > 200 and shown(1, upper) > 200 and shown(0, lower) > 200  # loss, bce; score
+    assert shown(2, upper) == 0 == shown(1, lower)  # lr and speed are no losses
+    assert runs.curves([]).shape == sheet.shape == (720, 900, 3)
+    assert runs.curves([{"step": 0, "score": 0.5}]).shape == sheet.shape  # measured before the first step
+    assert runs.curves([{"step": 1, "loss": None}]).shape == sheet.shape
