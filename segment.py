@@ -101,7 +101,8 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
         values = [row[name] for row in damaged]
         result[name] = sum(values) / len(values)
         result[name + "_95"] = metrics.bootstrap(values)
-    result |= {"roc_auc": metrics.roc_auc(pooled), "average_precision": metrics.average_precision(pooled), "photos": len(damaged)}
+    result |= {"best_threshold": float(curves.argmax()) / metrics.BINS, "best_dice": float(curves.max()),
+               "roc_auc": metrics.roc_auc(pooled), "average_precision": metrics.average_precision(pooled), "photos": len(damaged)}  # fmt: skip
     if alarms:
         result["clean_marked"] = sum(row["marked"] for row in alarms) / len(alarms)
         result["clean_without_mark"] = sum(row["marked"] == 0 for row in alarms) / len(alarms)

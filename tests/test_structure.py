@@ -124,6 +124,17 @@ def leaves(parser):
     return [parser]
 
 
+@pytest.mark.parametrize("module", [restore, segment, inpaint, colorize], ids=lambda module: module.__name__)
+def test_torchrun_leaves_every_option_to_us(module, monkeypatch):
+    """It parses the whole line itself, and on older Pythons stops at an option of ours that begins two of its own."""
+    run = pytest.importorskip("torch.distributed.run")
+    for leaf in leaves(parser_of(module, monkeypatch)):
+        for option in (name for action in leaf._actions for name in action.option_strings):
+            words = ["script.py", "train", option, "1"]
+            args = run.get_args_parser().parse_args(words)
+            assert [args.training_script, *args.training_script_args] == words
+
+
 @pytest.mark.parametrize("module", [restore, segment, inpaint, colorize])
 def test_every_option_has_a_help_with_its_default(module, monkeypatch):
     parsers = leaves(parser_of(module, monkeypatch))
