@@ -1,20 +1,33 @@
 """Gives colour to photographs. The colours are a guess, never evidence.
 
     python colorize.py infer scans/ out/                     out/STEM_color.png
-    python colorize.py train --data DIR --run-dir runs/colorize
-    torchrun --nproc_per_node=4 colorize.py train --data DIR --run-dir runs/colorize
+    python colorize.py infer photo.png out/ --hints h.png    colours that are known, painted on transparent ground
     python colorize.py eval --data DIR                       one JSON object on standard output
+    python colorize.py sheet --data DIR OUT.png              old photographs coloured; portraits grey | ours | truth
+    python colorize.py vote PHOTOS BALLOT --weights A.pt B.pt --include grey    a page for people: which is best?
+    python colorize.py tally BALLOT VOTES.json
 
-The network is AlbuNet-50: luma in, Cb and Cr (BT.601, full range) out. The photo keeps its own luma.
+Training in three phases, each from the weights of the one before: absolute error; a critic that tells colours from those of
+photographs joins; differences of VGG-16's features take the place of the absolute error.
+
+    python colorize.py train --data DIR --run-dir runs/l1
+    python colorize.py train --data DIR --run-dir runs/gan --weights runs/l1/best-STEP.pt --lr 1e-4 --adversarial-weight 0.01
+    python colorize.py train --data DIR --run-dir runs/vgg --weights runs/gan/best-STEP.pt --lr 1e-4 --adversarial-weight 0.01 \
+        --critic-weights runs/gan/last.pt --l1-weight 0 --perceptual-weight 0.02 --vgg-weights imagenet
+    torchrun --nproc_per_node=4 colorize.py train --data DIR --run-dir runs/l1
+
+The network is AlbuNet-50: luma and, if trained so, colour hints in, Cb and Cr (BT.601, full range) out. The photo keeps its
+own luma.
 """
 
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import engine
-from data import batch
+from data import ballot, batch
 
 STAGE = "colorize"
 WEIGHTS = Path(__file__).parent / "weights" / "colorize.pt"
@@ -30,22 +43,67 @@ def build(options: dict):
     return AlbuNet(**{**options, "norm": NORMS[options.get("norm", "batch")]})
 
 
-def step(net, samples: dict, args, total) -> dict:
-    """The loss of one batch: absolute error of chroma at the network's output scale, half the input's."""
-    import torch.nn.functional as F
-    from losses.colorization import chroma_l1
+def build_critic(args):
+    """The critic of adversarial training, from the options of `train`."""
+    from nets.sagan import Critic
 
-    cbcr = net(samples["luma"]).float()  # (B, 2, S / 2, S / 2)
-    truth = F.avg_pool2d(samples["cbcr"], 2)
-    return {"loss": chroma_l1(cbcr, truth, args.chroma_weight)}
+    return Critic(args.critic_width)
+
+
+def step(net, samples: dict, args, total, critic=None, vgg=None) -> dict:
+    """The losses of one batch at the network's output scale, half the input's.
+
+    The critic and VGG-16 see the truth and the network's colours over the same luma: only colours can differ.
+    """
+    import torch
+    import torch.nn.functional as F
+    from losses import adversarial, colorization, perceptual
+    from nets.exposure import even_exposure
+    from nets.hints import with_hints
+
+    x = even_exposure(samples["luma"])
+    cbcr = net(with_hints(x, samples["hints"]) if "hints" in samples else x).float()  # (B, 2, S / 2, S / 2)
+    luma, truth = F.avg_pool2d(samples["luma"], 2), F.avg_pool2d(samples["cbcr"], 2)
+    losses = {"l1": colorization.chroma_l1(cbcr, truth, args.chroma_weight)}
+    if vgg is not None:
+        with torch.no_grad():
+            expected = vgg(colorization.rgb(luma, truth))
+        losses["perceptual"] = perceptual.feature_mse(vgg(colorization.rgb(luma, cbcr)), expected)
+    if critic is not None:
+        critic.requires_grad_(False)
+        losses["adversarial"] = adversarial.generator_hinge(critic(luma, cbcr))
+        critic.requires_grad_(True)
+    losses["loss"] = sum(getattr(args, f"{name}_weight") * loss for name, loss in losses.items())
+    if critic is not None:
+        real, fake = critic(torch.cat([luma, luma]), torch.cat([truth, cbcr.detach()])).chunk(2)
+        losses["critic"] = adversarial.critic_hinge(real, fake)
+    return losses
 
 
 def train(args) -> int:
     from data.datasets import ColorizeSamples, validation_photos
+    from nets.vgg import VGG16
 
-    options = engine.network(args, STAGE, {"channels": 1, "classes": 2, "stem": "imagenet", "centers": 0},
+    if not args.l1_weight + args.adversarial_weight + args.perceptual_weight:
+        raise ValueError("nothing to train on: all of --l1-weight, --adversarial-weight and --perceptual-weight are 0")
+    if args.critic_weights and not args.adversarial_weight:
+        raise ValueError("--critic-weights needs --adversarial-weight above 0")
+    if args.perceptual_weight and not args.vgg_weights:
+        raise ValueError("--perceptual-weight needs --vgg-weights")
+    options = engine.network(args, STAGE, {"channels": channels(args), "classes": 2, "stem": "imagenet", "centers": 0},
                              depth=("encoder", 50), width=("width", 64), norm=("norm", "batch"))  # fmt: skip
-    return engine.fit(args, STAGE, options, build, ColorizeSamples, step, evaluate, validation_photos)
+    vgg = engine.pretrained(VGG16, args.vgg_weights, args.device) if args.perceptual_weight and not args.dry_run else None
+    return engine.fit(args, STAGE, options, build, ColorizeSamples, partial(step, vgg=vgg) if vgg else step, evaluate,
+                      validation_photos, critic=build_critic if args.adversarial_weight else None)  # fmt: skip
+
+
+def channels(args) -> int:
+    """Of the network's input: 4 with hints, 1 without. Raises ValueError if `--weights` takes hints and none are to come."""
+    from data import checkpoint
+
+    if not args.hint_share and args.weights and checkpoint.read_weights(args.weights, STAGE)["build"]["channels"] == 4:
+        raise ValueError(f"--hint-share 0: the network of {args.weights} takes hints, and would forget what they are")
+    return 4 if args.hint_share else 1
 
 
 def evaluate(net, args, processes, infer: dict | None = None) -> dict:
@@ -103,41 +161,67 @@ def _means(rows: list[dict]) -> dict:
 
 
 class Colorizer:
-    """Colours one photograph: luma (H, W) in [0, 1] to RGB (H, W, 3) uint8 of the same luma."""
+    """Colours one photograph: luma (H, W) in [0, 1] to RGB (H, W, 3) uint8 of the same luma.
+
+    `hints` are data.hints.Hints of its size. The painted colours are kept. What lies around them is coloured by the network
+    if it was trained with hints; else they are spread up to the next edges of luma.
+    """
 
     def __init__(self, net, device, precision="fp32", short_side=SHORT_SIDE):
         from nets.inference import ready
 
-        self.net = ready(net, device)
+        self.net, self.takes_hints = ready(net, device), net.encoder.conv1.in_channels == 4
         self.device, self.precision, self.short_side = device, precision, short_side
 
-    def __call__(self, luma):
+    def __call__(self, luma, hints=None):
         from data.images import merge_chroma
 
-        return merge_chroma(luma, self.chroma(luma))
+        return merge_chroma(luma, self.chroma(luma, hints))
 
-    def chroma(self, luma):
+    def chroma(self, luma, hints=None):
         """Cb and Cr (H, W, 2) float32 in [-0.5, 0.5] of luma (H, W)."""
+        import torch
+        from nets.guided import guided_upsample
+        from nets.hints import fix
+        from nets.inference import inference
+
+        large = torch.from_numpy(luma)[None, None].to(self.device)
+        with inference(self.device, self.precision):
+            chroma, small = self.guess(luma, hints)
+            chroma = guided_upsample(chroma, small, large)
+            if hints is not None:
+                cbcr, alpha = (torch.from_numpy(x).to(self.device) for x in (hints.cbcr, hints.alpha))
+                rim = max(1, round(min(luma.shape) / self.short_side / 2))  # half a pixel of the network
+                chroma = fix(chroma, cbcr.permute(2, 0, 1)[None], alpha[None, None], rim)
+            return chroma[0].permute(1, 2, 0).clamp(-0.5, 0.5).cpu().numpy()
+
+    def guess(self, luma, hints=None):
+        """At the network's scale: chroma (1, 2, h, w) and luma (1, 1, h, w)."""
         import numpy as np
         import torch
         import torch.nn.functional as F
         from data.images import resize
+        from nets.exposure import even_exposure
         from nets.guided import guided_upsample
-        from nets.inference import inference, padded
+        from nets.hints import spread, with_hints
+        from nets.inference import padded
 
         # A long strip is brought to a bounded length too: at most four times the short side.
         scale = min(self.short_side / min(luma.shape), 4 * self.short_side / max(luma.shape))
         size = tuple(max(8, round(side * scale)) for side in luma.shape[::-1])
         small = np.clip(resize(luma, size, "box" if scale < 1 else "bicubic"), 0, 1)
         small = torch.from_numpy(small)[None, None].to(self.device, memory_format=torch.channels_last)
-        large = torch.from_numpy(luma)[None, None].to(self.device)
+        known = torch.zeros(1, 3, *small.shape[-2:]) if hints is None else torch.from_numpy(hints.at(size))[None]
+        known = known.to(self.device)
 
-        def run(x):
-            return F.interpolate(self.net(x), scale_factor=2, mode="bilinear", align_corners=False)
+        def run(both):  # luma, and what the network sees of it; the network's output has half the scale
+            luma, x = both[:, :1], both[:, 1:]
+            return guided_upsample(self.net(x).float(), F.avg_pool2d(luma, 2), luma)
 
-        with inference(self.device, self.precision):
-            chroma = padded(run, small, self.net.multiple).float()
-            return guided_upsample(chroma, small, large)[0].permute(1, 2, 0).clamp(-0.5, 0.5).cpu().numpy()
+        x = even_exposure(small)
+        x = with_hints(x, known) if self.takes_hints else x
+        chroma = padded(run, torch.cat([small, x], 1), self.net.multiple)
+        return chroma if hints is None or self.takes_hints else spread(chroma, known, small), small
 
 
 def load(weights: Path, device, **settings) -> Colorizer:
@@ -146,17 +230,86 @@ def load(weights: Path, device, **settings) -> Colorizer:
     return Colorizer(net, device, **settings)
 
 
+def known(photo, source):
+    """(Hints or None, notes) of what `--hints` has for a photo."""
+    from data.hints import read_hints
+    from data.images import PhotoError
+
+    if "hints" not in source.companions:
+        return None, []
+    try:
+        return read_hints(source.companions["hints"], photo.size)
+    except PhotoError as error:
+        raise PhotoError(f"hints {source.companions['hints']}: {error}") from None
+
+
 def infer(args) -> int:
+    from data import report
     from data.checkpoint import sha256
     from data.images import luma
 
     colorizer = load(args.weights, engine.pick_device(args.device), precision=args.precision)
 
     def work(photo, source):
-        return {"_color.{ext}": (colorizer(luma(photo.pixels)), REMARK)}, {}
+        hints, notes = known(photo, source)
+        picture = colorizer(luma(photo.pixels), hints)
+        return {"_color.{ext}": (picture, REMARK)}, {"warnings": report.cautions(photo, coloring=True) + notes}
 
-    return batch.run(args, work, ["_color.{ext}"], {}, {STAGE: sha256(args.weights)},
-                     rank=engine.rank(), world_size=engine.world())  # fmt: skip
+    return batch.run(args, work, ["_color.{ext}"], {}, {STAGE: sha256(args.weights)}, {"hints": args.hints}, rank=engine.rank(),
+                     world_size=engine.world(), program=engine.PROGRAM)  # fmt: skip
+
+
+def sheet(args) -> list:
+    """Rows of a contact sheet: 12 old photographs with our colours, then 12 validation portraits, grey | ours | truth."""
+    import numpy as np
+    from data.datasets import images_in, validation, validation_photos
+    from data.images import luma, read_photo
+
+    colorizer, rows = load(args.weights, engine.pick_device(args.device)), []
+    clean = validation_photos(args.data)
+    portraits = [path for path in clean if path.parent.name == "people"] or clean
+    for title, photos, columns in (("old photographs", images_in(validation(args.data) / "old"), 3), ("portraits", portraits, 2)):
+        chosen = [photos[place] for place in np.unique(np.linspace(0, len(photos) - 1, 12).round().astype(int))] if photos else []
+        for first in range(0, len(chosen), columns):
+            cells = {}
+            for path in chosen[first : first + columns]:
+                pixels = read_photo(path).pixels
+                cells |= {path.stem: luma(pixels), f"{path.stem}, ours": colorizer(luma(pixels))}
+                if photos is portraits:
+                    cells[f"{path.stem}, truth"] = pixels
+            rows.append((title, cells))
+    return rows
+
+
+def vote(args) -> int:
+    import numpy as np
+    from data.images import luma
+
+    device = engine.pick_device(args.device)
+
+    def grey(photo, source=None):  # what the networks see, and nothing of the true colours
+        return np.rint(luma(photo.pixels) * 255).astype(np.uint8)
+
+    def candidate(weights):
+        colorizer = load(weights, device, precision=args.precision)
+        return lambda photo, source: colorizer(luma(photo.pixels))
+
+    candidates = [candidate(weights) for weights in args.weights] + [grey] * bool(args.include)
+    return ballot.vote(args, candidates, grey, "Which picture has the most believable colours?")
+
+
+def weight_of_loss(text: str) -> float:
+    """An argparse type: a finite number of at least 0."""
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise ValueError
+    return value
+
+
+def hints_option(parser) -> None:
+    """The option of known colours, shared by `infer` and restore.py."""
+    parser.add_argument("--hints", type=Path, metavar="FILE_OR_FOLDER",
+                        help="known colours, painted on transparent ground, paired by stem (default: none)")  # fmt: skip
 
 
 def main(argv=None) -> int:
@@ -164,9 +317,26 @@ def main(argv=None) -> int:
     options = engine.train_command(commands, STAGE, train, batch_size=32, crop=256)
     engine.encoder_options(options, 50)
     options.add_argument("--chroma-weight", type=float, default=6.0,
-                         help="how much more a colourful pixel counts than a grey one (default: 6)")  # fmt: skip
+                         help="how much more a colourful pixel counts than a grey one in the L1 term (default: 6)")  # fmt: skip
+    for name, weight, text in (("l1", 1.0, "absolute error of chroma"), ("adversarial", 0.0, "critic's opinion"),
+                               ("perceptual", 0.0, "squared differences of VGG-16's features")):  # fmt: skip
+        options.add_argument(f"--{name}-weight", type=weight_of_loss, default=weight,
+                             help=f"weight of the {text} (default: {weight:g})")  # fmt: skip
+    options.add_argument("--vgg-weights", metavar="imagenet|FILE",
+                         help="torchvision's weights of VGG-16, downloaded or from a file (default: none)")  # fmt: skip
+    options.add_argument("--critic-width", type=engine.positive(int), default=64,
+                         help="channels of the critic's first layer; 64 is the published size (default: 64)")  # fmt: skip
+    options.add_argument("--critic-lr", type=engine.positive(float), default=4e-4,
+                         help="learning rate of the critic's AdamW (default: 0.0004)")  # fmt: skip
+    options.add_argument("--critic-weights", type=Path, metavar="FILE",
+                         help="a last.pt of an adversarial run, whose critic goes on (default: a new critic)")  # fmt: skip
+    options.add_argument("--hint-share", type=engine.share, default=0.5,
+                         help="share of samples with colour hints, 0 for a network that takes none (default: 0.5)")  # fmt: skip
     engine.eval_command(commands, STAGE, build, evaluate, WEIGHTS)
-    batch.infer_command(commands, infer, WEIGHTS)
+    hints_option(batch.infer_command(commands, infer, WEIGHTS))
+    engine.sheet_command(commands, STAGE, sheet, WEIGHTS)
+    ballot.vote_command(commands, vote, include="grey")
+    ballot.tally_command(commands)
     return engine.run_command(parser, argv)
 
 

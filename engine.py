@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 VERSION = "0.1.0"
+PROGRAM = f"photo-restore {VERSION}"
 LOG_EVERY = 50  # steps
 SAVE_EVERY = 200  # steps, and at each evaluation: what a killed process can lose
 EVALUATIONS = 12  # over a run, the last at its end
@@ -83,7 +84,7 @@ def train_options(parser: argparse.ArgumentParser, stage: str, **defaults) -> No
 def stage_parser(doc: str):
     """(parser, sub-commands) of a stage script, whose docstring is the description."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
-    parser.add_argument("--version", action="version", version=f"photo-restore {VERSION}")
+    parser.add_argument("--version", action="version", version=PROGRAM)
     return parser, parser.add_subparsers(required=True, metavar="COMMAND")
 
 
@@ -179,6 +180,18 @@ def load_net(weights: Path, stage: str, build):
         raise checkpoint.WeightsError(f"{weights}: not a network of this version of photo-restore ({error})") from None
     checkpoint.load_state(net, content, weights)
     return net.eval(), content["infer"]
+
+
+def pretrained(vgg, source: str, device: str):
+    """VGG-16, whose class is `vgg`, with torchvision's weights as `--vgg-weights` names them. Raises ValueError, one line."""
+    import torch
+    from data import checkpoint
+
+    try:
+        net = vgg(checkpoint.published_vgg16(source))
+    except ValueError as error:
+        raise ValueError(f"--vgg-weights {source}: {error}") from None
+    return net.to(pick_device(device, training=True), memory_format=torch.channels_last)
 
 
 def encoder_options(parser: argparse.ArgumentParser, depth: int) -> None:

@@ -5,6 +5,7 @@
     python inpaint.py train --data DIR --run-dir runs/inpaint
     torchrun --nproc_per_node=4 inpaint.py train --data DIR --run-dir runs/inpaint
     python inpaint.py eval --data DIR                        one JSON object on standard output
+    python inpaint.py sheet --data DIR OUT.png               labelled photographs: photo | mask | Telea | ours
 
 A mask is 8-bit grey of the photo's size: 255 is painted, 0 is kept bit for bit. The network is a UNet of partial
 convolutions and works on luma; the chroma of colour photographs continues smoothly into holes, so that grey stays grey
@@ -15,14 +16,17 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 import engine
-from data import batch
+from data import ballot, batch
 
 STAGE = "inpaint"
+REMARK = "Damage painted in by a neural network, not evidence"
 WEIGHTS = Path(__file__).parent / "weights" / "inpaint.pt"
 BINS = ((0.0, 0.02), (0.02, 0.10), (0.10, 0.25))  # hole shares that eval measures
+FEATURE_WEIGHTS = {"perceptual_weight": 0.05, "style_weight": 120.0}  # of Liu et al. 2018
 
 
 def build(options: dict):
@@ -33,25 +37,44 @@ def build(options: dict):
     return PartialUNet(**{**options, "norm": NORMS[options.get("norm", "batch")]})
 
 
-def step(net, samples: dict, args, total) -> dict:
-    """The losses of one batch: absolute error in holes and outside, and total variation along holes."""
-    from losses import inpainting
+def step(net, samples: dict, args, total, vgg=None) -> dict:
+    """The losses of one batch (Liu et al. 2018, section 3.3); those on features only with `vgg`, which gives them."""
+    import torch
+    from losses import inpainting, perceptual
 
     truth, mask = samples["luma"], samples["mask"]
     painted = net(truth * mask, mask)  # (B, 1, S, S)
-    hole = inpainting.hole(painted, truth, mask)
-    valid = inpainting.valid(painted, truth, mask)
-    variation = inpainting.total_variation(painted * (1 - mask) + truth * mask, mask)
-    loss = args.hole_weight * hole + args.valid_weight * valid + args.tv_weight * variation
-    return {"loss": loss, "hole": hole, "valid": valid, "tv": variation}
+    composite = painted * (1 - mask) + truth * mask
+    losses = {
+        "hole": inpainting.hole(painted, truth, mask),
+        "valid": inpainting.valid(painted, truth, mask),
+        "tv": inpainting.total_variation(composite, mask),
+    }
+    if vgg is not None:
+        with torch.no_grad():
+            expected = vgg(truth)
+        seen = [vgg(painted), vgg(composite)]
+        losses["perceptual"] = sum(perceptual.perceptual(features, expected) for features in seen)
+        losses["style"] = sum(perceptual.style(features, expected) for features in seen)
+    return {"loss": sum(getattr(args, f"{name}_weight") * loss for name, loss in losses.items()), **losses}
 
 
 def train(args) -> int:
     from data.datasets import InpaintSamples, validation_photos
+    from nets.vgg import VGG16
 
+    for name, weight in FEATURE_WEIGHTS.items():
+        if getattr(args, name) is None:
+            setattr(args, name, weight if args.vgg_weights else 0.0)
+    on_features = any(getattr(args, name) > 0 for name in FEATURE_WEIGHTS)
+    if on_features and not args.vgg_weights:
+        raise ValueError("--perceptual-weight and --style-weight need --vgg-weights")
+    losses = step
+    if on_features and not args.dry_run:
+        losses = partial(step, vgg=engine.pretrained(VGG16, args.vgg_weights, args.device))
     options = engine.network(args, STAGE, {"channels": 1}, width=("width", 64), levels=("levels", 8), widest=("widest", 8),
                              norm=("norm", "batch"))  # fmt: skip
-    return engine.fit(args, STAGE, options, build, InpaintSamples, step, evaluate, validation_photos)
+    return engine.fit(args, STAGE, options, build, InpaintSamples, losses, evaluate, validation_photos)
 
 
 def evaluate(net, args, processes, infer: dict | None = None) -> dict:
@@ -76,7 +99,8 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
         truth = np.round(truth * 255) / 255  # what a file of 8 bits holds
         measured = []
         for bin, share in enumerate(BINS):
-            holes = defects.holes(truth.shape, np.random.default_rng([7, number, bin]), (max(share[0], 0.002), share[1]), textures)
+            rng = np.random.default_rng([7, number, bin])
+            holes = defects.holes(truth.shape, rng, (max(share[0], 0.002), share[1]), textures)
             where, row = torch.from_numpy(holes > 0), {"photo": path.name, "bin": bin, "share": float((holes > 0).mean())}
             for name, paint in painters.items():
                 if paint is None:
@@ -85,7 +109,8 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
                 painted = torch.from_numpy(paint(np.where(holes > 0, 0, truth).astype(np.float32), holes))[None]
                 target = torch.from_numpy(truth.astype(np.float32))[None]
                 row[name] = {"hole_psnr": metrics.psnr(painted, target, where), "psnr": metrics.psnr(painted, target),
-                             "hole_ssim": metrics.ssim(painted, target, where), "ssim": metrics.ssim(painted, target)}  # fmt: skip
+                             "hole_ssim": metrics.ssim(painted, target, where), "ssim": metrics.ssim(painted, target),
+                             "seam": metrics.seam(painted, target, where)}  # fmt: skip
             measured.append(row)
         rows.append(measured)
         if infer is None:  # of the largest holes
@@ -110,7 +135,7 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
 
 
 def _opencv(method: str):
-    """OpenCV's inpainting of luma in [0, 1] under holes (255), or None where OpenCV is absent."""
+    """OpenCV's inpainting of luma or RGB in [0, 1] where `holes` (H, W) uint8 is not 0; None where OpenCV is absent."""
     try:
         import cv2
     except ImportError:
@@ -118,7 +143,27 @@ def _opencv(method: str):
     import numpy as np
 
     flag = getattr(cv2, f"INPAINT_{method}")
-    return lambda luma, holes: cv2.inpaint(np.round(luma * 255).astype("uint8"), holes, 3, flag).astype("float32") / 255
+    return lambda pixels, holes: cv2.inpaint(np.round(pixels * 255).astype("uint8"), holes, 3, flag).astype("float32") / 255
+
+
+def sheet(args) -> list:
+    """Rows of a contact sheet of the labelled validation photographs: photo | mask | Telea | ours."""
+    import numpy as np
+    from data.datasets import validation_pairs
+    from data.images import PhotoError, read_mask, read_photo
+
+    painter, telea, rows = load(args.weights, engine.pick_device(args.device), grain=args.grain), _opencv("TELEA"), []
+    for path, drawn in validation_pairs(args.data):
+        try:
+            photo = read_photo(path)
+            mask, _ = read_mask(drawn, photo.size)
+        except PhotoError as error:
+            raise PhotoError(f"{path} or its mask: {error}") from None
+        scale, holes = np.float32(np.iinfo(photo.pixels.dtype).max), np.uint8(mask == 255)
+        classic = telea(photo.pixels / scale, holes) if telea else "absent: OpenCV is not installed"
+        cells = {"photo": photo.pixels, "mask": mask, "Telea": classic, "ours": painter(photo.pixels, mask)}
+        rows.append((f"{path.stem}, {holes.mean():.1%} holes", cells))
+    return rows
 
 
 class Painter:
@@ -126,10 +171,10 @@ class Painter:
 
     reach = 24  # px: what lies deeper in a hole is painted at half the scale first
 
-    def __init__(self, net, device, precision="fp32", tile=512, overlap=64, grain=True):
+    def __init__(self, net, device, precision="fp32", tile=512, overlap=64, grain=True, hole_share=None):
         from nets.inference import ready
 
-        self.net = ready(net, device)
+        self.net, self.hole_share = ready(net, device), hole_share  # (least, most) of training, None if not known
         self.device, self.precision, self.tile, self.overlap, self.grain = device, precision, tile, overlap, grain
 
     def __call__(self, pixels, mask):
@@ -146,6 +191,19 @@ class Painter:
             chroma = self._smooth(rgb_to_ycbcr(pixels)[..., 1:], where)
             result[where] = merge_chroma(painted[where][None], chroma[where][None], pixels.dtype)[0]
         return result
+
+    def check(self, mask, given=True) -> list[str]:
+        """What a report should say of painting this mask. Raises PhotoError if one that was `given` leaves nothing."""
+        from data.images import PhotoError
+
+        share = (mask == 255).mean()
+        if share == 1 and given:
+            raise PhotoError("the mask covers the whole photograph: there is nothing to continue from")
+        if share == 0:
+            return ["the mask is empty: nothing was painted"]
+        if self.hole_share and share > self.hole_share[1]:
+            return [f"{share:.1%} of the photograph are holes, more than the {self.hole_share[1]:.1%} of training: look at them"]
+        return []
 
     def grey(self, luma, mask):
         """Paints luma (H, W) float32 in [0, 1] where mask (H, W) uint8 is 255."""
@@ -194,8 +252,8 @@ class Painter:
 
 def load(weights: Path, device, **settings) -> Painter:
     """A Painter from a weights file. Raises WeightsError."""
-    net, _ = engine.load_net(weights, STAGE, build)
-    return Painter(net, device, **settings)
+    net, stored = engine.load_net(weights, STAGE, build)
+    return Painter(net, device, hole_share=stored.get("hole_share"), **settings)
 
 
 def infer(args) -> int:
@@ -209,15 +267,41 @@ def infer(args) -> int:
         if "mask" not in source.companions:
             raise PhotoError(f"no mask for it in {args.mask}")
         mask, notes = source.mask("mask", photo)
-        facts = {"invented": (mask == 255).mean(), "warnings": notes}
-        return {"_restored.{ext}": (painter(photo.pixels, mask), "")}, facts
+        facts = {"invented": (mask == 255).mean(), "warnings": notes + painter.check(mask)}
+        return {"_restored.{ext}": (painter(photo.pixels, mask), REMARK if facts["invented"] else "")}, facts
 
     return batch.run(args, work, ["_restored.{ext}"], {"grain": args.grain}, {STAGE: sha256(args.weights)}, {"mask": args.mask},
-                     rank=engine.rank(), world_size=engine.world())  # fmt: skip
+                     program=engine.PROGRAM, rank=engine.rank(), world_size=engine.world())  # fmt: skip
+
+
+def vote(args) -> int:
+    import numpy as np
+    from data.images import PhotoError
+    from data.layers import rgb8
+
+    device, telea = engine.pick_device(args.device), _opencv("TELEA")
+    if args.include and telea is None:
+        raise ValueError("--include telea needs OpenCV: pip install opencv-python-headless")
+
+    def holes(photo, source):
+        if "mask" not in source.companions:
+            raise PhotoError(f"no mask for it in {args.mask}")
+        return np.where(source.mask("mask", photo)[0] == 255, np.uint8(255), np.uint8(0))
+
+    def candidate(weights):
+        painter = load(weights, device, precision=args.precision)
+        return lambda photo, source: painter(photo.pixels, holes(photo, source))
+
+    def classic(photo, source):
+        channels = np.moveaxis(rgb8(photo.pixels), -1, 0).astype(np.float32) / 255
+        return np.rint(np.stack([telea(channel, holes(photo, source)) for channel in channels], -1) * 255).astype(np.uint8)
+
+    candidates = [candidate(weights) for weights in args.weights] + [classic] * bool(args.include)
+    return ballot.vote(args, candidates, lambda photo: photo.pixels, "Which picture is repaired best?", {"mask": args.mask})
 
 
 def painting_options(parser) -> None:
-    """Options of painting, shared by `infer` and restore.py."""
+    """Options of painting, shared by `infer`, `sheet` and restore.py."""
     parser.add_argument("--grain", action=argparse.BooleanOptionalAction, default=True,
                         help="give painted areas the grain of their surroundings (default: on)")  # fmt: skip
 
@@ -229,13 +313,28 @@ def main(argv=None) -> int:
     engine.network_option(options, "--widest", "widest layer in units of --width", 8, type=engine.positive(int))
     options.add_argument("--hole-share", type=float, nargs=2, default=[0.002, 0.25], metavar=("LEAST", "MOST"),
                          help="share of a training crop that is holes (default: 0.002 0.25)")  # fmt: skip
+    options.add_argument("--masks", type=Path, metavar="DIR",
+                         help="folder of masks of real photographs, as segment.py infer writes them (default: none)")  # fmt: skip
+    options.add_argument("--mask-share", type=engine.share, default=0.25,
+                         help="share of the samples with holes from --masks and labelled/masks, if any (default: 0.25)")  # fmt: skip
     for name, weight, text in (("hole", 6.0, "error in holes"), ("valid", 1.0, "error outside holes"), ("tv", 0.1, "variation")):
         options.add_argument(f"--{name}-weight", type=float, default=weight, help=f"weight of the {text} (default: {weight})")
+    for name, weight in FEATURE_WEIGHTS.items():
+        option = name.replace("_", "-")
+        options.add_argument(f"--{option}", type=float, help=f"weight of the {option.split('-')[0]} loss on VGG-16's features "
+                             f"(default: {weight:g} with --vgg-weights, else 0)")  # fmt: skip
+    options.add_argument("--vgg-weights", metavar="imagenet|FILE",
+                         help="torchvision's VGG-16 for the losses on features, downloaded or from a file (default: none)")  # fmt: skip
     engine.eval_command(commands, STAGE, build, evaluate, WEIGHTS)
+    painting_options(engine.sheet_command(commands, STAGE, sheet, WEIGHTS))
     options = batch.infer_command(commands, infer, WEIGHTS)
     options.add_argument("--mask", type=Path, required=True, metavar="FILE_OR_FOLDER",
                          help="what to paint: 255 damaged, 0 clean; a folder is paired by stem")  # fmt: skip
     painting_options(options)
+    options = ballot.vote_command(commands, vote, include="telea")
+    options.add_argument("--mask", type=Path, required=True, metavar="FILE_OR_FOLDER",
+                         help="what to paint: 255 damaged, 0 clean; a folder is paired by stem")  # fmt: skip
+    ballot.tally_command(commands)
     return engine.run_command(parser, argv)
 
 

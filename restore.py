@@ -4,11 +4,13 @@
     python restore.py scans/ out/ --recursive                a folder and all below it
     python restore.py photo.jpg out/ --only restored         without colour
     python restore.py photo.jpg out/ --mask edited_mask.png  from a mask drawn or corrected by hand
+    python restore.py photo.jpg out/ --psd                   and all steps as layers of a Photoshop file
     python restore.py - - --only restored < in.png > out.png
     torchrun --nproc_per_node=4 restore.py scans/ out/       photographs shared out over processes
 
 For each photograph there are in OUT: STEM_mask.png (what was repaired), STEM_restored, STEM_restored_color,
-STEM_color (the original in colour, for the day when finding defects erred) and STEM.json (what was done).
+STEM_color (the original in colour, for the day when finding defects erred) and STEM.json (what was done; its keys
+are explained in data/report.py).
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import colorize
@@ -28,11 +31,35 @@ PICTURES = {"mask": "_mask.png", "restored": "_restored.{ext}",
             "restored_color": "_restored_color.{ext}", "color": "_color.{ext}"}  # fmt: skip
 
 
+def layered(photo, files: dict, mask, probability, weights: dict) -> bytes:
+    """A Photoshop file of the pictures in `files` (name -> pixels, remark, stages) over the original.
+
+    probability: (H, W) in [0, 1] of damage, or None. Original and Repairs give the restored picture, Color over them
+    the restored one in colour, Color of original over the Original alone that in colour.
+    """
+    from data import xmp
+    from data.layers import Layer, photoshop
+
+    stack = [Layer("Original", photo.pixels)]
+    if "restored" in files:
+        stack.append(Layer("Repairs", files["restored"][0], (mask == 255).astype("uint8") * 255))
+    if "color" in files:
+        stack.append(Layer("Color of original", files["color"][0], color=True, visible="restored" not in files))
+    if "restored_color" in files:
+        stack.append(Layer("Color", files["restored_color"][0], color=True))
+    if probability is not None:
+        stack.append(Layer("Probability", (probability * 255).round().astype("uint8"), visible=False))
+    shown = [name for name in ("restored_color", "restored", "color") if name in files]
+    pixels, remark, *stages = files[shown[0]] if shown else (photo.pixels, "")
+    packet = xmp.stamp(photo.xmp, remark, batch.tool(engine.PROGRAM, weights, stages)) if remark else photo.xmp
+    return photoshop(photo, stack, pixels, packet)
+
+
 def restore(args) -> int:
     """Restores all photographs of the arguments; returns the exit status."""
-    from data import layers
+    from data import layers, report
     from data.checkpoint import sha256
-    from data.images import PhotoError, encode, luma
+    from data.images import PhotoError, encode, luma, read_photo
 
     wanted = [name for name in PICTURES if name in (args.only or PICTURES)]
     device = engine.pick_device(args.device)
@@ -51,7 +78,11 @@ def restore(args) -> int:
         colorizer = colorize.load(args.colorize_weights, device, precision=args.precision)
 
     def work(photo, source):
-        seconds, facts, files = {}, {"warnings": []}, {}
+        files, mask, probability, seconds, measured = {}, None, None, {}, {}
+        coloring = bool({"restored_color", "color"} & set(wanted))
+        hints, notes = colorize.known(photo, source) if coloring else (None, [])
+        warnings = report.cautions(photo, coloring) + notes
+        facts = {"seconds": seconds, "measured": measured, "warnings": warnings}
 
         def timed(stage, function, *arguments):
             began = time.perf_counter()
@@ -59,41 +90,53 @@ def restore(args) -> int:
             seconds[stage] = seconds.get(stage, 0) + time.perf_counter() - began
             return result
 
+        def written(pixels):
+            return read_photo(encode(pixels, None, "JPEG")).pixels if args.format == "jpg" else pixels
+
         if wanted != ["color"]:
             if args.mask is None:
-                mask, _, notes = timed(segment.STAGE, segment.find, finder, photo, source, args, threshold)
+                mask, found, notes = timed(segment.STAGE, segment.find, finder, photo, source, args, threshold)
+                probability = finder.enlarge(found, photo.size).numpy() if args.psd else None
             elif "mask" in source.companions:
                 mask, notes = source.mask("mask", photo)
                 notes += segment.protect(mask, photo, source)
             else:
                 raise PhotoError(f"no mask for it in {args.mask}")
-            facts = {"invented": (mask == 255).mean(), "warnings": notes}
+            warnings += notes
+            holes = mask == 255
+            facts |= {"invented": holes.mean(), "regions": report.regions(mask)}
             files["mask"] = encode(mask, None, "PNG")
-        pixels = photo.pixels
+        pixels, painted = photo.pixels, []  # painted: by which stages, where anything was
         if {"restored", "restored_color"} & set(wanted):
+            warnings += painter.check(mask, given=args.mask is not None)
             pixels = timed(inpaint.STAGE, painter, pixels, mask)
-            files["restored"] = pixels, ""
-        if "restored_color" in wanted:
-            files["restored_color"] = timed(colorize.STAGE, colorizer, luma(pixels)), colorize.REMARK
-        if "color" in wanted:
-            same = pixels is photo.pixels and "restored_color" in files
-            picture = files["restored_color"][0] if same else timed(colorize.STAGE, colorizer, luma(photo.pixels))
-            files["color"] = picture, colorize.REMARK
+            painted = [stage for stage in (segment.STAGE, inpaint.STAGE) if stage in weights] if holes.any() else []
+            measured["outside_mask"] = report.difference(photo.pixels, written(pixels), ~holes)
+            files["restored"] = pixels, inpaint.REMARK if painted else "", *painted
+        for name, base, stages in (("restored_color", pixels, painted), ("color", photo.pixels, [])):
+            if name in wanted:
+                same = base is pixels and "restored_color" in files
+                picture = files["restored_color"][0] if same else timed(colorize.STAGE, colorizer, luma(base), hints)
+                measured[f"luma_{name}"] = report.luma_difference(base, written(picture))
+                remark = "; ".join([inpaint.REMARK] * bool(stages) + [colorize.REMARK])
+                files[name] = picture, remark, *stages, colorize.STAGE
         results = {PICTURES[name]: files[name] for name in wanted}
         if args.compare:
             panels = {name.replace("_", " + "): files[name][0] for name in wanted if name != "mask"}
             results["_compare.png"] = encode(layers.compare({"original": photo.pixels, **panels}), None, "PNG")
-        return results, {**facts, "seconds": seconds}
+        if args.psd:
+            results[".{psd}"] = layered(photo, files, mask, probability, weights)
+        return results, facts
 
-    outputs = [PICTURES[name] for name in wanted] + ["_compare.png"] * args.compare
+    outputs = [PICTURES[name] for name in wanted] + ["_compare.png"] * args.compare + [".{psd}"] * args.psd
     return batch.run(args, work, outputs, {**segment.finding(args, threshold), "grain": args.grain}, weights,
-                     {"mask": args.mask, "protect": args.protect}, commit=True, max_pixels=args.max_pixels,
-                     rank=engine.rank(), world_size=engine.world())  # fmt: skip
+                     {"mask": args.mask, "protect": args.protect, "hints": args.hints}, commit=True, max_pixels=args.max_pixels,
+                     rank=engine.rank(), world_size=engine.world(), program=engine.PROGRAM)  # fmt: skip
 
 
 def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
-    parser.add_argument("--version", action="version", version=f"photo-restore {engine.VERSION}")
+    parser.add_argument("--version", action="version", version=engine.PROGRAM)
     for stage in (segment, inpaint, colorize):
         parser.add_argument(f"--{stage.STAGE}-weights", type=Path, default=stage.WEIGHTS, metavar="FILE",
                             help=f"weights of the {stage.STAGE} stage (default: the bundled ones)")  # fmt: skip
@@ -102,14 +145,19 @@ def main(argv=None) -> int:
     inpaint.painting_options(parser)
     parser.add_argument("--mask", type=Path, metavar="FILE_OR_FOLDER",
                         help="repair what these masks mark, 255, and find nothing; paired by stem (default: find defects)")  # fmt: skip
+    colorize.hints_option(parser)
     parser.add_argument("--only", action="append", choices=PICTURES, help="write this picture alone; repeatable (default: all four)")
     parser.add_argument("--compare", action="store_true",
                         help="write OUT/STEM_compare.png too: original and results side by side (default: no)")  # fmt: skip
+    parser.add_argument("--psd", action="store_true",
+                        help="write OUT/STEM.psd too, .psb if very large: every step as a layer (default: no)")  # fmt: skip
     parser.add_argument("--max-pixels", type=batch.count(1), default=batch.MAX_PIXELS, metavar="N",
                         help=f"refuse photographs of more pixels (default: {batch.MAX_PIXELS})")  # fmt: skip
 
     def run(args) -> int:
-        batch.check(parser, args, stdout=len(args.only or ()) == 1 and not args.compare)
+        batch.check(parser, args, stdout=len(args.only or ()) == 1 and not args.compare and not args.psd)
+        if args.psd and not find_spec("psd_tools"):
+            parser.error("--psd needs psd-tools: pip install psd-tools")
         return restore(args)
 
     parser.set_defaults(run=run)

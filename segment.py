@@ -212,7 +212,7 @@ def infer(args) -> int:
         return files, {"warnings": notes}
 
     return batch.run(args, work, outputs, finding(args, threshold), {STAGE: sha256(args.weights)}, {"protect": args.protect},
-                     rank=engine.rank(), world_size=engine.world())  # fmt: skip
+                     program=engine.PROGRAM, rank=engine.rank(), world_size=engine.world())  # fmt: skip
 
 
 def sheet(args) -> list:

@@ -15,7 +15,7 @@ A command adds the shared options, checks them, loads its networks, says what to
         files = {
             "_mask.png": encode(mask, None, "PNG"),             # bytes: written as they are
             "_restored.{ext}": (restored, ""),                  # (pixels, remark): encoded like the photo
-            "_restored_color.{ext}": (color, "Colours are guessed by a network"),
+            "_restored_color.{ext}": (color, "Colours are guessed by a network", "colorize"),  # and by which stages
         }
         return files, {"invented": 0.01, "seconds": {"inpaint": 1.2}, "warnings": notes}
 
@@ -27,12 +27,13 @@ A command adds the shared options, checks them, loads its networks, says what to
         weights={"inpaint": sha256},
         companions={"mask": arguments.mask},       # FILE_OR_FOLDER or None, paired with each photo by stem
         commit=True,                               # restore only: write STEM.json, skip what it says is done
+        program="photo-restore 0.1.0",             # for the report and the metadata
     )
     sys.exit(status)                               # 0 all done, 1 some failed, 130 interrupted
 
 `work` fails a photo by PhotoError; any other exception fails it too, with its type named; the rest goes on.
-`{ext}` is the ending that `--format` and the photo ask for. A role for which nothing was given, or whose
-folder has no file for this photo, is absent from `source.companions`.
+`{ext}` is the ending that `--format` and the photo ask for, `{psd}` is psd or psb by the photo's size. A role for which
+nothing was given, or whose folder has no file for this photo, is absent from `source.companions`.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from . import report
+from . import layers, report
 from .images import IMAGE_SUFFIXES, MAX_PIXELS, Photo, PhotoError, encode, read_bytes, read_mask, read_photo, write_whole
 
 STDIO = Path("-")
@@ -258,11 +259,27 @@ def _companion(given: Path, role: str, source: Source) -> Path | None:
     return fitting[0] if fitting else None
 
 
+def pair(source: Source, given: dict[str, Path | None]) -> Source:
+    """The source with its companions: role -> FILE_OR_FOLDER or None. PhotoError: two files could be one."""
+    found = {role: _companion(path, role, source) for role, path in given.items() if path}
+    return replace(source, companions={role: path for role, path in found.items() if path})
+
+
+def reason(error: Exception) -> str:
+    """Why a photo failed, in one line."""
+    return " ".join((str(error) if isinstance(error, PhotoError) else f"{type(error).__name__}: {error}").split())
+
+
 def extension(photo: Photo, format: str) -> str:
     """The ending of the pictures made from this photo; format: as in `--format`."""
     if format == "auto":
         return "tif" if photo.format == "TIFF" else "png"
     return format
+
+
+def tool(program: str, weights: dict[str, str], stages: list[str] | tuple[str, ...] = ()) -> str:
+    """What made a picture, for its metadata: program and SHA-256 of the weights of these stages (none given: all)."""
+    return "; ".join([program, *(f"{stage} weights {weights[stage]}" for stage in stages or weights)])
 
 
 # ------------------------------------------------------------------------------------ doing it
@@ -279,6 +296,7 @@ def run(
     max_pixels: int = MAX_PIXELS,
     rank: int = 0,
     world_size: int = 1,
+    program: str = "photo-restore",
 ) -> int:
     """Do `work` for every photo of this process; the exit status. See the module's docstring.
 
@@ -291,7 +309,7 @@ def run(
     sources = list_photos(arguments.photos, arguments.out, arguments.recursive)[rank::world_size]
     shared = {name: getattr(arguments, name) for name in ("precision", "tile", "overlap", "format")}
     settings = {"options": {**options, **shared, "outputs": outputs}, "weights": weights}
-    companions = {role: path for role, path in (companions or {}).items() if path}
+    companions = companions or {}
     commit = commit and arguments.out != STDIO
     made: set[Path] = set()
     failed = False
@@ -314,15 +332,13 @@ def run(
             bar = stack.enter_context(tqdm(total=len(sources), unit="photo", disable=True if arguments.quiet else None))
             for source, loading in stack.enter_context(contextlib.closing(_read_ahead(load, sources))):
                 try:
-                    status, facts = _process(loading, arguments, work, outputs, commit, made)
+                    status, facts = _process(loading, arguments, work, outputs, commit, made, program)
                     if status == "skipped" and not arguments.quiet:
                         say(f"{source}: already done")
                 except Exception as error:  # also a bug or a full memory: the other photos must not suffer
                     failed = True
-                    reason = str(error) if isinstance(error, PhotoError) else f"{type(error).__name__}: {error}"
-                    reason = " ".join(reason.split())
-                    status, facts = "failed", {"input": {"name": str(source)}, "error": reason}
-                    say(f"{source}: {reason}")
+                    status, facts = "failed", {"input": {"name": str(source)}, "error": reason(error)}
+                    say(f"{source}: {reason(error)}")
                 if lines:
                     lines.write(report.dumps({"status": status, **facts}))
                     lines.flush()
@@ -360,15 +376,14 @@ def _load(
     stdin: bytes,
     arguments: argparse.Namespace,
     settings: dict,
-    companions: dict[str, Path],
+    companions: dict[str, Path | None],
     commit: bool,
     max_pixels: int,
 ) -> Loaded:
     if source.error:
         raise PhotoError(source.error)
     data = stdin if source.path == STDIO else read_bytes(source.path)
-    pairs = {role: _companion(given, role, source) for role, given in companions.items()}
-    source = replace(source, companions={role: path for role, path in pairs.items() if path})
+    source = pair(source, companions)
     hashes = {}
     for role, path in source.companions.items():
         try:
@@ -384,7 +399,13 @@ def _load(
 
 
 def _process(
-    loading: Future, arguments: argparse.Namespace, work: Callable, outputs: list[str], commit: bool, made: set[Path]
+    loading: Future,
+    arguments: argparse.Namespace,
+    work: Callable,
+    outputs: list[str],
+    commit: bool,
+    made: set[Path],
+    program: str,
 ) -> tuple[str, dict]:
     """Compute and write one photo: its status and report."""
     loaded: Loaded = loading.result()
@@ -392,7 +413,8 @@ def _process(
     if photo is None:
         return "skipped", loaded.former
     ending = extension(photo, arguments.format)
-    targets = {key: _target(out, source, key.format(ext=ending)) for key in outputs}
+    layered = layers.ending(photo)
+    targets = {key: _target(out, source, key.format(ext=ending, psd=layered)) for key in outputs}
     final = _target(out, source, ".json")
     for path in (*targets.values(), *([final] if commit else [])) if out != STDIO else ():
         if path in made:
@@ -408,14 +430,14 @@ def _process(
         if isinstance(files[key], bytes):
             encoded[path] = files[key]
         else:
-            pixels, remark = files[key]
-            encoded[path] = encode(pixels, photo, FORMATS[ending], remark)
+            pixels, remark, *stages = files[key]
+            encoded[path] = encode(pixels, photo, FORMATS[ending], remark, tool(program, loaded.settings["weights"], stages))
     if ending == "jpg" and any("{ext}" in key for key in outputs):
         lost = "transparency is lost" if photo.alpha is not None else ""
         jpeg = "; ".join(filter(None, ["JPEG is not lossless: undamaged pixels differ a little", lost]))
         facts = {**facts, "warnings": [*facts.get("warnings", ()), jpeg]}
     contents = {path.name: data for path, data in encoded.items()}
-    facts = report.build(photo, str(source), loaded.settings, contents, **facts)
+    facts = report.build(photo, str(source), loaded.settings, contents, program, **facts)
     if out == STDIO:
         (data,) = encoded.values()
         sys.stdout.buffer.write(data)

@@ -11,7 +11,9 @@ import torch
 from PIL import ExifTags, Image
 
 from data import defects
+from data.hints import simulate
 from data.images import IMAGE_SUFFIXES, PhotoError, luma, read_mask, read_photo, resize, rgb_to_ycbcr
+from data.textures import blur
 
 
 def images_in(folder: Path) -> list[Path]:
@@ -125,9 +127,9 @@ class _Samples(torch.utils.data.Dataset):
     def __getitem__(self, number: int) -> dict:
         return self.sample(np.random.default_rng([self.seed, number]))
 
-    def photo(self, mode: str, rng, **kwargs) -> np.ndarray:
-        """A crop of a clean photograph. Raises PhotoError naming the file if it cannot be read."""
-        path = self.clean.draw(rng)
+    def photo(self, mode: str, rng, path: Path | None = None, **kwargs) -> np.ndarray:
+        """A crop of a photograph, if not `path` a clean one. Raises PhotoError naming the file if it cannot be read."""
+        path = path or self.clean.draw(rng)
         try:
             with Image.open(path) as picture:
                 return crop(picture, mode, self.side, rng, **kwargs)
@@ -175,28 +177,170 @@ class SegmentSamples(_Samples):
 
 
 class InpaintSamples(_Samples):
-    """luma (1, S, S) float32 in [0, 1], slightly aged, and mask (1, S, S) float32: 1 valid, 0 in holes."""
+    """luma (1, S, S) float32 in [0, 1], slightly aged, and mask (1, S, S) float32: 1 valid, 0 in holes.
+
+    Holes are synthetic or, in `mask_share` of the samples, cut from the masks of `labelled/masks` and of the folder `masks`.
+    Their share of the crop is in the range `hole_share`.
+    """
 
     def __init__(self, args):
         super().__init__(args)
         self.textures = defects.load_textures(args.data / "textures")
         self.share = tuple(args.hole_share)
+        self.masks = [mask for path in images_in(args.data / "labelled/masks") if (mask := _damage(path))]
+        if args.masks:
+            given = images_in(args.masks)
+            given = [path for path in given if path.stem.endswith("_mask")] or given  # probabilities may lie beside them
+            if not given:
+                raise PhotoError(f"{args.masks}: no masks")
+            self.masks += [mask for path in given if (mask := _damage(path))]
+        self.mask_share = args.mask_share if self.masks else 0.0
 
     def sample(self, rng) -> dict:
         picture = defects.age(self.photo("L", rng), rng, strength=rng.uniform(0, 0.5))
-        holes = defects.holes(picture.shape, rng, self.share, self.textures)
-        return {"luma": torch.from_numpy(picture)[None], "mask": torch.from_numpy((holes == 0).astype(np.float32))[None]}
+        holes = self._real(rng) if rng.random() < self.mask_share else None
+        if holes is None:
+            holes = defects.holes(picture.shape, rng, self.share, self.textures)
+        mask = (holes == 0).astype(np.float32, order="C")
+        return {"luma": torch.from_numpy(picture)[None], "mask": torch.from_numpy(mask)[None]}
+
+    def _real(self, rng):
+        """A crop of a real mask, scaled by 0.5 to 2, turned by any multiple of 90 degrees and mirrored; (S, S) uint8, 0 valid.
+        None if the first places that are tried have fewer or more holes than allowed."""
+        for _ in range(20):
+            packed, (height, width) = self.masks[rng.integers(len(self.masks))]
+            span = int(min(height, width, self.side / np.exp(rng.uniform(np.log(0.5), np.log(2.0)))))
+            top, left = rng.integers(height - span + 1), rng.integers(width - span + 1)
+            holes = np.unpackbits(packed[top : top + span], axis=1, count=width)[:, left : left + span]
+            holes = np.asarray(Image.fromarray(holes).resize((self.side, self.side), Image.Resampling.NEAREST))
+            if self.share[0] <= holes.mean() <= self.share[1]:
+                holes = np.rot90(holes, rng.integers(4))
+                return holes[:, ::-1] if rng.random() < 0.5 else holes
+        return None
 
 
 class ColorizeSamples(_Samples):
-    """luma (1, S, S) float32 in [0, 1] as an old print has it, and the true cbcr (2, S, S) float32 in [-0.5, 0.5]."""
+    """luma (1, S, S) float32 in [0, 1] as an old print has it, and the true cbcr (2, S, S) float32 in [-0.5, 0.5].
+
+    With `hint_share` above 0 also hints (3, S, S): Cb, Cr and where; in the other samples all 0. If there are `cutouts/`, a
+    quarter of the samples are of them, before `backgrounds/` (before clean photographs, if there are none); `overlays/` lie
+    on a third of the portraits. Portraits are cutouts and `clean/people`, or all of `clean/` without such a folder.
+    """
+
+    def __init__(self, args):
+        super().__init__(args)
+        self.cutouts, self.backgrounds, self.overlays = (
+            images_in(args.data / part) for part in ("cutouts", "backgrounds", "overlays")
+        )
+        self.people = args.data / "clean/people"
+        self.sorted = self.people.is_dir()
+        self.hint_share = getattr(args, "hint_share", 0.0)
 
     def sample(self, rng) -> dict:
-        ycbcr = rgb_to_ycbcr(self.photo("RGB", rng, zoom=(0.5, 1.0)))
-        picture = defects.age(np.ascontiguousarray(ycbcr[..., 0]), rng, strength=rng.uniform(0, 0.7))
-        return {"luma": torch.from_numpy(picture)[None], "cbcr": torch.from_numpy(ycbcr[..., 1:].transpose(2, 0, 1).copy())}
+        picture, portrait = self._picture(rng)
+        if portrait and self.overlays and rng.random() < 1 / 3:
+            for _ in range(rng.integers(1, 4)):
+                picture = _lay(picture, self.overlays[rng.integers(len(self.overlays))], rng)
+        ycbcr = rgb_to_ycbcr(picture)
+        truth = ycbcr[..., 1:].transpose(2, 0, 1).copy()
+        if portrait and rng.random() < 0.5:
+            _dye(truth, ycbcr[..., 0], rng)
+        print_ = defects.age(_expose(ycbcr[..., 0], rng), rng, strength=rng.uniform(0, 0.7))
+        sample = {"luma": torch.from_numpy(print_)[None], "cbcr": torch.from_numpy(truth)}
+        if self.hint_share:
+            known = simulate(truth, rng) if rng.random() < self.hint_share else np.zeros((3, *print_.shape), np.float32)
+            sample["hints"] = torch.from_numpy(known)
+        return sample
+
+    def _picture(self, rng) -> tuple[np.ndarray, bool]:
+        """A colour photograph (S, S, 3) float32 in [0, 1], and whether it is a portrait."""
+        if not self.cutouts or rng.random() < 0.75:
+            path = self.clean.draw(rng)
+            return self.photo("RGB", rng, path, zoom=(0.5, 1.0)), not self.sorted or self.people in path.parents
+        person = self.photo("RGB", rng, self.cutouts[rng.integers(len(self.cutouts))], zoom=(0.6, 1.0))
+        behind = self.backgrounds[rng.integers(len(self.backgrounds))] if self.backgrounds else None
+        behind = self.photo("RGB", rng, behind, zoom=(0.5, 1.0))
+        seen = _paper(person)[..., None]  # what is there is person * (1 - seen) + 1 * seen
+        return np.clip(person + seen * (behind - 1), 0, 1), True
+
+
+def _paper(picture: np.ndarray) -> np.ndarray:
+    """How much of each pixel is the white paper behind a cut-out person: (H, W) float32 in [0, 1] of (H, W, 3).
+
+    Paper is what is nearly white and hangs together with the border along rows and columns: a white shirt stays.
+    """
+    white = picture.min(2) > 0.9
+    seen = white.copy()
+    seen[1:-1, 1:-1] = False
+    while True:
+        before = seen.sum()
+        for axis in (0, 1):
+            place = np.arange(white.shape[axis]).reshape((-1, 1) if axis == 0 else (1, -1))
+            for way in (1, -1):  # a run of white goes on from its last seen pixel to the next one that is not white
+                flip = lambda x: np.flip(x, axis) if way == -1 else x  # noqa: E731, B023
+                last = np.maximum.accumulate(np.where(flip(seen), place, -1), axis)
+                end = np.maximum.accumulate(np.where(flip(white), -1, place), axis)
+                seen |= flip(last > end)
+        if seen.sum() == before:
+            break
+    paper = seen.astype(np.float32)
+    for _ in range(2):
+        blur(paper, 0.24)
+    return np.clip(2 * paper, 0, 1)  # the rim of the person is thin and partly white
+
+
+def _lay(picture: np.ndarray, path: Path, rng) -> np.ndarray:
+    """An overlay (RGBA) on the lower half of a picture (S, S, 3): 5 to 20 % of its width, turned a little, lit otherwise."""
+    try:
+        with Image.open(path) as overlay:
+            width = picture.shape[1] * rng.uniform(0.05, 0.2)
+            size = max(1, round(width)), max(1, round(width * overlay.height / overlay.width))
+            overlay = overlay.convert("RGBA").resize(size, Image.Resampling.BOX)
+    except OSError as error:
+        raise PhotoError(f"{path}: {error}") from None
+    overlay = overlay.rotate(rng.uniform(-12, 12), Image.Resampling.BILINEAR, expand=True)
+    light = rng.uniform(0.6, 1.05)
+    colours = Image.merge("RGB", overlay.split()[:3]).point(lambda level: min(255, round(level * light)))
+    left, top = rng.uniform(0.1, 0.9), rng.uniform(0.5, 0.95)
+    base = Image.fromarray(np.rint(picture * 255).astype(np.uint8))
+    corner = round(left * base.width - overlay.width / 2), round(top * base.height - overlay.height / 2)
+    base.paste(colours, corner, overlay.getchannel("A"))
+    return np.asarray(base, np.float32) / 255
+
+
+def _dye(cbcr: np.ndarray, luma: np.ndarray, rng) -> None:
+    """Gives what is dark and blue another colour, in place: grey, or red to brown to green. cbcr: (2, H, W).
+
+    Most portraits that are free to use show dark blue suits; old ones do not. Skies are bright and stay.
+    """
+    cb, cr = cbcr
+    share = np.clip((cb - abs(cr)) / 0.02, 0, 1) * np.clip((0.45 - luma) / 0.1, 0, 1)
+    if rng.random() < 0.5:
+        target = cbcr * rng.uniform(0, 0.4)
+    else:
+        turn = np.exp(1j * np.pi * rng.uniform(0.5, 1.3)) * (cb + 1j * cr)
+        target = np.stack([turn.real, turn.imag])
+    cbcr += (share * (target - cbcr)).astype(np.float32)
+
+
+def _expose(luma: np.ndarray, rng) -> np.ndarray:
+    """The same thing exposed and printed otherwise: gamma, black and white point; more than half of the time."""
+    if rng.random() < 0.4:
+        return np.ascontiguousarray(luma)
+    black, white = rng.uniform(-0.08, 0.15), rng.uniform(0.75, 1.1)
+    return np.clip(black + (white - black) * luma ** np.exp(rng.normal(0, 0.35)), 0, 1).astype(np.float32)
 
 
 def _labelled(image: Path, mask: Path) -> tuple[np.ndarray, np.ndarray]:
     photo = read_photo(image)  # upright, as the mask was drawn
     return luma(photo.pixels), read_mask(mask, photo.size)[0]
+
+
+def _damage(path: Path) -> tuple[np.ndarray, tuple[int, int]] | None:
+    """The damaged pixels of a mask, eight to a byte along each row, and (height, width); None if there are none."""
+    try:
+        photo = read_photo(path)
+        mask = read_mask(path, photo.size)[0] == 255
+    except PhotoError as error:
+        raise PhotoError(f"{path}: {error}") from None
+    return (np.packbits(mask, axis=1), mask.shape) if mask.any() else None

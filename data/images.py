@@ -1,6 +1,6 @@
 """Photographs as files and as numbers: read, write, luma and chroma, resize.
 
-    photo = read_photo(Path("scan.tif"))                 # pixels, alpha, ICC, EXIF, DPI
+    photo = read_photo(Path("scan.tif"))                 # pixels, alpha, ICC, EXIF, XMP, DPI
     y = luma(photo.pixels)                               # (H, W) float32 in [0, 1]
     write_whole(Path("out.tif"), encode(photo.pixels, photo, "TIFF"), overwrite=False)
 
@@ -20,7 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, PngImagePlugin, UnidentifiedImageError
+
+from . import xmp
 
 MAX_PIXELS = 300_000_000  # a 60 x 50 cm print at 600 dpi has 167 million
 Image.MAX_IMAGE_PIXELS = None  # Pillow warns, and raises at twice its limit only; `_open` is strict
@@ -35,7 +37,10 @@ IMAGE_SUFFIXES = set(
 
 # EXIF tags of the first directory that tell about the photo. All others describe the layout of the old file
 # (in a TIFF the directory *is* the layout), its orientation or its resolution, which are written afresh.
-_DESCRIPTIVE = {269, 270, 271, 272, 285, 305, 306, 315, 316, 18246, 33432, 33723, *range(40091, 40096)}
+_DESCRIPTIVE = {11, 269, 270, 271, 272, 285, 305, 306, 315, 316, 18246, 33432, 33723, *range(40091, 40096)}
+
+_XMP = b"http://ns.adobe.com/xap/1.0/\0"  # what a JPEG's XMP segment begins with (ISO 16684-3)
+_MOST_XMP = 65535 - 2 - len(_XMP)  # bytes that fit into it
 
 _TURN = {  # EXIF orientation -> the array as it is meant to be seen
     2: lambda a: a[:, ::-1],
@@ -65,6 +70,7 @@ class Photo:
     icc: bytes | None = None  # fits the pixels: grey or RGB
     exif: bytes | None = None  # Pillow's Exif bytes, without orientation
     dpi: tuple[float, float] | None = None  # (x, y), pixels per inch
+    xmp: bytes | None = None  # the packet, without what described the old file's layout
     sha256: str = ""  # of the file's bytes
     notes: list[str] = field(default_factory=list)  # what was changed on reading, for the report
 
@@ -109,7 +115,7 @@ def read_photo(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Photo:
         # After decoding: a PNG may keep EXIF behind its pixels, and Pillow itself turns a TIFF upright.
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
         icc, dpi = _profile(image, pixels.ndim, notes), _dpi(image)
-        exif = _exif(image, orientation, notes)
+        exif, packet = _exif(image, orientation, notes), _xmp(image, notes)
     except PhotoError:
         raise
     except MemoryError:
@@ -119,7 +125,7 @@ def read_photo(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Photo:
     turn = _TURN.get(orientation, lambda a: a)
     pixels = np.ascontiguousarray(turn(pixels))
     alpha = None if alpha is None else np.ascontiguousarray(turn(alpha))
-    return Photo(pixels, alpha, image.format or "", icc, exif, dpi, hashlib.sha256(data).hexdigest(), notes)
+    return Photo(pixels, alpha, image.format or "", icc, exif, dpi, packet, hashlib.sha256(data).hexdigest(), notes)
 
 
 def read_mask(
@@ -279,24 +285,44 @@ def _exif(image: Image.Image, orientation: int, notes: list[str]) -> bytes | Non
         return None
 
 
+def _xmp(image: Image.Image, notes: list[str]) -> bytes | None:
+    packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")  # a PNG's in older Pillow
+    if not packet and image.format == "TIFF":
+        packet = image.tag_v2.get(700)
+    if not packet:
+        return None
+    try:
+        return xmp.clean(packet)
+    except ValueError as error:  # damaged metadata must not cost the photo
+        notes.append(f"{error} dropped")
+        return None
+
+
 # ---------------------------------------------------------------------------------------------- writing
 
 
-def encode(pixels: np.ndarray, like: Photo | None, format: str, remark: str = "") -> bytes:
-    """The bytes of a file with these pixels and `like`'s alpha, ICC, EXIF and DPI (None: the bare pixels).
+def encode(pixels: np.ndarray, like: Photo | None, format: str, remark: str = "", tool: str = "photo-restore") -> bytes:
+    """The bytes of a file with these pixels and `like`'s alpha, ICC, EXIF, XMP and DPI (None: the bare pixels).
 
     pixels: (H, W) grey or (H, W, 3) RGB, uint8 or uint16. format: PNG, TIFF, WEBP (lossless) or JPEG
-    (quality 95, 4:4:4, no alpha). remark: a sentence added to the EXIF image description. WebP has no
-    grey: three equal channels. PhotoError: the format cannot hold the picture.
+    (quality 95, 4:4:4, no alpha). remark: a sentence on what a trained model made of the picture, added to the
+    EXIF and XMP descriptions; XMP then says so for machines too. tool: program, version and weights that did it.
+    WebP has no grey: three equal channels. PhotoError: the format cannot hold the picture.
     """
     if pixels.dtype not in (np.uint8, np.uint16) or not (pixels.ndim == 2 or pixels.ndim == 3 and pixels.shape[2] == 3):
         raise TypeError(f"pixels must be (H, W) or (H, W, 3), uint8 or uint16, not {pixels.shape} {pixels.dtype}")
     like = like or Photo(pixels)
-    exif = Image.Exif()
+    exif, packet = Image.Exif(), like.xmp
     if like.exif:
         exif.load(like.exif)
     if remark:
-        exif[270] = "; ".join(filter(None, [str(exif.get(270, "")).strip("\0 "), remark]))
+        for tag, sentence in ((270, remark), (11, tool)):  # ImageDescription and ProcessingSoftware
+            before = str(exif.get(tag, "")).strip("\0 ")
+            if sentence not in before:
+                exif[tag] = "; ".join(filter(None, [before, sentence]))
+        packet = xmp.stamp(packet, remark, tool)
+        if format == "JPEG" and len(packet) > _MOST_XMP:
+            packet = xmp.stamp(None, remark, tool)
     if like.dpi:
         exif[282], exif[283], exif[296] = like.dpi[0], like.dpi[1], 2  # per inch
     channels = 3 if format == "WEBP" else pixels.ndim
@@ -307,7 +333,7 @@ def encode(pixels: np.ndarray, like: Photo | None, format: str, remark: str = ""
     if like.alpha is not None and format != "JPEG":
         samples = np.dstack([samples, _as_depth(like.alpha, pixels.dtype)])  # (H, W, 2 or 4)
     if format == "TIFF":
-        return _encode_tiff(samples, exif, icc)
+        return _encode_tiff(samples, exif, icc, packet)
     if samples.dtype == np.uint16 and (format != "PNG" or samples.shape[2] > 1):
         kind = {1: "grey", 2: "grey with alpha", 3: "RGB", 4: "RGBA"}[samples.shape[2]]
         raise PhotoError(f"{format} is not written with 16-bit {kind}: use --format tif")
@@ -316,6 +342,13 @@ def encode(pixels: np.ndarray, like: Photo | None, format: str, remark: str = ""
         options["icc_profile"] = icc
     if like.dpi and format != "WEBP":
         options["dpi"] = like.dpi
+    if packet and format == "PNG":
+        options["pnginfo"] = PngImagePlugin.PngInfo()
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", packet.decode())
+    elif packet and format == "WEBP":
+        options["xmp"] = packet
+    elif packet and len(packet) <= _MOST_XMP:  # a JPEG segment of its own
+        options["extra"] = b"\xff\xe1" + (len(_XMP) + len(packet) + 2).to_bytes(2, "big") + _XMP + packet
     if format == "WEBP":
         options.update(lossless=True, exact=True)  # exact: also under transparent pixels
     elif format == "JPEG":
@@ -336,7 +369,7 @@ def _as_depth(alpha: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return alpha.astype(np.uint16) * np.uint16(257) if dtype == np.uint16 else (alpha // 257).astype(np.uint8)
 
 
-def _encode_tiff(samples: np.ndarray, exif: Image.Exif, icc: bytes | None) -> bytes:
+def _encode_tiff(samples: np.ndarray, exif: Image.Exif, icc: bytes | None, packet: bytes | None) -> bytes:
     """TIFF 6.0 with Deflate (8) and horizontal differencing (2), one strip.
 
     Written by hand because Pillow cannot write 16-bit RGB and drops the EXIF directory when it compresses:
@@ -358,6 +391,8 @@ def _encode_tiff(samples: np.ndarray, exif: Image.Exif, icc: bytes | None) -> by
     tags[273], tags[278], tags[279] = 0, height, len(strip)  # Pillow adds the length of all tags to StripOffsets
     if channels in (2, 4):
         tags[338] = 2  # unassociated alpha
+    if packet:
+        tags[700] = packet
     if icc:
         tags[34675] = icc
     head = tags.tobytes()[len(b"Exif\0\0") :]

@@ -70,6 +70,12 @@ def psnr(picture, truth, where=None):
     return 10 * math.log10(1 / max(float(error), 1e-10))
 
 
+def seam(picture, truth, where):
+    """Mean absolute error, of 255, along the rim inside the boolean (H, W) `where`: a step that the eye sees as a seam."""
+    rim = where & dilate(~where, 1)
+    return float((picture - truth)[..., rim].abs().mean()) * 255
+
+
 def ssim(picture, truth, where=None):
     """Structural similarity (Wang et al. 2004: Gaussian window of 11 px, deviation 1.5), averaged over `where`."""
     span = torch.arange(11.0) - 5

@@ -3,16 +3,17 @@
 import torch.nn.functional as F
 
 
-def guided_upsample(chroma, small, large, radius: int = 4, epsilon: float = 4e-4):
-    """Guided filter (He, Sun 2015, "Fast Guided Filter"): chroma as a local linear function of luma.
+def guided_upsample(chroma, small, large, radius: int = 1, epsilon: float = 1e-3):
+    """Chroma enlarged, with the detail that the luma has and enlarging cannot bring, as chroma follows luma nearby.
 
     chroma: (B, C, h, w); small: luma at that scale, (B, 1, h, w); large: luma of the photo, (B, 1, H, W), in [0, 1].
-    Returns (B, C, H, W). The linear function is fitted in windows of `radius` px at the small scale and evaluated at the
-    large one; `epsilon` is the variance of luma below which a window counts as flat.
+    Returns (B, C, H, W). How chroma follows luma is the slope of the guided filter (He, Sun 2015, "Fast Guided Filter"):
+    a linear fit in windows of `radius` px at the small scale; `epsilon` is the variance of luma below which a window
+    counts as flat. The filter itself would replace chroma by its fit; here only what enlarging `small` misses of `large`
+    goes through the slope, so that no chroma of the small scale is lost.
     """
     mean = lambda x: F.avg_pool2d(x, 2 * radius + 1, 1, radius, count_include_pad=False)  # noqa: E731
-    mean_luma, mean_chroma = mean(small), mean(chroma)
-    slope = (mean(small * chroma) - mean_luma * mean_chroma) / (mean(small * small) - mean_luma**2 + epsilon)
-    offset = mean_chroma - slope * mean_luma
-    slope, offset = (F.interpolate(mean(x), large.shape[-2:], mode="bilinear", align_corners=False) for x in (slope, offset))
-    return slope.mul_(large).add_(offset)
+    enlarge = lambda x: F.interpolate(x, large.shape[-2:], mode="bilinear", align_corners=False)  # noqa: E731
+    mean_luma = mean(small)
+    slope = (mean(small * chroma) - mean_luma * mean(chroma)) / (mean(small * small) - mean_luma**2 + epsilon)
+    return enlarge(mean(slope)).mul_(large - enlarge(small)).add_(enlarge(chroma))

@@ -124,6 +124,13 @@ class ResNet(nn.Module):
             features.append(layer(features[-1]))
         return features
 
+    def _load_from_state_dict(self, state_dict, prefix, *args):
+        """A network that takes hints too starts from weights that know luma alone: hint kernels are 0."""
+        kernel = state_dict.get(prefix + "conv1.weight")
+        if kernel is not None and kernel.shape[1] == 1 < self.conv1.in_channels:
+            state_dict[prefix + "conv1.weight"] = F.pad(kernel, (0, 0, 0, 0, 0, self.conv1.in_channels - 1))
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
     def load_imagenet(self, state: dict) -> None:
         """Starts from the state of torchvision's ResNet of the same depth. Raises ValueError if it does not fit."""
         if self.conv1.out_channels != 64:

@@ -15,7 +15,8 @@ KINDS = [SegmentSamples, InpaintSamples, ColorizeSamples]
 
 
 def options(data, **changes):
-    return Namespace(**{"data": data, "seed": 0, "crop": 48, "labelled_share": 0.5, "hole_share": (0.02, 0.2), **changes})
+    inpaint = {"hole_share": (0.02, 0.2), "masks": None, "mask_share": 0.25}
+    return Namespace(**{"data": data, "seed": 0, "crop": 48, "labelled_share": 0.5, **inpaint, **changes})
 
 
 def same(a, b):

@@ -189,3 +189,14 @@ def test_bootstrap():
     assert low < np.mean(values) < high and high - low == pytest.approx(2 * 1.96 * np.std(values) / 50**0.5, rel=0.1)
     assert metrics.bootstrap([0.5]) is None and metrics.bootstrap([]) is None
     assert metrics.bootstrap([0.25] * 5) == [0.25, 0.25]
+
+
+def test_seam_is_the_error_along_the_rim_of_a_hole():
+    truth = torch.zeros(1, 9, 9)
+    where = torch.zeros(9, 9, dtype=torch.bool)
+    where[2:7, 2:7] = True
+    picture = truth.clone()
+    picture[:, 3:6, 3:6] = 1.0  # inside, away from the rim
+    assert metrics.seam(picture, truth, where) == 0
+    picture[:, 2, 2:7] = 0.2  # one of four sides: 5 of 16 pixels
+    assert metrics.seam(picture, truth, where) == pytest.approx(255 * 0.2 * 5 / 16)

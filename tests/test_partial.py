@@ -126,6 +126,24 @@ def test_nothing_of_a_photo_is_kept_on_the_module():
     assert output.requires_grad
 
 
+def test_branches_of_different_precision_are_joined_as_by_cat():
+    """Under autocast the upsampled branch is bf16 and the picture float32."""
+    torch.manual_seed(0)
+    layer = PartialConv2d(5, 4, 3, padding=1)
+    pairs = [(torch.randn(2, channels, 8, 8).to(dtype).requires_grad_(), holes(2, 1, 8, 8, seed=channels).to(dtype))
+             for channels, dtype in ((3, torch.bfloat16), (2, torch.float32))]  # fmt: skip
+    output, _ = layer(*pairs)
+    expected, _ = layer(*((x.float(), mask.float()) for x, mask in pairs))
+    torch.testing.assert_close(output, expected)
+    grads = torch.autograd.grad(output.square().sum(), [x for x, _ in pairs])
+    for grad, (x, mask) in zip(grads, pairs):
+        assert grad.dtype == x.dtype and (grad[mask.expand_as(x) == 0] == 0).all() and grad.any()
+    with torch.autocast("cpu", torch.bfloat16):
+        low, mask = layer(*pairs)
+    torch.testing.assert_close(low.float(), output, rtol=0.05, atol=0.05)
+    assert low.dtype == torch.bfloat16 and set(mask.unique().tolist()) <= {0, 1}
+
+
 def small(**options):
     return PartialUNet(**{"width": 4, "levels": 4, "widest": 2, **options})
 

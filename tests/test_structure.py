@@ -91,7 +91,8 @@ def test_importing_does_not_load_torch(module):
 
 
 HELPS = [["restore.py"], *([f"{stage}.py", *words] for stage in sorted(STAGES) for words in ([], ["train"], ["eval"], ["infer"])),
-         ["segment.py", "preview"]]  # fmt: skip
+         ["segment.py", "preview"], ["segment.py", "sheet"], ["inpaint.py", "sheet"], ["inpaint.py", "vote"], ["inpaint.py", "tally"],
+         ["colorize.py", "vote"], ["colorize.py", "tally"]]  # fmt: skip
 
 
 def processor_seconds(words):

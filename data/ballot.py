@@ -1,0 +1,225 @@
+"""People choose the best model, blind: `vote` makes a ballot, `tally` counts what came back.
+
+    BALLOT/index.html   the page, with all pictures in it: send this file, or put the folder on a web server
+    BALLOT.key.json     which model made which picture; lies beside the folder and stays with you
+    votes.json          what the page exports for each voter
+
+Of each photo a voter chooses the best picture, or says that there is no difference: then each model gets the same part of
+that vote. A model's win rate is the mean over photos of its mean over voters. The interval is Wilson's (1927) for as many
+trials as there are photos: votes on one photo are not independent, so more voters narrow it less than more photos do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import io
+import json
+import secrets
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from . import batch, layers, report
+from .images import Photo, PhotoError, read_bytes, read_photo, write_whole
+
+VERSION = 1  # of the key and of the votes
+MOST = 9  # pictures of a photo: each has a digit on the keyboard
+PAGE = Path(__file__).with_name("ballot.html")
+
+Candidate = Callable[[Photo, batch.Source], np.ndarray]  # gives the pixels of one picture of a photo
+
+
+def vote_command(commands, run: Callable[[argparse.Namespace], int], include: str) -> argparse.ArgumentParser:
+    """Add the subcommand `vote`, checked before `run` is called. include: the candidate that needs no weights.
+
+    commands: of `add_subparsers`. Returns its parser, for the stage's own options.
+    """
+
+    def checked(arguments: argparse.Namespace) -> int:
+        named = names(arguments.weights, arguments.include)
+        if len(set(named)) < len(named):
+            parser.error("the same weights are given twice")
+        if not 2 <= len(named) <= MOST:
+            parser.error(f"there must be 2 to {MOST} candidates, not {len(named)}: give more --weights, or --include {include}")
+        return run(arguments)
+
+    parser = commands.add_parser("vote", help="make a page on which people choose the best model, blind", allow_abbrev=False)
+    add = parser.add_argument
+    add("photos", nargs="+", type=Path, metavar="PHOTO", help="a file or a folder")
+    add("ballot", type=Path, metavar="BALLOT", help="folder for the page; the key is written beside it, as BALLOT.key.json")
+    add("--weights", type=Path, nargs="+", required=True, metavar="FILE", help="weights of the models to choose from")
+    add("--include", choices=[include], action="append", help=f"{include}: a candidate without weights (default: none)")
+    add("--seed", type=batch.count(0), help="seed of the order of pictures (default: a random one, told in the key)")
+    add("--page-side", type=batch.count(64), default=1024, metavar="PX",
+        help="longer side of the pictures on the page (default: 1024 px)")  # fmt: skip
+    add("--device", default="auto", help="auto, cpu, cuda[:N] or mps (default: auto)")
+    add("--precision", choices=["fp32", "bf16", "fp16"], default="fp32", help="number type of the networks (default: fp32)")
+    add("--recursive", action="store_true", help="search folders in folders too (default: no)")
+    add("--overwrite", action="store_true", help="replace a ballot that exists (default: no)")
+    add("--quiet", action="store_true", help="no progress on standard error, failures only (default: no)")
+    parser.set_defaults(run=checked)
+    return parser
+
+
+def tally_command(commands) -> None:
+    """Add the subcommand `tally`."""
+    parser = commands.add_parser("tally", help="count the votes of a ballot", allow_abbrev=False)
+    parser.add_argument("ballot", type=Path, metavar="BALLOT", help="the ballot's folder; its key is looked for beside it")
+    parser.add_argument("votes", nargs="+", type=Path, metavar="VOTES.json", help="what the page exported, of all voters")
+    parser.set_defaults(run=tally)
+
+
+def names(weights: list[Path], include: list[str] | None) -> list[str]:
+    """What the candidates are called: files by their stem, by their path where stems would be the same."""
+    others = sorted(set(include or ()))
+    stems = [path.stem for path in weights] + others
+    return [path.stem if stems.count(path.stem) == 1 else str(path) for path in weights] + others
+
+
+def key_path(ballot: Path) -> Path:
+    ballot = ballot.resolve()
+    return ballot.with_name(f"{ballot.name}.key.json")
+
+
+# ------------------------------------------------------------------------------------------ a ballot
+
+
+def vote(
+    args: argparse.Namespace,
+    candidates: list[Candidate],
+    shown: Callable[[Photo], np.ndarray],
+    question: str,
+    companions: dict[str, Path | None] | None = None,
+) -> int:
+    """Write the ballot of all photos; 1 if some failed. PhotoError: it exists, or no photo is left.
+
+    candidates: in the order of `names`. shown: the picture beside them, of no candidate. companions: as for `batch.run`.
+    """
+    page, key = args.ballot / "index.html", key_path(args.ballot)
+    for path in (page, key):
+        if path.exists() and not args.overwrite:
+            raise PhotoError(f"{path} exists: give --overwrite to replace it")
+    named = names(args.weights, args.include)
+    seed = secrets.randbits(32) if args.seed is None else args.seed
+    photos, pages, failed = [], [], False
+    for source in tqdm(batch.list_photos(args.photos, args.ballot, args.recursive), unit="photo",
+                       disable=True if args.quiet else None):  # fmt: skip
+        try:
+            if source.error:
+                raise PhotoError(source.error)
+            source, photo = batch.pair(source, companions or {}), read_photo(source.path)
+            order = np.random.default_rng([seed, len(photos)]).permutation(len(named)).tolist()
+            pages.append({"shown": _picture(shown(photo), args.page_side),
+                          "pictures": [_picture(candidates[i](photo, source), args.page_side) for i in order]})  # fmt: skip
+            photos.append({"name": str(source), "sha256": photo.sha256, "order": [named[i] for i in order]})
+        except Exception as error:  # as in `batch.run`: the other photos must not suffer
+            failed = True
+            tqdm.write(f"{source}: {batch.reason(error)}", file=sys.stderr)
+    if not photos:
+        raise PhotoError("no photo is left to vote on")
+    sums = {name: report.sha256(read_bytes(path)) for name, path in zip(named, args.weights)}
+    facts = {"version": VERSION, "seed": seed, "question": question, "weights": sums, "candidates": named, "photos": photos}
+    number = report.sha256(json.dumps(facts, sort_keys=True).encode())[:16]
+    content = json.dumps({"id": number, "question": question, "photos": pages}).replace("<", "\\u003c")
+    write_whole(key, report.dumps({"ballot": number, **facts}, indent=2).encode(), args.overwrite)
+    write_whole(page, PAGE.read_text("utf-8").replace(">BALLOT<", f">{content}<").encode(), args.overwrite)
+    return int(failed)
+
+
+def _picture(pixels: np.ndarray, side: int) -> str:
+    """A data URL of the picture, not longer than `side` px. All are RGB JPEGs without metadata, so that none stands out."""
+    image = Image.fromarray(layers.rgb8(pixels))
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=92, subsampling=0)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+# ------------------------------------------------------------------------------------------ the count
+
+
+def tally(args: argparse.Namespace) -> int:
+    """Print the count as one JSON object on standard output, and as a table on standard error; 1 if a file failed."""
+    path, failed, voters = key_path(args.ballot), False, {}
+    try:
+        key = json.loads(read_bytes(path))
+        orders = [photo["order"] for photo in key["photos"]]
+        number, named = key["ballot"], key["candidates"]
+    except PhotoError as error:
+        raise PhotoError(f"key {path}: {error}") from None
+    except (ValueError, KeyError, TypeError):
+        raise PhotoError(f"key {path}: damaged") from None
+    for path in args.votes:
+        try:
+            voter, saved, votes = _read_votes(read_bytes(path), number, orders)
+        except PhotoError as error:
+            failed = True
+            print(f"{path}: {error}", file=sys.stderr)
+            continue
+        if voter in voters:
+            print(f"{path}: another file of the same voter; the one saved last counts", file=sys.stderr)
+        voters[voter] = max(voters.get(voter, ("", {})), (saved, votes), key=lambda entry: entry[0])
+    result = {"ballot": number, **count(list(votes for _, votes in voters.values()), orders, named)}
+    print(json.dumps(result))
+    width = max(map(len, named))
+    lines = [f"{'':{width}}  wins  win rate  95 %"]
+    for name, row in result["models"].items():
+        rate, (low, high) = row["win_rate"], row["win_rate_95"]
+        lines.append(f"{name:{width}}  {row['wins']:4}  {rate:8.1%}  {low:.1%} to {high:.1%}")
+    total = "{votes} votes of {voters} voters on {photos} photos, {ties} without difference".format_map(result)
+    print("\n".join([*lines, total]), file=sys.stderr)
+    return int(failed)
+
+
+def _read_votes(data: bytes, number: str, orders: list[list[str]]) -> tuple[str, str, dict[int, int]]:
+    """Voter, time of saving, and votes: photo from 0 -> picture from 1, 0 for no difference. PhotoError: not of this ballot."""
+    try:
+        content = json.loads(data)
+        version, ballot, voter, saved = (content[name] for name in ("version", "ballot", "voter", "saved"))
+        votes = {int(photo) - 1: choice for photo, choice in content["votes"].items()}
+        if version != VERSION or not isinstance(voter, str) or not isinstance(saved, str):
+            raise ValueError
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise PhotoError("no votes of a ballot, or damaged") from None
+    if ballot != number:
+        raise PhotoError(f"votes of another ballot ({ballot})")
+    for photo, choice in votes.items():
+        if not 0 <= photo < len(orders) or type(choice) is not int or not 0 <= choice <= len(orders[photo]):
+            raise PhotoError(f"damaged: no picture {choice} of photograph {photo + 1}")
+    return voter, saved, votes
+
+
+def count(ballots: list[dict[int, int]], orders: list[list[str]], named: list[str]) -> dict:
+    """Wins and win rates of the candidates, best first. ballots: of each voter, photo -> choice, as `_read_votes` gives them.
+
+    wins: how often chosen. win_rate and its 95 % interval: see the module.
+    """
+    wins, ties, rates = dict.fromkeys(named, 0), 0, []
+    for photo, order in enumerate(orders):
+        choices = [votes[photo] for votes in ballots if photo in votes]
+        ties += choices.count(0)
+        for choice in choices:
+            if choice:
+                wins[order[choice - 1]] += 1
+        if choices:
+            equal = choices.count(0) / len(order)
+            rates.append([(choices.count(order.index(name) + 1) + equal) / len(choices) for name in named])
+    means = np.mean(rates, 0).tolist() if rates else [0.0] * len(named)
+    models = {name: {"wins": wins[name], "win_rate": round(rate, 4), "win_rate_95": wilson(rate, len(rates))}
+              for rate, name in sorted(zip(means, named), reverse=True)}  # fmt: skip
+    return {"voters": len(ballots), "photos": len(rates), "votes": sum(map(len, ballots)), "ties": ties, "models": models}
+
+
+def wilson(rate: float, trials: int, z: float = 1.96) -> list[float]:
+    """The score interval of a proportion (E. B. Wilson 1927), [0, 1] without trials."""
+    if not trials:
+        return [0.0, 1.0]
+    middle = rate + z * z / (2 * trials)
+    reach = z * (rate * (1 - rate) / trials + z * z / (4 * trials * trials)) ** 0.5
+    scale = 1 + z * z / trials
+    return [round(max(0.0, (middle - reach) / scale), 4), round(min(1.0, (middle + reach) / scale), 4)]

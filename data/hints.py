@@ -1,0 +1,91 @@
+"""Colour hints: what a person paints over a photograph to say which colour was there, and its imitation for training.
+
+A hint file is a picture with transparency, of the photograph's size: painted strokes have the colour of what lies under
+them, transparent is free. Only their hue and saturation count; lightness is the photograph's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import cos, pi, sin
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from .images import MAX_PIXELS, PhotoError, read_photo, resize, rgb_to_ycbcr
+
+THIN = 0.01  # share of a pixel that a stroke must cover to count where the picture is made smaller
+APART = 0.06  # distance of chroma at which a simulated stroke ends: people paint inside of things
+
+
+@dataclass(frozen=True)
+class Hints:
+    """Known colours of one photograph."""
+
+    cbcr: np.ndarray  # (H, W, 2) float32 in [-0.5, 0.5], 0 where free
+    alpha: np.ndarray  # (H, W) float32 in [0, 1]: 1 painted, 0 free
+
+    def at(self, size: tuple[int, int]) -> np.ndarray:
+        """(3, h, w) float32 at (width, height): Cb, Cr and 1 where painted, else 0. A thin stroke does not get lost."""
+        cover = resize(self.alpha, size, "box")
+        cbcr = resize(self.cbcr * self.alpha[..., None], size, "box") / np.maximum(cover, 1e-6)[..., None]
+        where = (cover >= THIN).astype(np.float32)
+        return np.concatenate([(cbcr * where[..., None]).transpose(2, 0, 1), where[None]])
+
+
+def read_hints(source: Path | bytes, size: tuple[int, int], max_pixels: int = MAX_PIXELS) -> tuple[Hints | None, list[str]]:
+    """The hints for a photo of `size` (width, height), and notes; None if nothing is painted.
+
+    Another size is resized by nearest, with a note. PhotoError as for `read_photo`, and where nothing is transparent.
+    """
+    photo = read_photo(source, max_pixels)
+    if photo.alpha is None or photo.alpha.min() == np.iinfo(photo.alpha.dtype).max:
+        raise PhotoError("nothing in it is transparent: save the strokes alone, as PNG with transparency")
+    pixels, alpha, notes = photo.pixels, photo.alpha / np.float32(np.iinfo(photo.alpha.dtype).max), []
+    if photo.size != tuple(size):
+        notes.append(f"hints resized from {photo.size[0]} x {photo.size[1]} to {size[0]} x {size[1]}")
+        rows, columns = ((np.arange(new) + 0.5) * old // new for new, old in zip(size[::-1], alpha.shape))
+        here = np.ix_(rows.astype(int), columns.astype(int))
+        pixels, alpha = pixels[here], alpha[here]
+    if not alpha.any():
+        return None, [*notes, "hints are empty: nothing is painted in them"]
+    cbcr = rgb_to_ycbcr(pixels)[..., 1:] if pixels.ndim == 3 else np.zeros((*pixels.shape, 2), np.float32)
+    return Hints(np.where(alpha[..., None] > 0, cbcr, 0), alpha), notes
+
+
+def simulate(cbcr: np.ndarray, rng) -> np.ndarray:
+    """Hints as a person might give them, (3, H, W) float32, for the true chroma (2, H, W): few strokes in most pictures.
+
+    A stroke is a line, a dot or a blob; it ends where the chroma leaves that of its first point, and has the mean chroma
+    of what it covers. One in four begins where the picture is nearly grey, if it is anywhere: grey is a hint too.
+    """
+    height, width = cbcr.shape[1:]
+    hints = np.zeros((3, height, width), np.float32)
+    grey = np.flatnonzero(np.hypot(*cbcr) < 0.02)
+    for _ in range(min(12, int(rng.geometric(0.35)))):
+        place = rng.choice(grey) if len(grey) and rng.random() < 0.25 else rng.integers(height * width)
+        y, x = divmod(int(place), width)
+        layer = Image.new("1", (width, height))
+        _stroke(ImageDraw.Draw(layer), x, y, min(height, width), rng)
+        painted = np.asarray(layer) & (np.hypot(*(cbcr - cbcr[:, y : y + 1, x : x + 1])) < APART)
+        hints[:2, painted] = cbcr[:, painted].mean(1, keepdims=True)
+        hints[2, painted] = 1
+    return hints
+
+
+def _stroke(draw: ImageDraw.ImageDraw, x: int, y: int, side: int, rng) -> None:
+    """A dot, a line or a blob from (x, y), in white; px of a picture whose shorter side is `side`."""
+    kind, radius = rng.choice(3, p=(0.4, 0.4, 0.2)), side * rng.uniform(0.004, 0.02)
+    if kind == 1:
+        points, angle = [(x, y)], rng.uniform(0, 2 * pi)
+        for _ in range(rng.integers(2, 7)):
+            angle += rng.uniform(-0.8, 0.8)
+            (left, top), length = points[-1], side * rng.uniform(0.02, 0.08)
+            points.append((left + length * cos(angle), top + length * sin(angle)))
+        draw.line(points, 1, max(1, round(2 * radius)), "curve")
+    else:
+        radius *= 1 if kind == 0 else rng.uniform(2, 6)
+        squeeze = rng.uniform(0.5, 1)
+        draw.ellipse((x - radius, y - radius * squeeze, x + radius, y + radius * squeeze), 1)
+    draw.point((x, y), 1)

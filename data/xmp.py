@@ -1,0 +1,128 @@
+"""XMP packets: the part of a file's metadata that says how a picture was made (ISO 16684-1; RDF/XML in UTF-8).
+
+    kept = clean(packet)                                   # of the input: all but what describes the old file's pixels
+    packet = stamp(kept, "Colours estimated ...", "photo-restore 0.1.0 ...")
+
+What was there stays, in its own prefixes; new properties are added to it.
+"""
+
+from __future__ import annotations
+
+from xml.dom import minidom
+from xml.parsers.expat import ExpatError
+
+RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+DC = "http://purl.org/dc/elements/1.1/"
+TIFF = "http://ns.adobe.com/tiff/1.0/"
+EXIF = "http://ns.adobe.com/exif/1.0/"
+NOTE = "http://ns.adobe.com/xmp/note/"
+HISTORY = "http://ns.adobe.com/xap/1.0/mm/"
+EVENT = "http://ns.adobe.com/xap/1.0/sType/ResourceEvent#"
+IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+
+# IPTC's word for a photograph of which a trained model made a part (newscodes, digitalsourcetype).
+SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+
+# True of the old file only: the results are upright, and written with a layout of their own.
+_LAYOUT = [(TIFF, name) for name in ("Orientation", "ImageWidth", "ImageLength", "BitsPerSample", "Compression",
+                                     "PhotometricInterpretation", "SamplesPerPixel", "PlanarConfiguration", "XResolution",
+                                     "YResolution", "ResolutionUnit", "YCbCrSubSampling", "YCbCrPositioning")]  # fmt: skip
+_LAYOUT += [(EXIF, "PixelXDimension"), (EXIF, "PixelYDimension"), (NOTE, "HasExtendedXMP")]
+_OURS = [(IPTC, "DigitalSourceType"), (IPTC, "AISystemUsed"), (IPTC, "AISystemVersionUsed")]
+
+_EMPTY = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{RDF}"><rdf:Description rdf:about=""/></rdf:RDF></x:xmpmeta>'
+
+
+def clean(packet: bytes | str) -> bytes:
+    """The packet without what was true of the old file's layout only. ValueError: it is no XMP."""
+    document = _parse(packet)
+    _drop(document, _LAYOUT)
+    return _write(document)
+
+
+def stamp(packet: bytes | None, remark: str, tool: str) -> bytes:
+    """The packet (of `clean`, or None) with the statement that a trained model made a part of the picture.
+
+    remark: a sentence for people, added to the description. tool: program, version and weights, added to the history.
+    What was there stays, but for a former source type and AI system, which are no longer true.
+    """
+    document = _parse(packet or _EMPTY)
+    _drop(document, _OURS)
+    _describe(document, {"xmlns:Iptc4xmpExt": IPTC, "Iptc4xmpExt:DigitalSourceType": SOURCE_TYPE,
+                         "Iptc4xmpExt:AISystemUsed": tool.split()[0], "Iptc4xmpExt:AISystemVersionUsed": tool})  # fmt: skip
+
+    languages = _array(document, DC, "dc:description", "rdf:Alt")
+    texts = languages.getElementsByTagNameNS(RDF, "li")
+    text = texts[0] if texts else languages.appendChild(_item(document, {"xml:lang": "x-default"}))
+    before = "".join(node.data for node in text.childNodes if node.nodeType == node.TEXT_NODE)
+    if remark not in before:
+        text.appendChild(document.createTextNode(f"; {remark}" if before else remark))
+
+    event = {"xmlns:stEvt": EVENT, "stEvt:action": "edited", "stEvt:softwareAgent": tool, "stEvt:parameters": remark}
+    _array(document, HISTORY, "xmpMM:History", "rdf:Seq").appendChild(_item(document, event))
+    return _write(document)
+
+
+def _parse(packet: bytes | str) -> minidom.Document:
+    """ValueError: no XML, no RDF in it, or a document type (which could define endless entities)."""
+    data = packet.encode() if isinstance(packet, str) else packet
+    if b"<!DOCTYPE" in data:
+        raise ValueError("XMP with a document type")
+    try:
+        document = minidom.parseString(data.strip(b"\0 \r\n\t"))
+    except (ExpatError, ValueError, LookupError) as error:  # LookupError: an encoding of no known name
+        raise ValueError(f"damaged XMP ({error})") from None
+    if not _subjects(document):
+        raise ValueError("XMP without a description")
+    return document
+
+
+def _write(document: minidom.Document) -> bytes:
+    wrapped = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>{}<?xpacket end="w"?>'  # ISO 16684-1, 7.3.2
+    return wrapped.format(document.documentElement.toxml()).encode()
+
+
+def _subjects(document: minidom.Document) -> list[minidom.Element]:
+    """The descriptions of the picture itself, each with some of its properties as attributes or elements."""
+    return [node for rdf in document.getElementsByTagNameNS(RDF, "RDF") for node in rdf.childNodes
+            if (node.namespaceURI, node.localName) == (RDF, "Description")]  # fmt: skip
+
+
+def _drop(document: minidom.Document, properties: list[tuple[str, str]]) -> None:
+    for subject in _subjects(document):
+        for namespace, name in properties:
+            if subject.hasAttributeNS(namespace, name):
+                subject.removeAttributeNS(namespace, name)
+            for node in [n for n in subject.childNodes if (n.namespaceURI, n.localName) == (namespace, name)]:
+                subject.removeChild(node)
+
+
+def _element(document: minidom.Document, name: str, attributes: dict[str, str]) -> minidom.Element:
+    element = document.createElementNS(RDF if name.startswith("rdf:") else None, name)
+    for key, value in attributes.items():
+        element.setAttribute(key, value)
+    return element
+
+
+def _item(document: minidom.Document, attributes: dict[str, str]) -> minidom.Element:
+    return _element(document, "rdf:li", {"xmlns:rdf": RDF, **attributes})  # the packet may call RDF otherwise
+
+
+def _describe(document: minidom.Document, properties: dict[str, str]) -> minidom.Element:
+    """A further description of the picture; all of them must name it alike."""
+    first = _subjects(document)[0]
+    attributes = {"xmlns:rdf": RDF, "rdf:about": first.getAttributeNS(RDF, "about"), **properties}
+    return first.parentNode.appendChild(_element(document, "rdf:Description", attributes))
+
+
+def _array(document: minidom.Document, namespace: str, name: str, kind: str) -> minidom.Element:
+    """The array (rdf:Alt, rdf:Seq, ...) of a property of this namespace, made if missing."""
+    prefix, local = name.split(":")
+    for subject in _subjects(document):
+        for node in subject.childNodes:
+            if (node.namespaceURI, node.localName) == (namespace, local):
+                for array in node.childNodes:
+                    if array.namespaceURI == RDF:
+                        return array
+    holder = _describe(document, {}).appendChild(_element(document, name, {f"xmlns:{prefix}": namespace}))
+    return holder.appendChild(_element(document, kind, {}))

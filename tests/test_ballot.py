@@ -1,0 +1,368 @@
+"""Blind votes, from the page to the count; the page in a real browser where there is one."""
+
+import base64
+import io
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import colorize
+import inpaint
+from chromium import PROGRAM, Chromium
+from conftest import files, save, square
+from data import ballot, checkpoint
+from data.images import luma, read_photo
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory, tiny_weights):
+    """Three weights files of the colorize stage that give different colours."""
+    content, folder = checkpoint.read(tiny_weights["colorize"]), tmp_path_factory.mktemp("models")
+    for number, name in enumerate(("ann", "bob", "cat")):
+        content["state"]["head.bias"] = content["state"]["head.bias"] + 0.1 * number
+        checkpoint.save(folder / f"{name}.pt", content)
+    return [folder / f"{name}.pt" for name in ("ann", "bob", "cat")]
+
+
+@pytest.fixture(scope="session")
+def example(tmp_path_factory, portrait, models):
+    """A ballot of four photographs and three models; its key."""
+    folder = tmp_path_factory.mktemp("ballot")
+    for number in range(4):
+        save(folder / f"in/{number}.png", portrait[10 * number : 10 * number + 90, 60:190])
+    assert vote(folder / "in", folder / "ballot", models, "--seed", 5) == 0
+    return folder / "ballot", json.loads((folder / "ballot.key.json").read_text())
+
+
+def vote(photos, out, weights, *words):
+    return colorize.main(
+        [str(word) for word in ("vote", photos, out, "--quiet", "--device", "cpu", *words, "--weights", *weights)]
+    )
+
+
+def content(folder):
+    page = (folder / "index.html").read_text("utf-8")
+    return json.loads(re.search(r'<script id="ballot" type="application/json">(.*?)</script>', page)[1]), page
+
+
+def decoded(url):
+    kind, data = url.split(",", 1)
+    assert kind == "data:image/jpeg;base64"
+    return Image.open(io.BytesIO(base64.b64decode(data)))
+
+
+# ---------------------------------------------------------------------------------------------- vote
+
+
+def test_the_page_holds_all_pictures_and_no_name(example):
+    folder, key = example
+    inside, page = content(folder)
+    assert files(folder) == ["index.html"] and folder.with_name("ballot.key.json").exists()
+    assert inside.keys() == {"id", "question", "photos"} and inside["id"] == key["ballot"]
+    text = re.sub(r"data:image/jpeg;base64,[\w+/=]*", "", page)
+    for word in ("bob", ".pt", ".png", "seed", *key["weights"].values(), *(photo["sha256"] for photo in key["photos"])):
+        assert word not in text, word
+    assert "://" not in text  # no address at all
+    for photo in inside["photos"]:
+        assert photo.keys() == {"shown", "pictures"}
+        for url in (photo["shown"], *photo["pictures"]):
+            picture = decoded(url)
+            assert picture.mode == "RGB" and picture.size == (130, 90) and not picture.getexif() and "comment" not in picture.info
+
+
+def test_the_key_tells_which_model_made_which_picture(example, models, portrait):
+    folder, key = example
+    inside, _ = content(folder)
+    assert key["candidates"] == ["ann", "bob", "cat"] and key["seed"] == 5
+    assert key["weights"] == {path.stem: checkpoint.sha256(path) for path in models}
+    assert [Path(photo["name"]).name for photo in key["photos"]] == ["0.png", "1.png", "2.png", "3.png"]
+    assert len({tuple(photo["order"]) for photo in key["photos"]}) > 1  # shuffled for each
+    for number in (0, 3):
+        grey = luma(portrait[10 * number : 10 * number + 90, 60:190])
+        colored = {path.stem: colorize.load(path, "cpu")(grey).astype(int) for path in models}
+        for name, url in zip(key["photos"][number]["order"], inside["photos"][number]["pictures"], strict=True):
+            away = {other: np.abs(np.asarray(decoded(url)) - picture).mean() for other, picture in colored.items()}
+            assert min(away, key=away.get) == name
+        assert np.ptp(np.asarray(decoded(inside["photos"][number]["shown"])), axis=-1).max() <= 2  # grey: gives no colour away
+
+
+def test_the_seed_decides_the_order(tmp_path, scan, models):
+    orders = []
+    for name, words in (("a", ["--seed", 1]), ("b", ["--seed", 1]), ("c", []), ("d", [])):
+        assert vote(scan, tmp_path / name, models[:2], *words) == 0
+        orders.append(json.loads((tmp_path / f"{name}.key.json").read_text()))
+    assert orders[0] == orders[1] and len({key["ballot"] for key in orders}) == 3
+    assert orders[2]["seed"] != orders[3]["seed"]
+
+
+def test_candidates_without_weights_and_of_one_name(tmp_path, scan, models):
+    (tmp_path / "x").mkdir()
+    other = tmp_path / "x/ann.pt"
+    other.write_bytes(models[0].read_bytes())
+    assert vote(scan, tmp_path / "b", [models[0], other], "--include", "grey") == 0
+    key = json.loads((tmp_path / "b.key.json").read_text())
+    assert key["candidates"] == [str(models[0]), str(other), "grey"] and len(key["weights"]) == 2
+    inside, _ = content(tmp_path / "b")
+    grey = inside["photos"][0]["pictures"][key["photos"][0]["order"].index("grey")]
+    assert grey == inside["photos"][0]["shown"]
+
+
+def test_large_photos_are_shown_smaller(tmp_path, models):
+    save(tmp_path / "a.png", np.zeros((100, 300), np.uint8))
+    assert vote(tmp_path / "a.png", tmp_path / "b", models, "--page-side", 150) == 0
+    assert decoded(content(tmp_path / "b")[0]["photos"][0]["shown"]).size == (150, 50)
+
+
+def test_bad_photos_are_named_and_the_rest_is_there(tmp_path, scan, models, capsys):
+    (scan.parent / "cut.png").write_bytes(b"no picture")
+    assert vote(scan.parent, tmp_path / "b", models) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"{scan.parent}/cut.png: ") and error.count("\n") == 1
+    assert len(content(tmp_path / "b")[0]["photos"]) == 1
+    assert vote(scan.parent / "cut.png", tmp_path / "c", models) == 2  # nothing is left
+    assert not (tmp_path / "c").exists() and not (tmp_path / "c.key.json").exists()
+
+
+def test_a_ballot_is_not_overwritten_unasked(tmp_path, scan, models, capsys):
+    for name in ("b/index.html", "b.key.json"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("dear to me")
+        assert vote(scan, tmp_path / "b", models) == 2
+        assert capsys.readouterr().err.endswith(f"{path} exists: give --overwrite to replace it\n")
+        assert path.read_text() == "dear to me" and len(files(tmp_path)) == 2
+        path.unlink()
+    (tmp_path / "b/index.html").write_text("old")
+    assert vote(scan, tmp_path / "b", models, "--overwrite") == 0 and content(tmp_path / "b")
+
+
+@pytest.mark.parametrize("weights, words", [(1, []), (0, ["--include", "grey"]), (9, ["--include", "grey"]), ("twice", [])])
+def test_usage_of_vote(tmp_path, scan, models, capsys, weights, words):
+    given = [models[0]] * 2 if weights == "twice" else [tmp_path / f"{number}.pt" for number in range(weights)]
+    with pytest.raises(SystemExit) as caught:
+        vote(scan, tmp_path / "b", given, *words)
+    assert caught.value.code == 2 and "error: " in capsys.readouterr().err and not (tmp_path / "b").exists()
+
+
+# ---------------------------------------------------------------------------------------------- tally
+
+
+def votes(path, key, choices, voter="v", saved="2026-01-01T00:00:00Z", **others):
+    """A votes file. choices: photo from 0 -> a model's name, or None for no difference."""
+    chosen = {str(i + 1): key["photos"][i]["order"].index(name) + 1 if name else 0 for i, name in choices.items()}
+    path.write_text(
+        json.dumps({"version": 1, "ballot": key["ballot"], "voter": voter, "saved": saved, "votes": chosen, **others})
+    )
+    return path
+
+
+def tally(folder, *paths):
+    return colorize.main(["tally", str(folder), *map(str, paths)])
+
+
+def test_the_count(tmp_path, example, capsys):
+    folder, key = example
+    first = votes(tmp_path / "1.json", key, {0: "ann", 1: "ann", 2: "bob", 3: None}, "x")
+    second = votes(tmp_path / "2.json", key, {0: "ann", 1: "bob"}, "y")  # partial
+    assert tally(folder, first, second) == 0
+    out, error = capsys.readouterr()
+    result = json.loads(out)
+    assert out.count("\n") == 1 and result["ballot"] == key["ballot"]
+    assert {name: result[name] for name in ("voters", "photos", "votes", "ties")} == {
+        "voters": 2,
+        "photos": 4,
+        "votes": 6,
+        "ties": 1,
+    }
+    # Photos: ann 1, half, 0, a third; bob 0, half, 1, a third; cat 0, 0, 0, a third.
+    expected = {"ann": (3, 11 / 24), "bob": (2, 11 / 24), "cat": (0, 1 / 12)}
+    assert {name: (row["wins"], row["win_rate"]) for name, row in result["models"].items()} == {
+        name: (wins, pytest.approx(rate, abs=1e-4)) for name, (wins, rate) in expected.items()}  # fmt: skip
+    assert list(result["models"])[-1] == "cat"  # best first
+    for row in result["models"].values():
+        assert row["win_rate_95"] == ballot.wilson(row["win_rate"], 4) and row["win_rate_95"][0] <= row["win_rate"]
+    lines = error.splitlines()
+    assert len(lines) == 5 and lines[-1] == "6 votes of 2 voters on 4 photos, 1 without difference" and "45.8%" in error
+
+
+def test_wilson():
+    """Against values of R's prop.test(..., correct = FALSE)."""
+    for wins, trials, low, high in ((8, 10, 0.4902, 0.9433), (0, 10, 0.0, 0.2775), (50, 100, 0.4038, 0.5962)):
+        assert ballot.wilson(wins / trials, trials) == pytest.approx([low, high], abs=2e-4)
+    assert ballot.wilson(0.0, 0) == [0, 1]
+
+
+def test_of_repeated_files_the_last_saved_counts(tmp_path, example, capsys):
+    folder, key = example
+    old = votes(tmp_path / "old.json", key, {0: "ann"}, saved="2026-01-01T10:00:00Z")
+    new = votes(tmp_path / "new.json", key, {0: "bob", 1: "bob"}, saved="2026-01-02T09:00:00Z")
+    for paths in ((old, new), (new, old), (new, old, new)):
+        assert tally(folder, *paths) == 0
+        out, error = capsys.readouterr()
+        result = json.loads(out)
+        assert result["voters"] == 1 and result["models"]["bob"]["wins"] == 2 and result["models"]["ann"]["wins"] == 0
+        assert error.count("the one saved last counts") == len(paths) - 1
+
+
+def test_foreign_and_damaged_files_are_named_and_the_rest_is_counted(tmp_path, example, capsys):
+    folder, key = example
+    good = votes(tmp_path / "good.json", key, {0: "ann"})
+    bad = {
+        "votes of another ballot": votes(tmp_path / "other.json", key, {0: "ann"}, ballot="ffff"),
+        "no such file": tmp_path / "gone.json",
+        "damaged: no picture 4 of photograph 1": votes(tmp_path / "a.json", key, {}, votes={"1": 4}),
+        "damaged: no picture 1 of photograph 5": votes(tmp_path / "b.json", key, {}, votes={"5": 1}),
+        "damaged: no picture 1 of photograph 0": votes(tmp_path / "c.json", key, {}, votes={"0": 1}),
+        "damaged: no picture True of": votes(tmp_path / "d.json", key, {}, votes={"1": True}),
+    }
+    for name, text in (("e", "{"), ("f", "[]"), ("g", "\xff"), ("h", "{}"), ("i", '{"version": 2}'), ("j", "null")):
+        (tmp_path / f"{name}.json").write_text(text, "latin-1")
+        assert tally(folder, tmp_path / f"{name}.json", good) == 1
+        assert f"{name}.json: no votes of a ballot, or damaged" in capsys.readouterr().err
+    assert tally(folder, *bad.values(), good) == 1
+    out, error = capsys.readouterr()
+    assert json.loads(out)["votes"] == 1
+    for reason, path in bad.items():
+        assert f"{path}: {reason}" in error
+
+
+def test_without_the_key_nothing_is_counted(tmp_path, example, capsys):
+    good = votes(tmp_path / "v.json", example[1], {0: "ann"})
+    assert tally(tmp_path / "b", good) == 2
+    out, error = capsys.readouterr()
+    assert not out and f"key {tmp_path}/b.key.json: no such file" in error and error.count("\n") == 1
+    (tmp_path / "b.key.json").write_text("{}")
+    assert tally(tmp_path / "b", good) == 2 and "damaged" in capsys.readouterr().err
+
+
+def test_votes_alone_and_none_at_all(tmp_path, example, capsys):
+    folder, key = example
+    assert tally(folder, votes(tmp_path / "v.json", key, {})) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["votes"] == 0 and all(row["win_rate_95"] == [0, 1] for row in result["models"].values())
+
+
+# ------------------------------------------------------------------------------------------- the page
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    if not PROGRAM:
+        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
+    browser = Chromium(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()
+
+
+def exported(folder):
+    """The file that the browser saved; it may still be writing it."""
+    for _ in range(300):
+        if (folder / "votes.json").exists():
+            return folder / "votes.json"
+        time.sleep(0.02)
+    raise AssertionError("nothing was saved")
+
+
+def test_three_models_two_voters_from_vote_to_tally(tmp_path, example, browser):
+    """One by keyboard at a desk, one by tapping on a phone-sized page; then the program counts."""
+    folder, key = example
+    picks = ({0: "ann", 1: "ann", 2: "cat", 3: None}, {0: "ann", 1: "bob", 2: "cat", 3: "cat"})
+    saved = []
+    for name, size, choices in (("desk", (1280, 800), picks[0]), ("phone", (390, 844), picks[1])):
+        (tmp_path / name).mkdir()
+        page = browser.page((folder / "index.html").as_uri(), *size, tmp_path / name)
+        assert page.run("document.querySelectorAll('#pictures button').length") == 3
+        assert page.run("[...document.images].every(image => image.naturalWidth == 130)")
+        assert page.run("document.documentElement.scrollWidth") <= size[0]  # nothing sticks out
+        assert not page.run("document.getElementById('save').classList.contains('ready')")
+        for number, model in choices.items():
+            place = key["photos"][number]["order"].index(model) + 1 if model else 0
+            if name == "desk":
+                page.press(str(place))
+            else:
+                page.click(f"#pictures button:nth-of-type({place})" if place else "#tie")
+            if number == 1:  # progress survives
+                page.reload()
+                assert "Photograph 3 of 4. 2 voted on." == page.run("document.getElementById('status').textContent")
+        assert page.run("document.getElementById('save').classList.contains('ready')")
+        page.press("s") if name == "desk" else page.click("#save")
+        saved.append(exported(tmp_path / name))
+        assert page.complaints() == [] and {url.split(":")[0] for url in page.requests()} <= {"file", "blob"}
+    done = subprocess.run([sys.executable, "colorize.py", "tally", folder, *saved], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert (result["voters"], result["votes"], result["ties"]) == (2, 8, 1)
+    assert {name: row["wins"] for name, row in result["models"].items()} == {"ann": 3, "bob": 1, "cat": 3}
+    assert result["models"]["cat"]["win_rate"] == pytest.approx((0 + 0 + 1 + (1 / 3 + 1) / 2) / 4, abs=1e-4)
+
+
+def test_votes_can_be_changed_and_moved_between(tmp_path, example, browser):
+    page = browser.page((example[0] / "index.html").as_uri(), 1280, 800, tmp_path)
+    status = "document.getElementById('status').textContent"
+    for key in ("2", "ArrowLeft", "ArrowLeft", "4", "9", "x"):  # 4 and 9: there are only three pictures
+        page.press(key)
+    assert page.run(status) == "Photograph 1 of 4. 1 voted on."
+    pressed = "[...document.querySelectorAll('#pictures button')].map(button => button.getAttribute('aria-pressed')).join()"
+    assert page.run(pressed) == "false,true,false"
+    page.press("3")
+    page.click("#back")
+    assert page.run(pressed) == "false,false,true" and page.run("state.votes[1]") == 3
+    for _ in range(5):
+        page.press("ArrowRight")
+    assert page.run(status) == "Photograph 4 of 4. 1 voted on."
+    assert page.run("document.querySelector('#next').disabled")
+    narrow = page.run("document.images[0].width")
+    page.press("z")
+    assert page.run("document.images[0].width") > narrow
+    assert page.complaints() == []
+
+
+def test_a_browser_without_storage_still_votes(tmp_path, example, browser):
+    page = browser.page((example[0] / "index.html").as_uri(), 1280, 800, tmp_path)
+    page.call("Page.addScriptToEvaluateOnNewDocument",
+              source="Object.defineProperty(window, 'localStorage', {get() { throw new Error('blocked') }})")  # fmt: skip
+    page.reload()
+    for key in "1230s":
+        page.press(key)
+    assert json.loads(exported(tmp_path).read_text())["votes"] == {"1": 1, "2": 2, "3": 3, "4": 0}
+    assert page.complaints() == []
+
+
+# ------------------------------------------------------------------------------------------ inpaint
+
+
+def test_repairs_are_voted_on_too(tmp_path, scan, tiny_weights, capsys):
+    cv2 = pytest.importorskip("cv2")
+    save(tmp_path / "masks/scan.png", square())
+    words = ["vote", scan, tmp_path / "b", "--weights", tiny_weights["inpaint"], "--include", "telea", "--device", "cpu", "--quiet"]
+    assert inpaint.main([*map(str, words), "--mask", str(tmp_path / "masks")]) == 0
+    inside, _ = content(tmp_path / "b")
+    order = json.loads((tmp_path / "b.key.json").read_text())["photos"][0]["order"]
+    pixels = read_photo(scan).pixels
+    expected = {
+        "telea": cv2.inpaint(pixels, square(), 3, cv2.INPAINT_TELEA),
+        "inpaint": inpaint.load(tiny_weights["inpaint"], torch.device("cpu"))(pixels, square()),
+    }
+    for name, url in zip(order, inside["photos"][0]["pictures"], strict=True):
+        away = {other: np.abs(np.asarray(decoded(url)).astype(int) - picture).mean() for other, picture in expected.items()}
+        assert min(away, key=away.get) == name and away[name] < 4
+    (tmp_path / "masks/scan.png").unlink()
+    assert inpaint.main([*map(str, words), "--overwrite", "--mask", str(tmp_path / "masks")]) == 2
+    assert f"{scan}: no mask for it in {tmp_path}/masks" in capsys.readouterr().err
+
+
+def test_telea_needs_opencv(tmp_path, scan, tiny_weights, monkeypatch, capsys):
+    monkeypatch.setattr(inpaint, "_opencv", lambda method: None)
+    words = ["vote", scan, tmp_path / "b", "--weights", tiny_weights["inpaint"], "--include", "telea", "--mask", scan]
+    assert inpaint.main([str(word) for word in words]) == 2
+    assert capsys.readouterr().err.endswith("--include telea needs OpenCV: pip install opencv-python-headless\n")

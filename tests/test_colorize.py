@@ -1,0 +1,332 @@
+"""Training of the colorize stage: its losses and phases, its samples, exposure, upsampling, and its contact sheet."""
+
+import json
+from argparse import Namespace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import save
+from PIL import Image
+
+import colorize
+from data import checkpoint
+from data.datasets import ColorizeSamples
+from data.images import luma, merge_chroma, read_photo, rgb_to_ycbcr
+from losses import adversarial, colorization, metrics
+from nets.exposure import even_exposure
+from nets.guided import guided_upsample
+from nets.vgg import VGG16
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def vgg_state():
+    """Random weights of VGG-16 under torchvision's names."""
+    torch.manual_seed(0)
+    shapes = {0: (64, 3), 2: (64, 64), 5: (128, 64), 7: (128, 128), 10: (256, 128), 12: (256, 256), 14: (256, 256),
+              17: (512, 256), **{place: (512, 512) for place in (19, 21, 24, 26, 28)}}  # fmt: skip
+    state = {f"features.{n}.weight": torch.randn(*shape, 3, 3) * (2 / 9 / shape[1]) ** 0.5 for n, shape in shapes.items()}
+    return state | {f"features.{n}.bias": torch.zeros(shape[0]) for n, shape in shapes.items()}
+
+
+# --------------------------------------------------------------------------------- losses
+
+
+def weights(**changes):
+    return Namespace(**{"l1_weight": 1.0, "adversarial_weight": 0.0, "perceptual_weight": 0.0, "chroma_weight": 2.0, **changes})
+
+
+def one_batch(hints=False):
+    generator = torch.Generator().manual_seed(1)
+    luma, cbcr = (torch.rand(2, channels, 64, 64, generator=generator) for channels in (1, 2))
+    samples = {"luma": luma, "cbcr": 0.4 * cbcr - 0.2}
+    return samples | ({"hints": torch.zeros(2, 3, 64, 64)} if hints else {})
+
+
+def generator_net(channels=1):
+    torch.manual_seed(0)
+    return colorize.build({"depth": 18, "width": 4, "channels": channels, "classes": 2, "stem": "imagenet", "centers": 0})
+
+
+def test_absolute_error_alone():
+    net, samples = generator_net(), one_batch()
+    losses = colorize.step(net, samples, weights(l1_weight=3.0), None)
+    assert losses.keys() == {"l1", "loss"} and losses["loss"] == 3 * losses["l1"]
+    expected = colorization.chroma_l1(net(even_exposure(samples["luma"])), F.avg_pool2d(samples["cbcr"], 2), 2.0)
+    assert torch.allclose(losses["l1"], expected)
+
+
+def test_the_sum_of_all_terms(vgg_state):
+    net, samples, vgg = generator_net(channels=4), one_batch(hints=True), VGG16(vgg_state)
+    critic = colorize.build_critic(Namespace(critic_width=8))
+    args = weights(l1_weight=0.5, adversarial_weight=0.1, perceptual_weight=0.01)
+    losses = colorize.step(net, samples, args, None, critic=critic, vgg=vgg)
+    assert losses.keys() == {"l1", "perceptual", "adversarial", "loss", "critic"}
+    assert torch.allclose(losses["loss"], 0.5 * losses["l1"] + 0.1 * losses["adversarial"] + 0.01 * losses["perceptual"])
+    assert losses["perceptual"] > 0
+
+
+def test_each_network_learns_from_its_own_loss():
+    """The colours' loss leaves the critic alone, and the other way round; both reach all of their network."""
+    net, critic = generator_net(), colorize.build_critic(Namespace(critic_width=8))
+    losses = colorize.step(net, one_batch(), weights(l1_weight=0.0, adversarial_weight=1.0), None, critic=critic)
+    losses["loss"].backward()
+    assert all(p.grad is None and p.requires_grad for p in critic.parameters())
+    assert net.head.weight.grad.abs().sum() > 0 and net.encoder.conv1.weight.grad.abs().sum() > 0
+    net.zero_grad()
+    losses["critic"].backward()
+    assert all(p.grad is None for p in net.parameters()) and all(p.grad is not None for p in critic.parameters())
+
+
+def test_the_critic_judges_both_over_the_same_luma():
+    net, samples, seen = generator_net(), one_batch(), []
+
+    class Judge(torch.nn.Module):
+        def forward(self, luma, cbcr):
+            seen.append((luma, cbcr))
+            return cbcr.mean((1, 2, 3))
+
+    losses = colorize.step(net, samples, weights(adversarial_weight=1.0), None, critic=Judge())
+    (small, ours), (both, colours) = seen
+    truth = F.avg_pool2d(samples["cbcr"], 2)
+    assert torch.equal(small, F.avg_pool2d(samples["luma"], 2)) and torch.equal(both, torch.cat([small, small]))
+    assert torch.equal(colours, torch.cat([truth, ours])) and ours.requires_grad and not colours.requires_grad
+    assert losses["critic"] == adversarial.critic_hinge(truth.mean((1, 2, 3)), ours.mean((1, 2, 3)))
+
+
+def test_rgb_of_chroma(portrait):
+    ycbcr = torch.from_numpy(rgb_to_ycbcr(portrait)).permute(2, 0, 1)[None]
+    rgb = colorization.rgb(ycbcr[:, :1], ycbcr[:, 1:])[0].permute(1, 2, 0).numpy()
+    assert np.abs(rgb * 255 - portrait).max() < 0.01
+
+
+# --------------------------------------------------------------------------------- phases
+
+
+def train(data, run, *words):
+    common = ("--data", data, "--run-dir", run, "--steps", 2, "--crop", 32, "--batch-size", 2, "--workers", 0, "--device", "cpu",
+              "--encoder", 18, "--width", 4, "--critic-width", 8)  # fmt: skip
+    return colorize.main([str(word) for word in ("train", *common, *words)])
+
+
+def best(run):
+    return max(run.glob("best-*.pt"))
+
+
+def test_three_phases(data_folder, tmp_path, vgg_state):
+    torch.save(vgg_state, tmp_path / "vgg16.pth")
+    l1, gan, last = (tmp_path / name for name in ("l1", "gan", "vgg"))
+    assert train(data_folder, l1) == 0
+    assert train(data_folder, gan, "--weights", best(l1), "--adversarial-weight", 0.01, "--precision", "bf16") == 0
+    third = ["--l1-weight", 0, "--perceptual-weight", 0.02, "--vgg-weights", tmp_path / "vgg16.pth", "--adversarial-weight", 0.01,
+             "--critic-weights", gan / "last.pt", "--critic-lr", 1e-12]  # fmt: skip
+    assert train(data_folder, last, "--weights", best(gan), *third) == 0
+    rows = [[json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()] for run in (l1, gan, last)]
+    logged = [next(row for row in phase if "loss" in row).keys() for phase in rows]
+    assert "critic" not in logged[0] and {"l1", "adversarial", "critic"} <= logged[1] and "perceptual" in logged[2]
+    before, after = (checkpoint.read(run / "last.pt")["critic"]["net"] for run in (gan, last))
+    kernels = [name for name in before if name.endswith("original")]
+    assert kernels and all(torch.allclose(before[name], after[name], atol=1e-6) for name in kernels)  # its critic went on
+    assert "critic" not in checkpoint.read(l1 / "last.pt")
+
+
+def test_mistakes_in_the_losses(data_folder, tmp_path, tiny_weights, capsys):
+    nobody, own = tmp_path / "nobody.pt", tiny_weights["colorize"]
+    for words, reason in (
+        (["--l1-weight", 0], "nothing to train on"),
+        (["--perceptual-weight", 1], "--perceptual-weight needs --vgg-weights"),
+        (["--perceptual-weight", 1, "--vgg-weights", nobody], "no such weights file"),
+        (["--perceptual-weight", 1, "--vgg-weights", own], f"--vgg-weights {own}: not a torchvision"),
+        (["--critic-weights", nobody], "--critic-weights needs --adversarial-weight"),
+        (["--critic-weights", nobody, "--adversarial-weight", 1], "no such weights file"),
+    ):
+        assert train(data_folder, tmp_path / "run", *words) == 2
+        error = capsys.readouterr().err
+        assert reason in error and error.count("\n") == 1, error
+    for words in (["--l1-weight", "-1"], ["--adversarial-weight", "inf"], ["--hint-share", "2"]):
+        with pytest.raises(SystemExit, match="2"):
+            train(data_folder, tmp_path / "run", *words)
+
+
+# --------------------------------------------------------------------------------- samples
+
+
+def flat(path, colour, size=(64, 64), box=None, mode="RGB"):
+    """A picture of one colour, or white (transparent, for RGBA) with a box of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = Image.new(mode, size, (255, 255, 255, 0)[: len(mode)] if box else colour)
+    if box:
+        picture.paste(colour, box)
+    picture.save(path)
+
+
+def samples(folder, number=40, crop=32, **options):
+    dataset = ColorizeSamples(Namespace(data=folder, seed=0, crop=crop, **options))
+    return [dataset[index] for index in range(number)]
+
+
+def near(cbcr, colour, within=0.03):
+    """Share of pixels of the chroma (2, H, W) that have a colour's."""
+    target = rgb_to_ycbcr(np.array([[colour]], np.uint8))[0, 0, 1:]
+    return float((np.hypot(*(cbcr.numpy() - target[:, None, None])) < within).mean())
+
+
+def test_cutouts_stand_before_backgrounds(tmp_path):
+    grey, red, green = (128,) * 3, (200, 40, 40), (40, 160, 60)
+    flat(tmp_path / "clean/a.png", grey)
+    flat(tmp_path / "cutouts/a.png", red, box=(16, 16, 48, 48))
+    flat(tmp_path / "backgrounds/a.png", green)
+    rows = [(near(s["cbcr"], red), near(s["cbcr"], green), near(s["cbcr"], grey)) for s in samples(tmp_path)]
+    cut = [row for row in rows if row[0] > 0]
+    assert 4 <= len(cut) <= 18 and all(row[2] == 1 for row in rows if row not in cut)
+    assert sum(row[1] > 0 for row in cut) > len(cut) / 2 and all(row[0] + row[1] > 0.8 and row[2] < 0.1 for row in cut)
+
+
+def test_a_white_shirt_is_no_background(tmp_path):
+    from data.datasets import _paper
+
+    picture = np.ones((32, 32, 3), np.float32)
+    picture[8:, 8:24] = 0.3
+    picture[12:20, 12:20] = 1  # white, but not connected with the border
+    paper = _paper(picture)
+    assert (paper[:6] == 1).all() and (paper[:, :6] == 1).all() and (paper[10:, 10:22] == 0).all()
+
+
+def test_overlays_lie_on_portraits_only(tmp_path):
+    gold = (250, 200, 20)
+    flat(tmp_path / "clean/people/a.png", (128,) * 3)
+    flat(tmp_path / "clean/scenes/a.png", (90, 90, 160))
+    flat(tmp_path / "overlays/medal.png", (*gold, 255), box=(8, 8, 56, 56), mode="RGBA")
+    laid = {"people": 0, "scenes": 0}
+    for sample in samples(tmp_path, number=60):
+        scene = near(sample["cbcr"], (90, 90, 160)) > 0.5
+        yellow = (sample["cbcr"][0] < -0.1).float().mean()
+        assert yellow < 0.3
+        laid["scenes" if scene else "people"] += int(yellow > 0)
+    assert laid["scenes"] == 0 and 3 <= laid["people"] <= 20
+
+
+def test_dark_blue_coats_get_other_colours_and_skies_stay(tmp_path):
+    navy, sky = (30, 35, 70), (120, 160, 220)
+    for colour, name, expected in ((navy, "people", 0.5), (sky, "people", 1.0), (navy, "scenes", 1.0)):
+        folder = tmp_path / f"{name}-{expected}"
+        flat(folder / f"clean/{name}/a.png", colour)
+        (folder / "clean/people").mkdir(exist_ok=True)
+        blue = np.mean([near(sample["cbcr"], colour, 0.02) > 0.9 for sample in samples(folder)])
+        assert abs(blue - expected) < 0.2 if expected < 1 else blue == 1
+
+
+def test_prints_of_one_photograph_differ_in_exposure(tmp_path):
+    flat(tmp_path / "clean/a.png", (128,) * 3)
+    means = [float(sample["luma"].mean()) for sample in samples(tmp_path)]
+    assert min(means) < 0.38 and max(means) > 0.62
+
+
+def test_hints_of_samples(data_folder):
+    rows = samples(data_folder, hint_share=0.5)
+    hints = [sample["hints"] for sample in rows]
+    assert all(x.shape == (3, 32, 32) and x.dtype == torch.float32 for x in hints)
+    assert 10 <= sum(bool(x.any()) for x in hints) <= 30
+    for sample in rows:
+        where = sample["hints"][2] == 1
+        assert (sample["hints"][:2, where] - sample["cbcr"][:, where]).norm(dim=0).le(0.121).all()
+    assert "hints" not in samples(data_folder, number=1, hint_share=0)[0]
+
+
+def test_unreadable_parts_are_named(data_folder, tmp_path):
+    flat(tmp_path / "clean/a.png", (128,) * 3)
+    (tmp_path / "overlays").mkdir()
+    (tmp_path / "overlays/cut.png").write_bytes((data_folder / "clean/people/a.png").read_bytes()[:300])
+    with pytest.raises(ValueError, match="overlays/cut.png: "):
+        samples(tmp_path)
+
+
+# --------------------------------------------------------------------------------- exposure
+
+
+def test_even_exposure():
+    x = torch.rand(2, 1, 40, 40, generator=torch.Generator().manual_seed(0)) ** 2
+    even = even_exposure(x)
+    assert torch.allclose(even.flatten(1).quantile(0.01, 1), torch.tensor(0.05), atol=0.01)
+    assert torch.allclose(even.mean((1, 2, 3)), torch.tensor(0.45), atol=0.05)
+    assert torch.equal(even[:1], even_exposure(x[:1]))  # each picture for itself
+    order = x[0].flatten().argsort()
+    assert (even[0].flatten()[order].diff() >= 0).all()
+    for other in (x**0.6, x**1.5, 0.2 + 0.5 * x):
+        assert (even_exposure(other) - even).abs().max() < 0.08
+    for level in (0.0, 0.5, 1.0):
+        noise = level + 0.001 * torch.randn(1, 1, 40, 40)
+        assert even_exposure(noise.clamp(0, 1)).std() < 0.02
+
+
+@pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee"])
+def test_one_photograph_at_three_exposures_has_the_same_colours(name):
+    """CIEDE2000 of the bundled weights' colours over the same luma: at most 2, where unequal treatment gave up to 7.6."""
+    from skimage import data
+
+    colorizer = colorize.load(colorize.WEIGHTS, CPU)
+    grey = luma(getattr(data, name)()[::2, ::2])
+
+    def colours(print_):
+        picture = merge_chroma(grey, colorizer.chroma(np.rint(print_ * 255).astype(np.float32) / 255))
+        return torch.from_numpy(picture.astype(np.float32) / 255).permute(2, 0, 1)
+
+    expected = colours(grey)
+    assert metrics.colourfulness(expected) > 10  # else it would be easy
+    for other in (grey**0.7, grey**1.4, 0.15 + 0.65 * grey, np.clip(1.25 * grey - 0.05, 0, 1)):
+        assert metrics.ciede2000(colours(other), expected) < 2
+
+
+# --------------------------------------------------------------------------------- upsampling
+
+
+@pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee"])
+def test_true_chroma_comes_back_better_than_by_bilinear(name):
+    """From an eighth of the size. What is fixed at the small scale stays: enlarging and reducing again gives it back."""
+    from skimage import data
+
+    pixels = getattr(data, name)()
+    pixels = pixels[: len(pixels) // 8 * 8, : pixels.shape[1] // 8 * 8]
+    ycbcr = torch.from_numpy(rgb_to_ycbcr(pixels)).permute(2, 0, 1)[None]
+    small = F.avg_pool2d(ycbcr, 8)
+    truth, large = ycbcr[:, 1:], ycbcr[:, :1]
+    bilinear = F.interpolate(small[:, 1:], truth.shape[-2:], mode="bilinear", align_corners=False)
+    guided = guided_upsample(small[:, 1:], small[:, :1], large)
+    steep = (large[..., 1:, 1:] - large[..., :-1, :-1]).abs()
+    near = metrics.dilate((steep > steep.quantile(0.9))[0, 0], 4)
+    error = [(x - truth).square().mean(1)[0, 1:, 1:] for x in (guided, bilinear)]
+    assert error[0].mean() < 0.95 * error[1].mean() and error[0][near].mean() < 0.95 * error[1][near].mean()
+
+
+# --------------------------------------------------------------------------------- as a user does it
+
+
+def test_the_report_says_that_colours_are_replaced(tmp_path, portrait, tiny_weights):
+    save(tmp_path / "in/scan.png", portrait)
+    words = ("infer", tmp_path / "in", tmp_path / "out", "--json", tmp_path / "log.jsonl", "--device", "cpu")
+    assert colorize.main([*map(str, words), "--weights", str(tiny_weights["colorize"])]) == 0
+    assert any("already coloured" in sentence for sentence in json.loads((tmp_path / "log.jsonl").read_text())["warnings"])
+
+
+def test_contact_sheet(data_folder, tmp_path, tiny_weights, capsys):
+    out = tmp_path / "sheet.png"
+
+    def sheet(data, *words):
+        return colorize.main([str(word) for word in ("sheet", "--data", data, out, "--weights", tiny_weights["colorize"],
+                                                     "--device", "cpu", "--cell", 64, *words)])  # fmt: skip
+
+    assert sheet(data_folder) == 0
+    first = read_photo(out).pixels
+    p = read_photo(data_folder / "val/clean/people/p.png").pixels
+    assert first.shape[1] == 3 * 64 + 2 * 8 and (first[40:104, 144:] == p).all()  # grey | ours | truth
+    assert sheet(data_folder) == 2 and "--overwrite" in capsys.readouterr().err
+    flat(tmp_path / "data/clean/a.png", (90, 60, 30))
+    for number in range(15):
+        save(tmp_path / f"data/old/{number:02}.png", p[..., 0])
+    assert sheet(tmp_path / "data", "--overwrite") == 0
+    many = read_photo(out).pixels
+    assert many.shape[1] == 6 * 64 + 5 * 8 and many.shape[0] > 4 * 100
+    assert sheet(tmp_path / "none", "--overwrite") == 2 and "to measure on" in capsys.readouterr().err
