@@ -32,6 +32,8 @@ from data import ballot, batch
 STAGE = "colorize"
 WEIGHTS = Path(__file__).parent / "weights" / "colorize.pt"
 REMARK = "Colours estimated by a neural network, not evidence"
+LARGE = 4_000_000  # px from which a photograph is coloured in bands
+BAND = 256  # rows of a band
 SHORT_SIDE = 256  # px, the network's scale: that of the training crops, which hold most of a photograph
 
 
@@ -174,9 +176,30 @@ class Colorizer:
         self.device, self.precision, self.short_side = device, precision, short_side
 
     def __call__(self, luma, hints=None):
+        import numpy as np
         from data.images import merge_chroma
 
-        return merge_chroma(luma, self.chroma(luma, hints))
+        if hints is not None or luma.size <= LARGE:
+            return merge_chroma(luma, self.chroma(luma, hints))
+        result = np.empty((*luma.shape, 3), np.uint8)
+        for rows, chroma in self._bands(luma):
+            result[rows] = merge_chroma(luma[rows], chroma)
+        return result
+
+    def _bands(self, luma):
+        """What `chroma` gives, BAND rows at a time: (rows, chroma), so that memory does not grow with the photograph."""
+        import torch
+        from nets.guided import guided_upsample
+        from nets.inference import enlarged, inference
+
+        with inference(self.device, self.precision):
+            chroma, small = self.guess(luma)
+            slope = guided_upsample(chroma, small, small + 1) - chroma  # it is linear in the luma that it is given
+            for top in range(0, len(luma), BAND):
+                rows = slice(top, min(top + BAND, len(luma)))
+                large = torch.from_numpy(luma[rows])[None, None].to(self.device)
+                base, guide, steep = (enlarged(x, luma.shape, rows) for x in (chroma, small, slope))
+                yield rows, (steep * (large - guide) + base)[0].permute(1, 2, 0).clamp(-0.5, 0.5).cpu().numpy()
 
     def chroma(self, luma, hints=None):
         """Cb and Cr (H, W, 2) float32 in [-0.5, 0.5] of luma (H, W)."""

@@ -26,6 +26,7 @@ STAGE = "inpaint"
 REMARK = "Damage painted in by a neural network, not evidence"
 WEIGHTS = Path(__file__).parent / "weights" / "inpaint.pt"
 BINS = ((0.0, 0.02), (0.02, 0.10), (0.10, 0.25))  # hole shares that eval measures
+BAND = 256  # rows of a large photograph that are handled at a time
 FEATURE_WEIGHTS = {"perceptual_weight": 0.05, "style_weight": 120.0}  # of Liu et al. 2018
 
 
@@ -166,6 +167,19 @@ def sheet(args) -> list:
     return rows
 
 
+class Known:
+    """Tiles of what the network sees, (1, 2, h, w): the picture, 0 where it is not known, and 1 where it is."""
+
+    def __init__(self, picture, known):
+        self.picture, self.known, self.shape = picture, known, picture.shape
+
+    def __getitem__(self, here):
+        import torch
+
+        known = self.known[here].float()
+        return torch.cat([self.picture[here] * known, known], 1)
+
+
 class Painter:
     """Paints holes: (pixels, mask) to pixels of the same shape and type, changed only where the mask is 255."""
 
@@ -184,7 +198,7 @@ class Painter:
         where = mask == 255
         if not where.any():
             return pixels
-        result, painted = pixels.copy(), self.grey(luma(pixels), mask)
+        painted, result = self._grey(luma(pixels), mask), pixels.copy()
         if pixels.ndim == 2:
             result[where] = np.rint(painted[where] * np.iinfo(pixels.dtype).max)
         else:
@@ -207,38 +221,62 @@ class Painter:
 
     def grey(self, luma, mask):
         """Paints luma (H, W) float32 in [0, 1] where mask (H, W) uint8 is 255."""
+        return self._grey(luma.copy(), mask)
+
+    def _grey(self, luma, mask):
+        """The same in place, for luma that nobody else needs."""
         import torch
         from nets.grain import match_grain
         from nets.inference import inference
 
         picture = torch.from_numpy(luma)[None, None].to(self.device)
-        valid = torch.from_numpy((mask != 255).astype("float32"))[None, None].to(self.device)
+        valid = torch.from_numpy(mask != 255)[None, None].to(self.device)
         with inference(self.device, self.precision):
-            painted = self._fill(picture, valid).clamp(0, 1)
-            return (match_grain(painted, valid) if self.grain else painted)[0, 0].cpu().numpy()
+            self._fill(picture, valid).clamp_(0, 1)
+            return (match_grain(picture, valid) if self.grain else picture)[0, 0].cpu().numpy()
 
     def _fill(self, picture, valid):
-        """Coarse to fine: the inner part of a large hole comes from half the scale, its rim is painted at this one."""
+        """Paints picture (1, 1, H, W) in place where valid, of bool, is not; and returns it.
+
+        Coarse to fine: the inner part of a large hole comes from half the scale, its rim is painted at this one.
+        """
         import torch
         import torch.nn.functional as F
-        from nets.inference import tiled
+        from nets.inference import strips
 
         height, width = picture.shape[-2:]
-        span, reach = 2 * self.reach + 1, self.reach
-        rows = F.max_pool2d(valid, (span, 1), 1, (reach, 0))  # a wide maximum, one direction after the other
-        deep = F.max_pool2d(rows, (1, span), 1, (0, reach)) == 0
-        if deep.any() and max(height, width) > 2 * self.reach:
-            share = F.avg_pool2d(valid, 2, ceil_mode=True, count_include_pad=False)
-            half = F.avg_pool2d(picture * valid, 2, ceil_mode=True, count_include_pad=False) / share.clamp_min(1e-6)
-            half = self._fill(half, (share > 0).float())
-            inner = F.interpolate(half, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :width]
-            picture, known = torch.where(deep, inner, picture), valid.maximum(deep.float())
-        else:
-            known = valid
-        both = torch.cat([picture * known, known], 1)
-        painted = tiled(lambda x: self.net(x[:, :1], x[:, 1:]), both, self.net.multiple, self.tile, self.overlap,
-                        wanted=lambda x: bool((x[:, 1] == 0).any()))  # fmt: skip
-        return torch.where(known > 0, picture, painted)
+        span, reach, known = 2 * self.reach + 1, self.reach, valid
+        bands = [slice(top, min(top + BAND, height)) for top in range(0, height, BAND)]  # float copies of a band at a time
+
+        def deep(rows):  # where no valid pixel is in reach
+            first = max(0, rows.start - reach)
+            near = valid[..., first : rows.stop + reach, :]
+            if near.all():
+                return torch.zeros_like(valid[..., rows, :])
+            near = F.max_pool2d(near.float(), (span, 1), 1, (reach, 0))[..., rows.start - first : rows.stop - first, :]
+            return F.max_pool2d(near, (1, span), 1, (0, reach)) == 0  # a wide maximum, one direction after the other
+
+        inner = torch.cat([deep(rows) for rows in bands], 2)
+        if inner.any() and max(height, width) > 2 * self.reach:
+            mean = lambda x: F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False)  # noqa: E731
+            share = torch.cat([mean(valid[..., rows, :].float()) for rows in bands], 2)
+            half = torch.cat([mean(picture[..., rows, :] * valid[..., rows, :]) for rows in bands], 2) / share.clamp_min(1e-6)
+            half = self._fill(half, share > 0)
+            for rows in bands:
+                if inner[..., rows, :].any():
+                    first = max(0, rows.start // 2 - 1)
+                    large = half[..., first : rows.stop // 2 + 1, :]
+                    large = F.interpolate(large, scale_factor=2, mode="bilinear", align_corners=False)
+                    large = large[..., rows.start - 2 * first : rows.stop - 2 * first, :width]
+                    picture[..., rows, :] = torch.where(inner[..., rows, :], large, picture[..., rows, :])
+            known = valid | inner
+        top = 0
+        for strip in strips(lambda x: self.net(x[:, :1], x[:, 1:]), Known(picture, known), self.net.multiple, self.tile,
+                            self.overlap, wanted=lambda x: bool((x[:, 1] == 0).any())):  # fmt: skip
+            rows = slice(top, top + strip.shape[-2])
+            picture[..., rows, :] = torch.where(known[..., rows, :], picture[..., rows, :], strip)
+            top = rows.stop
+        return picture
 
     def _smooth(self, chroma, where):
         """Chroma (H, W, 2) continued smoothly into holes."""

@@ -163,11 +163,12 @@ class Finder:
 
         The probability itself is widened before it is enlarged, so that large photos get smooth outlines.
         """
+        import torch
         import torch.nn.functional as F
 
         if dilate:
             probability = F.max_pool2d(probability[None], 2 * dilate + 1, 1, dilate)[0]
-        return ((self.enlarge(probability, size) >= threshold).numpy() * 255).astype("uint8")
+        return (self.enlarge(probability, size) >= threshold).to(torch.uint8).mul_(255).numpy()
 
 
 def load(weights: Path, device, **settings) -> tuple[Finder, float]:

@@ -40,11 +40,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import re
+import shutil
 import signal
 import sys
 import threading
+import time
 import warnings as python_warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -56,7 +59,7 @@ import numpy as np
 from tqdm import tqdm
 
 from . import layers, report
-from .images import IMAGE_SUFFIXES, MAX_PIXELS, Photo, PhotoError, encode, read_bytes, read_mask, read_photo, write_whole
+from .images import IMAGE_SUFFIXES, MAX_PIXELS, Photo, PhotoError, encode, read_bytes, read_mask, read_photo, write_synced
 
 STDIO = Path("-")
 FORMATS = {"png": "PNG", "tif": "TIFF", "webp": "WEBP", "jpg": "JPEG"}  # ending -> Pillow's name
@@ -215,9 +218,10 @@ def list_photos(photos: list[Path], out: Path, recursive: bool) -> list[Source]:
             found += _walk(path, out, recursive) or [(path, Path(path.name), "no photos in this folder")]
         else:
             found.append((path, Path("stdin" if path == STDIO else path.name), ""))
-    seen: dict[Path, tuple[Path, Path, str]] = {}
+    seen: dict[str, tuple[Path, Path, str]] = {}
     for entry in found:
-        seen.setdefault(entry[0] if entry[0] == STDIO else entry[0].resolve(), entry)
+        # Not Path.resolve: before Python 3.13 it raises for links that go round in a circle.
+        seen.setdefault(str(STDIO) if entry[0] == STDIO else os.path.realpath(entry[0]), entry)
     entries = list(seen.values())
     # Case is folded because many disks do not tell A from a.
     stems = Counter(str(name.with_suffix("")).casefold() for _, name, error in entries if not error)
@@ -237,9 +241,14 @@ def _walk(folder: Path, out: Path, recursive: bool) -> list[tuple[Path, Path, st
     for root, folders, files in os.walk(folder, onerror=unreadable.append):
         here = Path(root)
         folders[:] = sorted(f for f in folders if recursive and f[0] != "." and (here / f).resolve() != results)
-        found += [here / f for f in sorted(files) if f[0] != "." and Path(f).suffix.lower() in IMAGE_SUFFIXES]
+        found += [here / f for f in sorted(files) if f[0] != "." and Path(f).suffix.lower() in IMAGE_SUFFIXES and _ends(here / f)]
     failed = [(Path(e.filename), Path(e.filename), f"cannot be read: {e.strerror}") for e in unreadable]
     return [(path, path.relative_to(folder), "") for path in found] + failed
+
+
+def _ends(path: Path) -> bool:
+    """Reading it comes to an end: no pipe or device, which may lie in a folder by mistake. A dangling link fails later, named."""
+    return path.is_file() or not path.exists()
 
 
 def _companion(given: Path, role: str, source: Source) -> Path | None:
@@ -252,7 +261,7 @@ def _companion(given: Path, role: str, source: Source) -> Path | None:
         for path in (sorted(stem.parent.iterdir()) if stem.parent.is_dir() else ())
         if path.stem in (stem.name, f"{stem.name}_{role}")
         and path.suffix.lower() in IMAGE_SUFFIXES
-        and path.resolve() != source.path.resolve()  # masks beside their photos
+        and os.path.realpath(path) != os.path.realpath(source.path)  # masks beside their photos
     ]
     if len(fitting) > 1:
         raise PhotoError(f"both {fitting[0]} and {fitting[1]} could be its {role}: remove one")
@@ -300,25 +309,48 @@ def run(
 ) -> int:
     """Do `work` for every photo of this process; the exit status. See the module's docstring.
 
-    A photo's files are written after all of them are computed, STEM.json last; if one cannot be written,
-    those before it are removed. Without --overwrite a photo whose results exist fails before computing; with
-    `commit` it is skipped if STEM.json says that they were made from the same input, options and weights.
-    The next photo is read while the current one is computed.
+    A photo's files are written after all of them are computed, STEM.json last; if one cannot be written, there is
+    none (see `_deliver`). Without --overwrite a photo whose results exist fails before computing; with `commit` it
+    is skipped if STEM.json says that they were made from the same input, options and weights. What a killed run
+    left of a photo is done again. The next photo is read while the current one is computed.
+
+    Under torchrun, which kills all processes as soon as one fails, each waits for the others and all end alike.
     """
+    share = (arguments, work, outputs, options, weights, companions or {}, commit, max_pixels, rank, world_size, program)
+    if world_size == 1 or arguments.out == STDIO or "TORCHELASTIC_RUN_ID" not in os.environ:
+        return _run(*share)
+    try:
+        status = _run(*share)
+    except Exception:
+        _end_together(arguments.out, rank, world_size, 2)
+        raise
+    return status if status == 130 else _end_together(arguments.out, rank, world_size, status)
+
+
+def _run(
+    arguments: argparse.Namespace,
+    work: Callable,
+    outputs: list[str],
+    options: dict,
+    weights: dict[str, str],
+    companions: dict[str, Path | None],
+    commit: bool,
+    max_pixels: int,
+    rank: int,
+    world_size: int,
+    program: str,
+) -> int:
+    """`run` without the other processes."""
     python_warnings.filterwarnings("ignore", module=r"PIL\b")  # about odd metadata: nothing the user can do
     sources = list_photos(arguments.photos, arguments.out, arguments.recursive)[rank::world_size]
     shared = {name: getattr(arguments, name) for name in ("precision", "tile", "overlap", "format")}
     settings = {"options": {**options, **shared, "outputs": outputs}, "weights": weights}
-    companions = companions or {}
     commit = commit and arguments.out != STDIO
     made: set[Path] = set()
     failed = False
 
     def load(source: Source) -> Loaded:
         return _load(source, stdin, arguments, settings, companions, commit, max_pixels)
-
-    def say(line: str) -> None:
-        tqdm.write(line, file=sys.stderr)
 
     with contextlib.ExitStack() as stack:
         try:
@@ -347,6 +379,52 @@ def run(
             say("interrupted")
             return 130
     return int(failed)
+
+
+def say(line: str) -> None:
+    """One line on standard error, whatever the names in it hold: line ends, or bytes that are no UTF-8."""
+    tqdm.write("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line), file=sys.stderr)
+
+
+def _end_together(out: Path, rank: int, world_size: int, status: int) -> int:
+    """The worst status of all processes of this launch, as soon as each has done its share.
+
+    Each leaves an empty file RANK-STATUS in a hidden folder of OUT and waits for those of the others: a collective would
+    time out. A file that was read is renamed to RANK-STATUS-seen, and whoever finds all of them so removes the folder.
+    """
+    # On one machine a launch is its torchrun process; several machines are told apart by --rdzv-id.
+    agent, one_machine = os.getppid(), os.environ.get("GROUP_WORLD_SIZE", "1") == "1"
+    names = ("TORCHELASTIC_RUN_ID", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RESTART_COUNT")
+    launch = [str(agent) if one_machine else "", *(os.environ.get(name, "") for name in names)]
+    folder = out / f".ended-{report.sha256(' '.join(launch).encode())[:16]}"
+    mine = folder / f"{rank}-{status}"
+
+    def ended() -> dict[int, list[str]]:
+        rows = (path.name.split("-") for path in folder.iterdir())
+        return {int(number): rest for number, *rest in rows}
+
+    try:
+        with _terminable():
+            folder.mkdir(exist_ok=True)
+            mine.touch()
+            while len(found := ended()) < world_size and os.getppid() == agent:  # without torchrun nobody is killed
+                time.sleep(0.1)
+    except KeyboardInterrupt:
+        with contextlib.suppress(OSError):
+            mine.unlink(missing_ok=True)
+            folder.rmdir()
+        say("interrupted")
+        return 130
+    except OSError as error:
+        say(f"{folder} cannot be written: {error.strerror}: the other processes are stopped")
+        return max(status, 1)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the first to end must not cut off the others' last moments
+    with contextlib.suppress(OSError):
+        mine.rename(f"{mine}-seen")
+        if sum(len(rest) == 2 for rest in ended().values()) == world_size:
+            shutil.rmtree(folder)
+    return max(int(rest[0]) for rest in found.values())
 
 
 @dataclass(frozen=True)
@@ -410,12 +488,14 @@ def _process(
     """Compute and write one photo: its status and report."""
     loaded: Loaded = loading.result()
     source, photo, out = loaded.source, loaded.photo, arguments.out
+    final = _target(out, source, ".json")
+    if out != STDIO:
+        _clear(final)
     if photo is None:
         return "skipped", loaded.former
     ending = extension(photo, arguments.format)
     layered = layers.ending(photo)
     targets = {key: _target(out, source, key.format(ext=ending, psd=layered)) for key in outputs}
-    final = _target(out, source, ".json")
     for path in (*targets.values(), *([final] if commit else [])) if out != STDIO else ():
         if path in made:
             raise PhotoError(f"{path} is already the result of another photo: give another OUT")
@@ -443,20 +523,60 @@ def _process(
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return "done", facts
-    if commit:
-        final.unlink(missing_ok=True)  # until the new one stands, nothing is done
-        encoded[final] = report.dumps(facts, indent=2).encode()
-    written: list[Path] = []
-    try:
-        for path, data in encoded.items():
-            write_whole(path, data, arguments.overwrite)
-            written.append(path)
-    except BaseException:
-        for path in written:
-            path.unlink(missing_ok=True)
-        raise
-    made.update(written)
+    _deliver(encoded, final, report.dumps(facts, indent=2).encode(), commit, arguments.overwrite)
+    made.update(encoded, [final] if commit else [])
     return "done", facts
+
+
+def _part(final: Path) -> Path:
+    """The hidden folder where a photo's files wait until all are written; final: its STEM.json."""
+    return final.with_name(f".{final.stem}.part")
+
+
+def _deliver(files: dict[Path, bytes], final: Path, facts: bytes, commit: bool, overwrite: bool) -> None:
+    """Write a photo's files, all or none, STEM.json last of all if `commit`.
+
+    They are written into a hidden folder together with the report, whose hashes tell `_clear` what is ours, and moved from
+    there: a full disk loses nothing of what stood there before. PhotoError: one exists or cannot be written.
+    """
+    part, path, ready = _part(final), final, False
+    try:
+        part.mkdir(parents=True)
+        for path, data in [*files.items(), (final, facts)]:
+            write_synced(part / path.name, data)
+        ready = True
+        if commit and overwrite:
+            final.unlink(missing_ok=True)  # until the new one stands, nothing is done
+        for path in [*files, *([final] if commit else [])]:
+            if os.path.lexists(path) and not overwrite:
+                raise PhotoError(f"{path} exists: give --overwrite to replace it")
+            os.replace(part / path.name, path)
+    except BaseException as error:
+        for moved in files if ready else ():
+            if not (part / moved.name).exists():
+                moved.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise PhotoError(f"{path} cannot be written: {error.strerror or error}") from None
+        raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _clear(final: Path) -> None:
+    """Remove what a killed run left of this photo: the hidden folder, and files that were moved out of it already.
+
+    A file is ours if it has the very bytes that the run was about to deliver; all others are the user's.
+    """
+    part = _part(final)
+    if not part.is_dir():
+        return
+    if not os.path.lexists(final):  # else that run got as far as to commit, or had not begun to replace a former one
+        with contextlib.suppress(OSError, ValueError, KeyError):  # no whole report: nothing was moved yet
+            for name, digest in json.loads((part / final.name).read_text("utf-8"))["outputs"].items():
+                path = final.with_name(name)
+                if path.is_file() and report.sha256(path.read_bytes()) == digest:
+                    path.unlink()
+    shutil.rmtree(part, ignore_errors=True)
 
 
 def _target(out: Path, source: Source, suffix: str) -> Path:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import math
+import logging
 import os
 import secrets
 import zlib
@@ -41,6 +41,8 @@ _DESCRIPTIVE = {11, 269, 270, 271, 272, 285, 305, 306, 315, 316, 18246, 33432, 3
 
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"  # what a JPEG's XMP segment begins with (ISO 16684-3)
 _MOST_XMP = 65535 - 2 - len(_XMP)  # bytes that fit into it
+
+_MOST_DPI = 65535  # what a JPEG can say; more is damage
 
 _TURN = {  # EXIF orientation -> the array as it is meant to be seen
     2: lambda a: a[:, ::-1],
@@ -214,6 +216,7 @@ def _decode_tiff_rgb16(data: bytes) -> tuple[np.ndarray, np.ndarray | None]:
         import tifffile
     except ImportError:
         raise PhotoError(f"16-bit RGB TIFF needs tifffile: {hint}") from None
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # about odd metadata: nothing the user can do
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages[0]
         try:
@@ -262,7 +265,7 @@ def _dpi(image: Image.Image) -> tuple[float, float] | None:
         scale = {2: 1.0, 3: 2.54}.get(exif.get(296), 0.0)
         dpi = tuple(scale * float(exif.get(tag, 0)) for tag in (282, 283))
     x, y = (float(value) for value in dpi)
-    return (x, y) if 0 < x < math.inf and 0 < y < math.inf else None
+    return (x, y) if 0 < x <= _MOST_DPI and 0 < y <= _MOST_DPI else None  # also false for NaN
 
 
 def _exif(image: Image.Image, orientation: int, notes: list[str]) -> bytes | None:
@@ -412,16 +415,21 @@ def write_whole(path: Path, data: bytes, overwrite: bool) -> None:
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")  # same folder: os.replace cannot cross disks
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())  # else a power cut may leave the new name with no content
+        write_synced(temporary, data)
         os.replace(temporary, path)
     except OSError as error:
         raise PhotoError(f"{path} cannot be written: {error.strerror or error}") from None
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()  # after a failure; when all went well it is gone already
+
+
+def write_synced(path: Path, data: bytes) -> None:
+    """Write a file down to the disk: else a power cut may leave the new name with no content. Raises OSError."""
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 # ---------------------------------------------------------------------------------- what pixels mean

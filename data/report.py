@@ -90,7 +90,13 @@ def done(path: Path, input_sha256: str, settings: dict) -> dict | None:
 
 
 def dumps(report: dict, indent: int | None = None) -> str:
-    return json.dumps(report, indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
+    """One JSON object and a line end. A file name that is no UTF-8 is escaped, as `os.fsencode` of what is read back gives it."""
+    text = json.dumps(report, indent=indent, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = json.dumps(report, indent=indent, allow_nan=False)
+    return text + "\n"
 
 
 # ------------------------------------------------------------------------------------------ what is found out
@@ -134,15 +140,21 @@ def regions(mask: np.ndarray, most: int = LARGEST) -> dict:
     return {"count": len(pixels), "largest": [{"box": boxes[i].tolist(), "pixels": int(pixels[i])} for i in largest]}
 
 
+def _bands(*pictures: np.ndarray, rows: int = 256):
+    """The same rows of all pictures, a few at a time: float copies stay small beside the photo."""
+    for top in range(0, len(pictures[0]), rows):
+        yield [picture[top : top + rows] for picture in pictures]
+
+
 def difference(before: np.ndarray, after: np.ndarray, where: np.ndarray) -> float:
     """The largest difference of two pictures of one shape and type where `where` (H, W) is True, in steps of 1/255."""
-    apart = (np.maximum(before, after) - np.minimum(before, after))[where]  # unsigned, and no wider than the pixels
-    return float(apart.max(initial=0)) * 255 / np.iinfo(before.dtype).max
+    apart = (((np.maximum(a, b) - np.minimum(a, b))[here]).max(initial=0) for a, b, here in _bands(before, after, where))
+    return float(max(apart)) * 255 / np.iinfo(before.dtype).max  # unsigned, and no wider than the pixels
 
 
 def luma_difference(before: np.ndarray, after: np.ndarray) -> float:
     """The largest difference of luma of two pictures, grey or RGB, 8 or 16 bits, in steps of 1/255."""
-    return float(np.abs(luma(before) - luma(after)).max()) * 255
+    return max(float(np.abs(luma(a) - luma(b)).max()) for a, b in _bands(before, after)) * 255
 
 
 def cautions(photo: Photo, coloring: bool) -> list[str]:

@@ -57,22 +57,48 @@ def tiled(net, x, multiple: int, tile: int, overlap: int, wanted=None):
     Equal to `padded` if the network's reach is at most a quarter of the overlap. tile and overlap in px. Tiles for which
     wanted(tile) is false are not computed; where they alone count, the result is 0.
     """
+    return torch.cat(list(strips(net, x, multiple, tile, overlap, wanted)), 2)
+
+
+def strips(net, x, multiple: int, tile: int, overlap: int, wanted=None):
+    """The result of `tiled` from top to bottom, in strips (B, classes, rows, W), each as soon as no further tile covers it.
+
+    x needs no more than a `shape` and tiles as its items, x[..., rows, columns]: it may make them when they are asked for.
+    """
     height, width = x.shape[-2:]
     if height <= tile and width <= tile:
-        return padded(net, x, multiple).float()
-    result, weight = x.new_zeros(1, 1, height, width, dtype=torch.float32), torch.zeros(height, width, device=x.device)
+        yield padded(net, x[..., :height, :width], multiple).float()
+        return
     tops, lefts = starts(height, tile, overlap), starts(width, tile, overlap)
-    for top in tops:
+    result = weight = None  # of the rows that the tiles in work cover, from `top` on
+    for top, following in zip(tops, [*tops[1:], height], strict=True):
         for left in lefts:
-            here = (..., slice(top, top + tile), slice(left, left + tile))
-            if wanted is not None and not wanted(x[here]):
+            part = x[..., top : top + tile, left : left + tile]
+            rows = part.shape[-2]
+            if weight is None:
+                result = part.new_zeros(1, 1, rows, width, dtype=torch.float32)
+                weight = torch.zeros(rows, width, device=part.device)
+            if wanted is not None and not wanted(part):
                 continue
-            output = padded(net, x[here], multiple).float()
-            rows = ramp(output.shape[-2], overlap, top == tops[0], top == tops[-1], x)
-            columns = ramp(output.shape[-1], overlap, left == lefts[0], left == lefts[-1], x)
-            blend = rows[:, None] * columns[None, :]
+            output = padded(net, part, multiple).float()
+            down = ramp(rows, overlap, top == tops[0], top == tops[-1], part)
+            across = ramp(output.shape[-1], overlap, left == lefts[0], left == lefts[-1], part)
+            blend = down[:, None] * across[None, :]
             if result.shape[:2] != output.shape[:2]:
                 result = result.expand(*output.shape[:2], -1, -1).clone()
-            result[here] += output * blend
-            weight[here[1:]] += blend
-    return result / weight.clamp_min(1e-6)
+            result[..., left : left + tile] += output * blend
+            weight[:, left : left + tile] += blend
+        ready = following - top
+        yield result[..., :ready, :] / weight[:ready].clamp_min(1e-6)
+        # What is left is the beginning of the next tiles' rows: all tiles are equally high.
+        result, weight = F.pad(result[..., ready:, :], (0, 0, 0, ready)), F.pad(weight[ready:], (0, 0, 0, ready))
+
+
+def enlarged(x, size: tuple[int, int], rows: slice):
+    """These rows alone of x (B, C, h, w) brought to size (H, W), as F.interpolate does it: bilinear, corners not aligned."""
+    height = x.shape[-2]
+    place = (torch.arange(rows.start, rows.stop, device=x.device) + 0.5) * (height / size[0]) - 0.5
+    place = place.clamp(0, height - 1)
+    low = place.floor().long()
+    lines = torch.lerp(x[..., low, :], x[..., (low + 1).clamp_max(height - 1), :], (place - low)[:, None])
+    return F.interpolate(lines, (len(place), size[1]), mode="bilinear", align_corners=False)

@@ -1,6 +1,7 @@
 """The loop over photos, driven by a small command as a user drives it."""
 
 import argparse
+import errno
 import io
 import json
 import os
@@ -17,7 +18,7 @@ from PIL import Image
 
 from data import batch
 from data.batch import list_photos
-from data.images import PhotoError, encode, read_mask, read_photo
+from data.images import encode, read_mask, read_photo
 
 OUTPUTS = ["_mask.png", "_restored.{ext}"]
 
@@ -183,32 +184,47 @@ def test_a_stage_writes_no_report_and_skips_nothing(tmp_path):
     assert command(scan, tmp_path / "out", commit=False) == 1 and calls == ["a"]
 
 
-def test_a_photo_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+def test_a_photo_is_written_whole_or_not_at_all(tmp_path, monkeypatch, capsys):
     written = []
 
-    def full_disk(path, data, overwrite, write=batch.write_whole):
+    def full_disk(path, data, write=batch.write_synced):
+        write(path, data)
+        written.append(path.name)
         if len(written) == 2:
-            raise PhotoError("no space")
-        written.append(path)
-        write(path, data, overwrite)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(batch, "write_whole", full_disk)
+    monkeypatch.setattr(batch, "write_synced", full_disk)
     assert command(photo(tmp_path / "a.png"), tmp_path / "out") == 1
-    assert len(written) == 2 and written[0].name == "a_mask.png" and files(tmp_path / "out") == []
-    (tmp_path / "out/a.json").write_text("former")  # replacing: its outputs go, so it must not say they are there
+    assert written == ["a_mask.png", "a_restored.png"] and list((tmp_path / "out").iterdir()) == []
+    assert f"{tmp_path}/out/a_restored.png cannot be written: No space left on device\n" in capsys.readouterr().err
+    for name in ("a.json", "a_mask.png"):  # to be replaced: they are lost only when the new ones are there
+        (tmp_path / "out" / name).write_text("former")
     written.clear()
     assert command(tmp_path / "a.png", tmp_path / "out", "--overwrite") == 1
-    assert len(written) == 2 and files(tmp_path / "out") == []
+    assert len(written) == 2 and {path.read_text() for path in (tmp_path / "out").iterdir()} == {"former"}
+    assert files(tmp_path / "out") == ["a.json", "a_mask.png"]
 
 
-def test_report_is_written_last(tmp_path, monkeypatch):
+def test_report_is_moved_last(tmp_path, monkeypatch):
     names = []
-    monkeypatch.setattr(batch, "write_whole", lambda path, data, overwrite: names.append(path.name))
-    command(photo(tmp_path / "a.png"), tmp_path / "out")
+    monkeypatch.setattr(os, "replace", lambda path, to, move=os.replace: names.append(to.name) or move(path, to))
+    assert command(photo(tmp_path / "a.png"), tmp_path / "out") == 0
     assert names == ["a_mask.png", "a_restored.png", "a.json"]
 
 
-def test_names():
+def test_a_file_that_appears_meanwhile_stays(tmp_path, capsys):
+    mine = tmp_path / "out/a_restored.png"
+
+    def work(photo, source):
+        mine.write_text("dear to me")
+        return same(photo, source)
+
+    assert command(photo(tmp_path / "a.png"), tmp_path / "out", work=work) == 1
+    assert "a_restored.png exists" in capsys.readouterr().err
+    assert files(tmp_path / "out") == ["a_restored.png"] and mine.read_text() == "dear to me"
+
+
+def test_stems():
     def names(*paths):
         return [(s.name, bool(s.error)) for s in list_photos([Path(p) for p in paths], Path("out"), False)]
 
@@ -386,3 +402,270 @@ def test_an_interrupted_run_leaves_whole_photos_and_goes_on_later(tmp_path, numb
         assert process.wait(20) == 130 and time.monotonic() - start < 10
         assert process.stderr.read() == "interrupted\n"
     assert files(tmp_path / "out") == ["a.json", "a_restored.png"]
+
+
+# ------------------------------------------------------------------------------------- odd names and faults
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other disks refuse such names")
+@pytest.mark.parametrize(
+    "name", ["two words", "line\nend", "d\udce9j\udce0 vu", "Grüße 写真", "-f", "--overwrite", "$(date);&'\"*", ".x"]
+)
+def test_names(tmp_path, monkeypatch, capsys, name):
+    """Given by itself and found in a folder; its JSON line and its failure are one line each."""
+    photo(tmp_path / "in" / f"{name}.png")
+    monkeypatch.chdir(tmp_path / "in")
+    assert command("--json", tmp_path / "log", "--", f"{name}.png", tmp_path / "out") == 0
+    expected = {f"{name}{end}" for end in (".json", "_mask.png", "_restored.png")}
+    assert set(os.listdir(tmp_path / "out")) == expected
+    (line,) = (tmp_path / "log").read_text("utf-8").splitlines()
+    assert json.loads(line)["input"]["name"] == f"{name}.png" and set(json.loads(line)["outputs"]) < expected
+    assert command("--", f"{name}.png", tmp_path / "out") == 0 and len(calls) == 1  # skipped
+    if name[0] != ".":
+        assert command(tmp_path / "in", tmp_path / "again", "--quiet") == 0 and set(os.listdir(tmp_path / "again")) == expected
+    capsys.readouterr()
+    (tmp_path / "in" / f"{name}.png").write_text("no image")
+    assert command("--quiet", "--", f"{name}.png", tmp_path / "third") == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "not an image" in error
+
+
+def test_a_wrong_extension_does_not_matter(tmp_path):
+    photo(tmp_path / "a.png").rename(tmp_path / "a.jpg")
+    assert command(tmp_path / "a.jpg", tmp_path / "out") == 0
+    assert json.loads((tmp_path / "out/a.json").read_text())["input"]["format"] == "PNG"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no links and pipes")
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+def test_what_is_no_file(tmp_path, capsys):
+    """Links that go in a circle or nowhere are named; pipes, which would never end, are no photographs of a folder."""
+    photo(tmp_path / "in/z.png")
+    (tmp_path / "in/circle.png").symlink_to("circle.png")
+    (tmp_path / "in/nowhere.png").symlink_to("gone.png")
+    os.mkfifo(tmp_path / "in/pipe.png")
+    assert command(tmp_path / "in", tmp_path / "out", "--quiet") == 1
+    assert [line.split("/in/")[1] for line in capsys.readouterr().err.splitlines()] == [
+        "circle.png: cannot be read: Too many levels of symbolic links",
+        "nowhere.png: no such file",
+    ]
+    assert len(files(tmp_path / "out")) == 3
+
+
+def test_what_may_not_be_read(tmp_path, monkeypatch, capsys):
+    for name in "ab":
+        photo(tmp_path / f"in/{name}.png")
+    read = Path.read_bytes
+
+    def forbidden(path):  # the tests may run as root, whom no permissions stop
+        if path.name == "a.png":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", forbidden)
+    assert command(tmp_path / "in", tmp_path / "out", "--quiet") == 1
+    assert capsys.readouterr().err == f"{tmp_path}/in/a.png: cannot be read: Permission denied\n"
+    assert len(files(tmp_path / "out")) == 3
+
+
+FULL = """
+import resource, sys
+sys.path.insert(0, "tests")
+import test_batch as t
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+sys.exit(t.command(*sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such limits")
+def test_a_file_that_the_disk_does_not_take(tmp_path):
+    """The large photograph fails with its name, and nothing of it stays; the small ones are done."""
+    for name in "ac":
+        photo(tmp_path / f"in/{name}.png")
+    large = np.random.default_rng(0).integers(0, 256, (200, 200), dtype=np.uint8)
+    Image.fromarray(large).save(tmp_path / "in/b.png")
+    words = [sys.executable, "-c", FULL, str(tmp_path / "in"), str(tmp_path / "out"), "--quiet"]
+    done = subprocess.run(words, cwd=Path(__file__).parent.parent, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == f"{tmp_path}/in/b.png: {tmp_path}/out/b_restored.png cannot be written: File too large\n"
+    assert sorted(os.listdir(tmp_path / "out")) == [s + e for s in "ac" for e in (".json", "_mask.png", "_restored.png")]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such signals")
+@pytest.mark.parametrize("moment", range(6))
+def test_sigterm_while_a_photo_is_delivered(tmp_path, monkeypatch, capsys, moment):
+    """Before the first photo's files are written (three) and moved (three): none of them stays."""
+    steps = []
+
+    def interrupted(function):
+        def step(*arguments):
+            steps.append(1)
+            if len(steps) == moment + 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(5)
+            return function(*arguments)
+
+        return step
+
+    monkeypatch.setattr(batch, "write_synced", interrupted(batch.write_synced))
+    monkeypatch.setattr(os, "replace", interrupted(os.replace))
+    assert command(photo(tmp_path / "a.png"), tmp_path / "out", "--quiet") == 130
+    assert capsys.readouterr().err == "interrupted\n" and os.listdir(tmp_path / "out") == []
+
+
+# ------------------------------------------------------------------------------- killed, and started again
+
+DEADLY = """
+import os, signal, sys
+sys.path.insert(0, "tests")
+import test_batch as t
+moment, words = int(sys.argv[1]), sys.argv[2:]
+def count(function):  # of steps that change the disk; the process dies before one of them
+    def counted(*arguments, **others):
+        global moment
+        if moment == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        moment -= 1
+        return function(*arguments, **others)
+    return counted
+t.batch.write_synced = count(t.batch.write_synced)
+t.batch.os.replace, t.batch.shutil.rmtree = count(os.replace), count(t.batch.shutil.rmtree)
+sys.exit(t.command(*words))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such signals")
+def test_killed_at_any_moment_it_does_the_photo_again(tmp_path):
+    """SIGKILL before each of the steps that deliver a photo: three files written, three moved, their folder removed."""
+    out, scan, statuses = tmp_path / "out", photo(tmp_path / "a.png"), []
+    for moment in range(8):
+        words = [sys.executable, "-c", DEADLY, moment, scan, out / str(moment), "--quiet"]
+        statuses.append(subprocess.Popen([str(word) for word in words], cwd=Path(__file__).parent.parent))
+    assert [process.wait(60) for process in statuses] == [-signal.SIGKILL] * 7 + [0]
+    left = {moment: set(files(out / str(moment))) for moment in range(8)}
+    visible = [sum(name[0] != "." for name in left[moment]) for moment in range(8)]
+    assert visible == [0, 0, 0, 0, 1, 2, 3, 3] and left[5] >= {"a_mask.png", "a_restored.png", ".a.part/a.json"}
+    for moment in range(8):
+        assert command(scan, out / str(moment)) == 0
+        assert sorted(os.listdir(out / str(moment))) == ["a.json", "a_mask.png", "a_restored.png"]
+    assert len(calls) == 6  # committed: not again
+
+
+def killed(out, scan, *edited):
+    """What a run leaves that is killed when two files are moved; the texts of those in `edited` are the user's."""
+    assert command(scan, out) == 0
+    (out / ".a.part").mkdir()
+    os.replace(out / "a.json", out / ".a.part/a.json")
+    for name in edited:
+        (out / name).write_text("dear to me")
+    calls.clear()
+
+
+def test_what_a_user_put_in_place_of_leftovers_is_not_replaced(tmp_path, capsys):
+    out, scan = tmp_path / "out", photo(tmp_path / "a.png")
+    killed(out, scan, "a_restored.png")
+    assert command(scan, out) == 1 and not calls
+    assert "a_restored.png exists: give --overwrite" in capsys.readouterr().err
+    assert (out / "a_restored.png").read_text() == "dear to me" and os.listdir(out) == ["a_restored.png"]
+
+
+def test_leftovers_of_other_options_are_done_with_the_new_ones(tmp_path):
+    out, scan = tmp_path / "out", photo(tmp_path / "a.png")
+    killed(out, scan)
+    assert command(scan, out, "--format", "tif") == 0
+    assert sorted(os.listdir(out)) == ["a.json", "a_mask.png", "a_restored.tif"]
+
+
+def test_results_that_were_to_be_replaced_are_no_leftovers(tmp_path, capsys):
+    """Killed just before it replaced a former run's files by the same bytes: theirs is the report that stands."""
+    out, scan = tmp_path / "out", photo(tmp_path / "a.png")
+    assert command(scan, out) == 0
+    (out / ".a.part").mkdir()
+    (out / ".a.part/a.json").write_bytes((out / "a.json").read_bytes())
+    assert command(scan, out, options={"threshold": 1}) == 1
+    assert sorted(os.listdir(out)) == ["a.json", "a_mask.png", "a_restored.png"]
+
+
+# ------------------------------------------------------------------------------------- under torchrun
+
+RANK = """
+import os, sys, time
+sys.path.insert(0, "tests")
+import test_batch as t
+rank, slow = int(os.environ["RANK"]), float(sys.argv[1])
+def work(photo, source):
+    if rank == 0:
+        time.sleep(slow)
+    print("computed", source.name, flush=True)
+    return t.same(photo, source)
+status = t.command(*sys.argv[2:], "--quiet", work=work, rank=rank, world_size=2)
+if rank == 0:
+    time.sleep(1.0)  # the other has ended by then, and torchrun kills who is left
+print("ended", rank, status, flush=True)
+sys.exit(status)
+"""
+
+
+def words_of_rank(tmp_path, slow):
+    (tmp_path / "rank.py").write_text(RANK)
+    return [str(word) for word in (tmp_path / "rank.py", slow, tmp_path / "in", tmp_path / "out")]
+
+
+def start(words, **environment):
+    root, pipes = str(Path(__file__).parent.parent), {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([sys.executable, *words], cwd=root, env={**os.environ, "PYTHONPATH": root, **environment}, **pipes)
+
+
+def both(tmp_path, slow):
+    """Two processes as torchrun starts them, whose end torchrun would see."""
+    launch = {"TORCHELASTIC_RUN_ID": "test", "WORLD_SIZE": "2"}
+    return [start(words_of_rank(tmp_path, slow), RANK=rank, **launch) for rank in "01"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="torchrun without signals")
+def test_a_process_that_ends_early_with_a_failure_leaves_the_others_alone(tmp_path):
+    """The photos of the second are broken; torchrun would kill the first as soon as that one ends with status 1."""
+    for name in ("a", "c", "e"):
+        photo(tmp_path / f"in/{name}.png")
+    for name in ("b", "d", "f"):
+        photo(tmp_path / f"in/{name}.png").write_text("no image")
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    with start([*torchrun, *words_of_rank(tmp_path, 0.5)]) as process:
+        output, error = process.communicate(timeout=120)
+    assert sorted(output.splitlines()) == ["computed a", "computed c", "computed e", "ended 0 1", "ended 1 1"], error
+    assert process.returncode == 1 and error.count("not an image") == 3
+    assert sorted(os.listdir(tmp_path / "out")) == [s + e for s in "ace" for e in (".json", "_mask.png", "_restored.png")]
+
+
+def test_all_processes_end_well_together(tmp_path):
+    for name in "abc":
+        photo(tmp_path / f"in/{name}.png")
+    processes = both(tmp_path, 0.1)
+    assert [process.communicate(timeout=60)[0].splitlines()[-1] for process in processes] == ["ended 0 0", "ended 1 0"]
+    assert [process.returncode for process in processes] == [0, 0] and len(os.listdir(tmp_path / "out")) == 9
+
+
+def test_a_process_that_stops_by_an_error_says_so_to_the_others(tmp_path):
+    photo(tmp_path / "in/a.png")
+    photo(tmp_path / "in/b.png")
+    words = words_of_rank(tmp_path, 0)
+    (tmp_path / "broken.py").write_text(RANK.replace("def work", "t.batch._run = None\ndef work"))
+    broken, whole = (start([program, *words[1:]], RANK=rank, TORCHELASTIC_RUN_ID="test")
+                     for program, rank in ((str(tmp_path / "broken.py"), "1"), (words[0], "0")))  # fmt: skip
+    assert whole.communicate(timeout=60)[0].splitlines() == ["computed a", "ended 0 2"]
+    assert "TypeError" in broken.communicate(timeout=60)[1] and ".ended" not in " ".join(os.listdir(tmp_path / "out"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such signals")
+def test_sigterm_ends_one_that_waits(tmp_path):
+    for name in "abc":
+        photo(tmp_path / f"in/{name}.png")
+    processes = both(tmp_path, 60)
+    end = time.monotonic() + 60
+    while not list((tmp_path / "out").glob(".ended-*/1-0")) and time.monotonic() < end:
+        time.sleep(0.05)
+    for process in processes:
+        process.send_signal(signal.SIGTERM)
+    assert [process.communicate(timeout=60)[1] for process in processes] == ["interrupted\n"] * 2
+    assert [process.returncode for process in processes] == [130, 130]
+    assert sorted(os.listdir(tmp_path / "out")) == ["b.json", "b_mask.png", "b_restored.png"]

@@ -10,7 +10,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
 from data.images import (
     Photo,
@@ -124,14 +124,19 @@ def test_white_is_zero_in_16_bits():
     assert read_photo(file.getvalue()).pixels.tolist() == [[65535, 0]]
 
 
+def png(width, height, depth, kind, packed):
+    """A PNG by hand: depth in bits per sample, kind 0 grey, 2 RGB; packed: its compressed rows."""
+
+    def chunk(name, body):
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    head = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+
+
 def test_16_bit_rgb_png_is_refused():
     """Pillow opens it with 8 bits and says nothing; it cannot write one, hence by hand."""
-
-    def chunk(kind, body):
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    head = struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0)
-    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(13))) + chunk(b"IEND", b"")
+    data = png(2, 1, 16, 2, zlib.compress(bytes(13)))
     assert Image.open(io.BytesIO(data)).mode == "RGB"
     with pytest.raises(PhotoError, match="16-bit RGB PNG"):
         read_photo(data)
@@ -192,8 +197,75 @@ def test_modes():
 
     with pytest.raises(PhotoError, match="floating-point"):
         read_photo(saved(Image.fromarray(np.zeros((4, 4), np.float32)), "TIFF"))
+    with pytest.raises(PhotoError, match="floating-point"):
+        read_photo(saved(Image.fromarray(np.full((4, 4), np.nan, np.float32)), "TIFF"))
     with pytest.raises(PhotoError, match="outside 0..65535"):
         read_photo(saved(Image.fromarray(np.full((4, 4), 70000, np.int32)), "TIFF"))
+
+
+# What is kept of each format; TIFF stays TIFF, all else becomes PNG. The README has this table.
+ALPHA, DEEP, ICC, EXIF, XMP, DPI = "alpha", "16-bit grey", "ICC", "EXIF", "XMP", "DPI"
+KEPT = {
+    "JPEG": {ICC, EXIF, XMP, DPI},
+    "PNG": {ALPHA, DEEP, ICC, EXIF, XMP, DPI},
+    "TIFF": {ALPHA, DEEP, ICC, EXIF, XMP, DPI},
+    "WEBP": {ALPHA, ICC, EXIF, XMP, DPI},
+    "BMP": {DPI},
+    "GIF": {ALPHA},
+}
+PACKET = (b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+          b'<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:source>box 7</dc:source>'
+          b"</rdf:Description></rdf:RDF></x:xmpmeta>")  # fmt: skip
+
+
+@pytest.mark.parametrize("format", KEPT)
+def test_the_table_of_what_is_kept(format):
+    """All that a file of this format can hold comes out of read_photo and is in the file that is written of it."""
+    rgb, tags = noise(21, 34, 3), Image.Exif()
+    tags[270], tags[0x8769] = "Grandmother, 1943", {36867: "1999:01:02 03:04:05"}
+    if format == "WEBP":  # its resolution has no other place
+        tags[282], tags[283], tags[296] = 300.0, 600.0, 2
+    options = {"JPEG": {"xmp": PACKET, "dpi": (300, 600)}, "PNG": {"dpi": (300, 600)}, "TIFF": {"dpi": (300, 600)},
+               "WEBP": {"xmp": PACKET, "lossless": True}, "BMP": {"dpi": (300, 600)},
+               "GIF": {"transparency": 3}}[format]  # fmt: skip
+    if ICC in KEPT[format]:
+        options |= {"icc_profile": SRGB, "exif": tags.tobytes()}
+    if format == "PNG":
+        options["pnginfo"] = PngImagePlugin.PngInfo()
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", PACKET.decode())
+    picture = Image.fromarray(np.dstack([rgb, noise(21, 34, seed=1)]) if format in ("PNG", "TIFF", "WEBP") else rgb)
+    picture = picture.quantize(16) if format == "GIF" else picture
+    data = saved(picture, format, **options)
+    if format == "TIFF":  # Pillow writes no packet beside EXIF
+        facts = {"icc": SRGB, "exif": tags.tobytes(), "dpi": (300, 600), "xmp": PACKET}
+        data = encode(rgb, Photo(rgb, noise(21, 34, seed=1), **facts), "TIFF")
+    photo = read_photo(data)
+    again = read_photo(encode(photo.pixels, photo, "TIFF" if format == "TIFF" else "PNG"))
+    np.testing.assert_array_equal(again.pixels, photo.pixels)
+    kept = {DEEP} if format in ("PNG", "TIFF") and _deep_comes_back(format) else set()
+    for name, value, result in ((ALPHA, photo.alpha, again.alpha), (ICC, photo.icc, again.icc), (EXIF, photo.exif, again.exif),
+                                (XMP, photo.xmp, again.xmp), (DPI, photo.dpi, again.dpi)):  # fmt: skip
+        if name == ALPHA and value is not None:
+            np.testing.assert_array_equal(value, result)
+        elif name == DPI and value:
+            assert value == pytest.approx((300, 600), abs=0.02) and result == pytest.approx((300, 600), abs=0.02)
+        elif name == EXIF and value:
+            for block in (value, result):
+                found = Image.Exif()
+                found.load(block)
+                assert found[270] == "Grandmother, 1943" and found.get_ifd(0x8769)[36867] == "1999:01:02 03:04:05"
+        elif name == XMP and value:
+            assert b"box 7" in value and b"box 7" in result
+        elif value is not None:
+            assert value == result == SRGB
+        kept |= {name} if value is not None else set()
+    assert kept == KEPT[format]
+
+
+def _deep_comes_back(format):
+    deep = noise(21, 34, dtype=np.uint16)
+    photo = read_photo(saved(Image.fromarray(deep), format))
+    return np.array_equal(photo.pixels, deep) and np.array_equal(read_photo(encode(photo.pixels, photo, format)).pixels, deep)
 
 
 @pytest.mark.parametrize("format", ["GIF", "TIFF"])
@@ -234,7 +306,9 @@ def test_files_that_are_none(tmp_path):
 
 
 def test_bombs_are_refused_before_decoding():
-    data = saved(Image.new("1", (30000, 30000)))  # 900 million pixels in some 100 kB
+    rows = zlib.compressobj(1)
+    data = png(30000, 30000, 1, 0, b"".join([*(rows.compress(bytes(3751)) for _ in range(30000)), rows.flush()]))
+    assert len(data) < 10**6  # for 900 million pixels
     with pytest.raises(PhotoError, match="30000 x 30000 .* --max-pixels"):
         read_photo(data)
     with pytest.raises(PhotoError, match="limit of 99"):
@@ -399,3 +473,11 @@ def test_import_is_light():
 
     code = "import sys, data.batch; sys.exit(bool({'torch', 'torchvision', 'tifffile'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=os.path.dirname(os.path.dirname(__file__))).returncode == 0
+
+
+@pytest.mark.parametrize("dpi", [1e9, 70000, 0])
+def test_an_absurd_resolution_is_none(dpi):
+    tags = Image.Exif()
+    tags[282], tags[283], tags[296] = dpi, 300.0, 2
+    photo = read_photo(saved(Image.fromarray(noise(5, 6, 3)), "WEBP", exif=tags.tobytes(), lossless=True))
+    assert photo.dpi is None and all(encode(photo.pixels, photo, format) for format in ("PNG", "JPEG", "TIFF"))

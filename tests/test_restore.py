@@ -568,3 +568,42 @@ def test_it_works_at_once(tmp_path):
     assert after < 0.5 * before
     for name in ("restored_color", "color"):
         assert np.abs(luma(pixels(tmp_path / f"out/portrait_{name}.png")).mean() - luma(clean).mean()) < 0.1
+
+
+# ------------------------------------------------------------------------------------ large photographs
+
+
+def test_a_large_photo_is_coloured_in_bands_as_a_small_one(tiny_weights, portrait, monkeypatch):
+    colorizer, grey = colorize.load(tiny_weights["colorize"], torch.device("cpu")), luma(portrait[:201, :130])
+    whole = colorizer(grey)
+    monkeypatch.setattr(colorize, "LARGE", 0)
+    monkeypatch.setattr(colorize, "BAND", 64)
+    bands = colorizer(grey)
+    assert np.abs(bands.astype(int) - whole).max() <= 1 and (bands != whole).mean() < 0.01
+    assert np.abs(luma(bands) - grey).max() * 255 <= 0.51
+
+
+@pytest.mark.parametrize("grain", [True, False])
+def test_a_large_photo_is_painted_in_bands_as_a_small_one(tiny_weights, monkeypatch, grain):
+    """The bands of holes, of coarser scales and of grain leave no trace: the same bits."""
+    painter = inpaint.load(tiny_weights["inpaint"], torch.device("cpu"), tile=96, overlap=32, grain=grain)
+    pixels, mask = noise(301, 133), np.where(noise(301, 133, seed=1) > 250, 255, 0).astype(np.uint8)
+    mask[40:200, 20:110] = 255  # deeper than one reach
+    mask[255:258] = 255
+    whole = painter(pixels, mask)
+    monkeypatch.setattr(inpaint, "BAND", 64)
+    np.testing.assert_array_equal(painter(pixels, mask), whole)
+
+
+def test_grain_of_a_large_photo_is_measured_on_a_part(monkeypatch):
+    from nets import grain
+
+    picture = (0.5 + 0.05 * torch.randn(1, 1, 400, 300, generator=torch.Generator().manual_seed(1))).clamp(0, 1)
+    valid = torch.ones_like(picture, dtype=torch.bool)
+    valid[..., 100:300, 80:220] = False
+    picture = torch.where(valid, picture, 0.5)
+    whole = grain.match_grain(picture, valid)
+    monkeypatch.setattr(grain, "SAMPLE", 60_000)
+    part = grain.match_grain(picture, valid)
+    assert torch.equal(part[valid], picture[valid]) and not torch.equal(part, whole)
+    assert part[~valid].std() == pytest.approx(float(whole[~valid].std()), rel=0.1) and whole[~valid].std() > 0.03

@@ -1,0 +1,173 @@
+"""A folder of mixed photographs, some of them broken, restored while the program is killed again and again.
+
+    python benchmarks/archive.py [--photos 500] [--broken 25] [--kills 5] [--processes 1]
+    python benchmarks/archive.py --processes 2                    the same under torchrun
+
+Writes small photographs of every kind that is read (JPEG, PNG, TIFF, WebP, BMP, GIF; grey, RGB, palette, CMYK, alpha, 1 and 16
+bits), in folders and with odd names, starts `restore.py --recursive` with the bundled weights, ends it and all its
+processes by SIGKILL a few times on the way, and lets the last start finish. Then it checks every file. Prints one JSON
+object on standard output; status 1 if anything is lost, torn, done without need or left over.
+"""
+
+import argparse
+import hashlib
+import io
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+PICTURES = ("mask", "restored", "restored_color", "color")
+KINDS = {  # mode and format -> ending
+    ("L", "JPEG"): "jpg", ("RGB", "JPEG"): "jpeg", ("CMYK", "JPEG"): "jpg", ("L", "PNG"): "png", ("RGB", "PNG"): "png",
+    ("RGBA", "PNG"): "png", ("LA", "PNG"): "png", ("P", "PNG"): "png", ("1", "PNG"): "png", ("I;16", "PNG"): "png",
+    ("L", "TIFF"): "tif", ("RGB", "TIFF"): "tiff", ("RGBA", "TIFF"): "tif", ("I;16", "TIFF"): "tif", ("CMYK", "TIFF"): "tif",
+    ("1", "TIFF"): "tif", ("RGB", "WEBP"): "webp", ("RGBA", "WEBP"): "webp", ("L", "BMP"): "bmp", ("RGB", "BMP"): "bmp",
+    ("P", "GIF"): "gif",
+}  # fmt: skip
+FOLDERS = ("", "box 1", "box 1/Älbum", "box 2")
+
+
+def picture(mode: str, format: str, rng) -> bytes:
+    """A file of about 40 x 30 px: soft shapes, some grain and a white scratch."""
+    width, height = (int(side) for side in rng.integers(20, 56, 2))
+    coarse = Image.fromarray(rng.integers(30, 220, (4, 5, 4), dtype=np.uint8))  # RGBA
+    coarse = coarse.resize((width, height), Image.Resampling.BICUBIC)
+    pixels = np.clip(np.asarray(coarse) + rng.normal(0, 4, (height, width, 1)), 0, 255).astype(np.uint8)
+    pixels[:, int(rng.integers(width)), :3] = 250
+    image = Image.fromarray(pixels)
+    if mode == "I;16":
+        image = Image.fromarray(pixels[..., 0].astype(np.uint16) * 257)
+    elif mode == "P":
+        image = image.convert("RGB").quantize(32)
+    elif mode != "RGBA":
+        image = image.convert("RGB" if mode == "CMYK" else mode).convert(mode)
+    file = io.BytesIO()
+    image.save(file, format, **({"dpi": (300, 300)} if format in ("JPEG", "PNG", "TIFF", "BMP") else {}))
+    return file.getvalue()
+
+
+def broken(data: bytes, number: int) -> bytes:
+    """What an archive has of broken files: empty, cut short, text."""
+    return (b"", data[: len(data) // 2], b"Not a picture.\n", data[:20])[number % 4]
+
+
+def fill(folder: Path, photos: int, broken_ones: int, seed: int = 0) -> tuple[list[Path], list[Path]]:
+    """Writes so many photographs into the folder, broken ones evenly among them: (whole, broken), below the folder."""
+    rng, kinds, names = np.random.default_rng(seed), list(KINDS), ([], [])
+    for number in range(photos):
+        mode, format = kinds[number % len(kinds)]
+        bad = number * broken_ones // photos != (number + 1) * broken_ones // photos
+        path = folder / FOLDERS[number % len(FOLDERS)] / f"{number:05} {mode.replace(';', '')}.{KINDS[mode, format]}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        data = picture(mode, format, rng)
+        path.write_bytes(broken(data, len(names[1])) if bad else data)
+        names[bad].append(path.relative_to(folder))
+    return names
+
+
+def reports(out: Path) -> list[Path]:
+    """All STEM.json so far; not by rglob, which stumbles over folders that come and go."""
+    return [Path(root) / name for root, folders, names in os.walk(out) if Path(root).suffix != ".part"
+            for name in names if name.endswith(".json")]  # fmt: skip
+
+
+def torn(out: Path, pictures=PICTURES) -> list[str]:
+    """What in OUT is not a photograph done as a whole: every file must be named in a STEM.json, with its SHA-256."""
+    faults, known = [], set()
+    for path in sorted(reports(out)):
+        known.add(path)
+        try:
+            outputs = json.loads(path.read_text("utf-8"))["outputs"]
+        except (OSError, ValueError, KeyError):
+            faults.append(f"{path}: no report")
+            continue
+        if len(outputs) != len(pictures):
+            faults.append(f"{path}: {len(outputs)} outputs")
+        for name, digest in outputs.items():
+            file = path.with_name(name)
+            known.add(file)
+            if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != digest:
+                faults.append(f"{file}: missing or torn")
+    faults += [f"{path}: left over" for path in out.rglob("*") if path.is_file() and path not in known]
+    return faults + [f"{path}: left over" for path in out.rglob(".*") if path.is_dir()]
+
+
+def kill(process: subprocess.Popen) -> None:
+    """SIGKILL for a process and all that it started (torchrun gives each of its processes a session of its own)."""
+    family = [process.pid]
+    for pid in family:
+        for children in Path(f"/proc/{pid}/task").glob("*/children"):
+            family += map(int, children.read_text().split())
+    for pid in family:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    process.wait()
+
+
+def run(folder: Path, processes: int, options: list[str], kills: int) -> dict:
+    """Restores folder/in into folder/out, killed so many times on the way; facts of all starts."""
+    out, log, starts, before, again = folder / "out", folder / "log.jsonl", [], {}, []
+    total, moments = sum(path.is_file() for path in (folder / "in").rglob("*")), np.random.default_rng(kills)
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"] if processes > 1 else []
+    options = ["--recursive", "--quiet", "--json", log, *options]
+    command = [sys.executable, *launcher, ROOT / "restore.py", folder / "in", out, *options]
+    began = time.perf_counter()
+    for start in range(kills + 1):
+        with open(folder / f"stderr-{start}", "wb") as errors:
+            process = subprocess.Popen([str(word) for word in command], stderr=errors)
+        if start < kills:
+            while process.poll() is None and len(reports(out)) < total * (start + 1) // (kills + 2):
+                time.sleep(0.002)
+            time.sleep(moments.uniform(0, 0.5))  # and not always just after a photograph is done
+            kill(process)
+            time.sleep(0.2)  # until the others are gone too
+        else:
+            process.wait()
+        stamps = {path: path.stat().st_mtime_ns for path in reports(out)}
+        again += [str(path) for path, stamp in before.items() if stamps.get(path) != stamp]  # done before, and done again
+        before = stamps
+        starts.append({"done": len(stamps), "unfinished": len(torn(out))})
+    rows = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{") and line.endswith("}")]
+    failed = {row["input"]["name"] for row in rows if row["status"] == "failed"}
+    return {"status": process.returncode, "starts": starts, "done": len(before), "failed": sorted(failed), "again": again,
+            "torn": torn(out), "stderr": (folder / f"stderr-{kills}").read_text(),
+            "seconds": round(time.perf_counter() - began, 1)}  # fmt: skip
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=int, default=500, help="photographs, broken ones included (default: 500)")
+    parser.add_argument("--broken", type=int, default=25, help="how many of them are broken (default: 25)")
+    parser.add_argument("--kills", type=int, default=5, help="how often the run is ended by SIGKILL (default: 5)")
+    parser.add_argument("--processes", type=int, default=1, help="processes, under torchrun if more than 1 (default: 1)")
+    parser.add_argument("--seed", type=int, default=0, help="of the photographs (default: 0)")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        whole, bad = fill(folder / "in", args.photos, args.broken, args.seed)
+        facts = run(folder, args.processes, ["--device", "cpu"], args.kills)
+        named = sorted(str(Path(path).relative_to(folder / "in")) for path in facts.pop("failed"))
+        errors = facts.pop("stderr")
+    tracebacks = errors.count("Traceback") - (args.processes > 1)  # torchrun prints one of its own when the status is 1
+    good = (facts["status"] == 1 and facts["done"] == len(whole) and named == sorted(map(str, bad))
+            and not facts["torn"] and not facts["again"] and tracebacks <= 0)  # fmt: skip
+    facts = {"good": good, "photos": args.photos, "broken": len(bad), "named": len(named), "kills": args.kills,
+             "processes": args.processes, **facts, "processor": platform.processor() or platform.machine()}  # fmt: skip
+    print(json.dumps(facts, indent=2))
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

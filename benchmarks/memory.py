@@ -1,0 +1,67 @@
+"""Measures the peak memory of restore.py over the size of the photograph, with the bundled weights, on the CPU.
+
+    python benchmarks/memory.py [--megapixels 1 4 12 25 50 100] [--threads 2] [--options=--only=restored]
+
+Prints one JSON object on standard output: for each size the largest resident set of the process (`ru_maxrss`), its seconds,
+and which share of the photograph was painted. The photograph is examples/astronaut_old.jpg, grey, enlarged. What the
+interpreter and torch take themselves is the first row, a photograph of one pixel.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+Image.MAX_IMAGE_PIXELS = None
+
+
+def measure(pixels: int, options: list[str], env: dict) -> dict:
+    """One run on a photograph of about so many pixels."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "photo.png"
+        with Image.open(ROOT / "examples" / "astronaut_old.jpg") as image:
+            ratio = (pixels / (image.width * image.height)) ** 0.5
+            size = tuple(max(1, round(side * ratio)) for side in image.size)
+            image.convert("L").resize(size, Image.Resampling.BICUBIC).save(path, compress_level=1)
+        command = [sys.executable, ROOT / "restore.py", path, Path(folder) / "out", "--device", "cpu", "--quiet", *options]
+        began = time.perf_counter()
+        process = subprocess.Popen([str(word) for word in command], env=env)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise SystemExit(f"restore.py ended with status {process.returncode} at {size[0]} x {size[1]} px")
+        report = json.loads((Path(folder) / "out" / "photo.json").read_text())
+    return {
+        "megapixels": round(size[0] * size[1] / 1e6, 2),
+        "peak_mb": round(usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3 / 1.024)),  # bytes there, KiB elsewhere
+        "seconds": round(time.perf_counter() - began, 1),
+        "invented": report["invented"],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--megapixels", type=float, nargs="+", default=[1, 4, 12, 25, 50, 100], metavar="MP",
+                        help="sizes of the photograph (default: 1 4 12 25 50 100)")  # fmt: skip
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads (default: 2)")
+    parser.add_argument("--options", type=shlex.split, default=[], metavar="WORDS",
+                        help="more options of restore.py (default: none)")  # fmt: skip
+    args = parser.parse_args()
+    env = {**os.environ, "OMP_NUM_THREADS": str(args.threads)}
+    rows = [measure(round(size * 1e6), args.options, env) for size in (1e-6, *args.megapixels)]
+    facts = {"what": "peak memory of restore.py, grey photograph", "options": args.options, "rows": rows, "threads": args.threads,
+             "processor": platform.processor() or platform.machine(), "python": platform.python_version()}  # fmt: skip
+    print(json.dumps(facts, indent=2))
+
+
+if __name__ == "__main__":
+    main()
