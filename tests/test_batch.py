@@ -595,6 +595,7 @@ import test_batch as t
 rank, slow = int(os.environ["RANK"]), float(sys.argv[1])
 def work(photo, source):
     if rank == 0:
+        open(os.path.join(os.path.dirname(sys.argv[2]), "started"), "w").close()
         time.sleep(slow)
     print("computed", source.name, flush=True)
     return t.same(photo, source)
@@ -662,7 +663,8 @@ def test_sigterm_ends_one_that_waits(tmp_path):
         photo(tmp_path / f"in/{name}.png")
     processes = both(tmp_path, 60)
     end = time.monotonic() + 60
-    while not list((tmp_path / "out").glob(".ended-*/1-0")) and time.monotonic() < end:
+    while not (list((tmp_path / "out").glob(".ended-*/1-0")) and (tmp_path / "started").exists()):
+        assert time.monotonic() < end
         time.sleep(0.05)
     for process in processes:
         process.send_signal(signal.SIGTERM)
