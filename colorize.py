@@ -189,12 +189,12 @@ class Colorizer:
     def _bands(self, luma):
         """What `chroma` gives, BAND rows at a time: (rows, chroma), so that memory does not grow with the photograph."""
         import torch
-        from nets.guided import guided_upsample
+        from nets.guided import guided_slope
         from nets.inference import enlarged, inference
 
         with inference(self.device, self.precision):
             chroma, small = self.guess(luma)
-            slope = guided_upsample(chroma, small, small + 1) - chroma  # it is linear in the luma that it is given
+            slope = guided_slope(chroma, small)
             for top in range(0, len(luma), BAND):
                 rows = slice(top, min(top + BAND, len(luma)))
                 large = torch.from_numpy(luma[rows])[None, None].to(self.device)

@@ -12,7 +12,7 @@ from PIL import ExifTags, Image
 
 from data import defects
 from data.hints import simulate
-from data.images import IMAGE_SUFFIXES, PhotoError, luma, read_mask, read_photo, resize, rgb_to_ycbcr
+from data.images import IMAGE_SUFFIXES, PhotoError, luma, read_mask, read_photo, resize, rgb_to_ycbcr, upright
 from data.textures import blur
 
 
@@ -84,17 +84,6 @@ class Clean:
         return group[rng.integers(len(group))]
 
 
-TURNS = {  # EXIF orientation: what brings the picture upright
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-
-
 def crop(picture: Image.Image, mode: str, side: int, rng, zoom=(0.25, 1.0), enlarge=2.5) -> np.ndarray:
     """A random square of a photograph, resized to `side`: (side, side[, 3]) float32 in [0, 1], mirrored half the time.
 
@@ -111,9 +100,7 @@ def crop(picture: Image.Image, mode: str, side: int, rng, zoom=(0.25, 1.0), enla
     if picture.mode.startswith("I;16"):  # Pillow would clip at 255
         picture = Image.fromarray((np.asarray(picture) / 257 + 0.5).astype(np.uint8))
     square = picture.convert(mode).resize((side, side), Image.Resampling.BICUBIC, box=box)
-    if turn := TURNS.get(orientation):
-        square = square.transpose(turn)
-    array = np.asarray(square, np.float32) / 255
+    array = upright(np.asarray(square, np.float32) / 255, orientation)
     return np.ascontiguousarray(array[:, ::-1] if rng.random() < 0.5 else array)
 
 

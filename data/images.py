@@ -55,6 +55,11 @@ _TURN = {  # EXIF orientation -> the array as it is meant to be seen
 }
 
 
+def upright(array: np.ndarray, orientation: int | None) -> np.ndarray:
+    """The array (H, W[, C]) as the EXIF orientation means it to be seen."""
+    return np.ascontiguousarray(_TURN.get(orientation, lambda a: a)(array))
+
+
 class PhotoError(ValueError):
     """A user's problem with one file. Its message is one line: what is wrong and what to do."""
 
@@ -124,9 +129,8 @@ def read_photo(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Photo:
         raise PhotoError(f"not enough memory for {image.width} x {image.height} pixels") from None
     except Exception as error:  # Pillow's plugins raise nearly anything on broken files
         raise PhotoError(f"damaged or truncated {image.format} file ({error or type(error).__name__})") from None
-    turn = _TURN.get(orientation, lambda a: a)
-    pixels = np.ascontiguousarray(turn(pixels))
-    alpha = None if alpha is None else np.ascontiguousarray(turn(alpha))
+    pixels = upright(pixels, orientation)
+    alpha = None if alpha is None else upright(alpha, orientation)
     return Photo(pixels, alpha, image.format or "", icc, exif, dpi, packet, hashlib.sha256(data).hexdigest(), notes)
 
 

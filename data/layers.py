@@ -39,8 +39,11 @@ def compare(panels: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def rgb8(pixels: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 of grey or RGB in 8 or 16 bits."""
-    pixels = (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
+    """(H, W, 3) uint8 of grey or RGB in 8 or 16 bits, or float in [0, 1]."""
+    if pixels.dtype == np.uint16:
+        pixels = (pixels >> 8).astype(np.uint8)
+    elif pixels.dtype != np.uint8:
+        pixels = np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
     return np.repeat(pixels[..., None], 3, -1) if pixels.ndim == 2 else pixels
 
 

@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from data import checkpoint
 from data.images import encode, write_whole
+from data.layers import rgb8
 
 COLOURS = ("#1f6fb2", "#d1552c", "#3a8f4d", "#8a5cb8", "#9a8323", "#555555")
 
@@ -76,16 +77,9 @@ class RunFolder:
         if self.writes:
             write_whole(self.path / "curves.png", encode(curves(read_log(self.path)), None, "PNG"), overwrite=True)
             for name, pictures in samples.items():
-                strip = np.hstack([_rgb(picture) for picture in pictures])
+                strip = np.hstack([rgb8(picture) for picture in pictures])
                 (self.path / "samples").mkdir(exist_ok=True)
                 write_whole(self.path / "samples" / f"{name}.png", encode(strip, None, "PNG"), overwrite=True)
-
-
-def _rgb(picture):
-    """(H, W) or (H, W, 3), uint8 or float in [0, 1], to (H, W, 3) uint8."""
-    if picture.dtype != np.uint8:
-        picture = np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
-    return picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, 2)
 
 
 def read_log(path: Path) -> list[dict]:

@@ -7,6 +7,8 @@ import textwrap
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from data.layers import rgb8
+
 GAP = 8  # px between pictures
 LINE = 20  # px, height of a line of text
 
@@ -44,11 +46,7 @@ def _band(title: str, cells: dict[str, np.ndarray | str], width: int) -> Image.I
 
 def _fitted(picture: np.ndarray, width: int) -> Image.Image:
     """The picture in 8-bit RGB, not wider than `width` px."""
-    if picture.dtype == np.uint16:
-        picture = picture >> 8
-    elif picture.dtype != np.uint8:
-        picture = np.rint(np.clip(picture, 0, 1) * 255)
-    picture = Image.fromarray(picture.astype(np.uint8)).convert("RGB")
+    picture = Image.fromarray(rgb8(picture))
     if picture.width > width:
         picture = picture.resize((width, max(1, round(picture.height * width / picture.width))), Image.Resampling.BOX)
     return picture
