@@ -503,9 +503,20 @@ def merge_chroma(luma: np.ndarray, cbcr: np.ndarray, dtype: type = np.uint8) -> 
 def resize(array: np.ndarray, size: tuple[int, int], method: str) -> np.ndarray:
     """Resize (H, W) or (H, W, C) to `size` (width, height), antialiased, in float32 throughout.
 
-    method: bilinear, box or lanczos (which overshoots: the caller clips). Shrinking widens the filter.
+    method: bilinear, bicubic, box or lanczos (which overshoots: the caller clips). Shrinking widens the filter. Pillow
+    copies what it resizes: large pictures go through it some rows at a time.
     """
-    planes = np.moveaxis(np.atleast_3d(array).astype(np.float32, copy=False), -1, 0)  # (C, H, W)
-    resample = Image.Resampling[method.upper()]
-    out = np.stack([np.asarray(Image.fromarray(np.ascontiguousarray(p)).resize(size, resample)) for p in planes], -1)
+    (height, width), resample = array.shape[:2], Image.Resampling[method.upper()]
+    planes = np.moveaxis(np.atleast_3d(array), -1, 0)  # (C, H, W)
+    out = np.empty((size[1], size[0], len(planes)), np.float32)
+    scale = height / size[1]
+    margin = 3 * max(scale, 1) + 1  # px that lanczos, the widest filter, looks beyond the rows it makes
+    step = max(1, int(_BAND * 4096 / width / scale))  # rows made of about a million px
+    for top in range(0, size[1], step):
+        rows = slice(top, min(top + step, size[1]))
+        first, last = max(0, int(rows.start * scale - margin)), min(height, int(rows.stop * scale + margin) + 1)
+        box = (0, rows.start * scale - first, width, min(rows.stop * scale, height) - first)
+        for channel, plane in enumerate(planes):
+            part = Image.fromarray(np.ascontiguousarray(plane[first:last], np.float32))
+            out[rows, :, channel] = part.resize((size[0], rows.stop - rows.start), resample, box)
     return out if array.ndim == 3 else out[..., 0]

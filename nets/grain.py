@@ -10,10 +10,10 @@ BAND = 256  # rows that are handled at a time, so that temporaries stay small be
 
 
 def match_grain(picture, valid, seed: int = 0):
-    """Adds grain to holes. picture: (1, 1, H, W) luma in [0, 1], painted; valid: (1, 1, H, W), 1 or True outside holes.
+    """Adds grain to holes, in place. picture: (1, 1, H, W) luma in [0, 1], painted; valid: (1, 1, H, W), 1 or True outside holes.
 
     Grain is measured where valid pixels are flat: its robust deviation (1.4826 times the median of what a small mean
-    leaves) for each level of luma, and the correlation of neighbours. Valid pixels come back as they are.
+    leaves) for each level of luma, and the correlation of neighbours. Valid pixels stay as they are. Returns the picture.
     """
     height, width = picture.shape[-2:]
     generator = torch.Generator().manual_seed(seed)  # on the CPU: the same grain on every device
@@ -22,26 +22,25 @@ def match_grain(picture, valid, seed: int = 0):
     measured = _measure(*_sample(picture, valid), here[..., :256, :256])
     if measured is None:
         return picture
-    (strength, kernel), result = measured, torch.empty_like(picture)
+    (strength, kernel), halo = measured, WINDOW // 2
+    before = picture[..., :0, :]  # what was painted above the band, without its grain
     for top in range(0, height, BAND):
         below = draw(min(BAND, height - top - BAND)) if top + BAND < height else picture.new_zeros(1, 1, 1, width)
         rows = slice(top, top + BAND)
         part, inside = picture[..., rows, :], valid[..., rows, :] > 0
-        if bool(inside.all()):
-            result[..., rows, :] = part
-        else:
-            halo = WINDOW // 2
-            first = max(0, top - halo)
-            smooth = _mean(picture[..., first : top + BAND + halo, :])[..., top - first :, :][..., : part.shape[-2], :]
+        painted = torch.cat([before, picture[..., top : top + BAND + halo, :]], 2)
+        if not bool(inside.all()):
+            smooth = _mean(painted)[..., before.shape[-2] :, :][..., : part.shape[-2], :]
             noise = F.conv2d(F.pad(torch.cat([above, here, below[..., :1, :]], 2), (1, 1)), kernel)
             # The strength of a pixel lies between those of its two nearest levels.
             place = (smooth.clamp(0, 1) * LEVELS - 0.5).clamp(0, LEVELS - 1)
             low = place.floor().long()
             share = place - low
             amount = strength[low] * (1 - share) + strength[(low + 1).clamp_max(LEVELS - 1)] * share
-            result[..., rows, :] = torch.where(inside, part, (part + amount * noise).clamp(0, 1))
+            part.copy_(torch.where(inside, part, (part + amount * noise).clamp(0, 1)))
+        before = painted[..., : before.shape[-2] + part.shape[-2], :][..., -halo:, :].clone()
         above, here = here[..., -1:, :], below
-    return result
+    return picture
 
 
 def _sample(picture, valid):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
+from data import images
 from data.images import (
     Photo,
     PhotoError,
@@ -456,6 +457,15 @@ def test_chroma_is_scaled_no_more_than_needed():
     merged = rgb_to_ycbcr(merge_chroma(y, chroma, np.uint16))[0, 0]
     assert merged[2] / merged[1] == pytest.approx(3, rel=0.01)  # hue kept
     assert merge_chroma(y, chroma).max() == 255  # the limit is reached
+
+
+@pytest.mark.parametrize("method", ["box", "bicubic", "bilinear", "lanczos"])
+@pytest.mark.parametrize("size", [(37, 29), (300, 907), (2000, 1700), (3, 2)])
+def test_resize_in_bands_is_pillows(method, size, monkeypatch):
+    monkeypatch.setattr(images, "_BAND", 1)  # bands of a few thousand px
+    array = np.random.default_rng(0).random((1001, 313), dtype=np.float32)
+    whole = np.asarray(Image.fromarray(array).resize(size, Image.Resampling[method.upper()]))
+    np.testing.assert_allclose(resize(array, size, method), whole, atol=2e-6)
 
 
 def test_resize():
