@@ -180,6 +180,11 @@ class Known:
         return torch.cat([self.picture[here] * known, known], 1)
 
 
+def bands(height: int) -> list[slice]:
+    """All rows of a picture, BAND at a time, so that float copies stay small beside it."""
+    return [slice(top, min(top + BAND, height)) for top in range(0, height, BAND)]
+
+
 class Painter:
     """Paints holes: (pixels, mask) to pixels of the same shape and type, changed only where the mask is 255."""
 
@@ -195,15 +200,16 @@ class Painter:
         import numpy as np
         from data.images import luma, merge_chroma, rgb_to_ycbcr
 
-        where = mask == 255
-        if not where.any():
+        if not (mask == 255).any():
             return pixels
         painted, result = self._grey(luma(pixels), mask), pixels.copy()
-        if pixels.ndim == 2:
-            result[where] = np.rint(painted[where] * np.iinfo(pixels.dtype).max)
-        else:
-            chroma = self._smooth(rgb_to_ycbcr(pixels)[..., 1:], where)
-            result[where] = merge_chroma(painted[where][None], chroma[where][None], pixels.dtype)[0]
+        chroma = None if pixels.ndim == 2 else self._smooth(rgb_to_ycbcr(pixels)[..., 1:], mask == 255)
+        for rows in bands(len(mask)):
+            where, here = mask[rows] == 255, result[rows]
+            if chroma is None:
+                here[where] = np.rint(painted[rows][where] * np.iinfo(pixels.dtype).max)
+            else:
+                here[where] = merge_chroma(painted[rows][where][None], chroma[rows][where][None], pixels.dtype)[0]
         return result
 
     def check(self, mask, given=True) -> list[str]:
@@ -246,7 +252,6 @@ class Painter:
 
         height, width = picture.shape[-2:]
         span, reach, known = 2 * self.reach + 1, self.reach, valid
-        bands = [slice(top, min(top + BAND, height)) for top in range(0, height, BAND)]  # float copies of a band at a time
 
         def deep(rows):  # where no valid pixel is in reach
             first = max(0, rows.start - reach)
@@ -256,13 +261,13 @@ class Painter:
             near = F.max_pool2d(near.float(), (span, 1), 1, (reach, 0))[..., rows.start - first : rows.stop - first, :]
             return F.max_pool2d(near, (1, span), 1, (0, reach)) == 0  # a wide maximum, one direction after the other
 
-        inner = torch.cat([deep(rows) for rows in bands], 2)
+        inner = torch.cat([deep(rows) for rows in bands(height)], 2)
         if inner.any() and max(height, width) > 2 * self.reach:
             mean = lambda x: F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False)  # noqa: E731
-            share = torch.cat([mean(valid[..., rows, :].float()) for rows in bands], 2)
-            half = torch.cat([mean(picture[..., rows, :] * valid[..., rows, :]) for rows in bands], 2) / share.clamp_min(1e-6)
+            share = torch.cat([mean(valid[..., rows, :].float()) for rows in bands(height)], 2)
+            half = torch.cat([mean(picture[..., rows, :] * valid[..., rows, :]) for rows in bands(height)], 2) / share.clamp_min(1e-6)
             half = self._fill(half, share > 0)
-            for rows in bands:
+            for rows in bands(height):
                 if inner[..., rows, :].any():
                     first = max(0, rows.start // 2 - 1)
                     large = half[..., first : rows.stop // 2 + 1, :]
@@ -270,6 +275,8 @@ class Painter:
                     large = large[..., rows.start - 2 * first : rows.stop - 2 * first, :width]
                     picture[..., rows, :] = torch.where(inner[..., rows, :], large, picture[..., rows, :])
             known = valid | inner
+            del share, half
+        del inner
         top = 0
         for strip in strips(lambda x: self.net(x[:, :1], x[:, 1:]), Known(picture, known), self.net.multiple, self.tile,
                             self.overlap, wanted=lambda x: bool((x[:, 1] == 0).any())):  # fmt: skip

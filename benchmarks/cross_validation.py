@@ -1,0 +1,79 @@
+"""Compares recipes of the segment stage by cross-validation over the hand-labelled photographs.
+
+    python benchmarks/cross_validation.py --data DIR --weights base.pt --recipe "--labelled-share 0.25" \\
+        --recipe "--labelled-share 0.5" [--folds 3] [--runs runs/recipes] [-- OPTIONS OF TRAIN]
+
+For every recipe and fold `segment.py train --hold-out I/N` goes on from the same weights, which must not have seen any
+labelled photograph (train them with `--labelled-share 0`), trains on the labelled photographs outside the fold and is measured on those
+in it. Prints one JSON object on standard output: for each recipe the measures of the end of each run, averaged over all damaged
+photographs (Dice at the best threshold of the fold), and on how many of them it had a higher Dice than the first recipe. A run
+that is done is not done again: the same command goes on.
+"""
+
+import argparse
+import json
+import os
+import shlex
+import subprocess
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+MEASURES = ("dice", "tolerant_dice", "roc_auc", "average_precision", "clean_marked")
+
+
+def train(data: Path, weights: Path, run: Path, fold: str, words: list[str]) -> None:
+    command = [sys.executable, ROOT / "segment.py", "train", "--data", data, "--weights", weights, "--run-dir", run,
+               "--hold-out", fold, *words]  # fmt: skip
+    subprocess.run([str(word) for word in command], check=True, stdout=sys.stderr)
+
+
+def measure(data: Path, run: Path, fold: str) -> dict:
+    """The averaged weights at the end of a run, on the photographs that it did not see; "rows" is each of them."""
+    import engine
+    import segment
+    from data import checkpoint
+
+    options, processes = json.loads((run / "args.json").read_text()), engine.Processes("cpu")
+    net = segment.build(options["network"])
+    net.load_state_dict(checkpoint.read(run / "last.pt")["average"])
+    return segment.evaluate(net.eval(), Namespace(data=data, hold_out=fold), processes)
+
+
+def compare(results: list[list[dict]]) -> list[dict]:
+    """Of each recipe (a result for each fold) the means over photographs, and its wins against the first recipe."""
+    rows, photos = [], [[row for result in recipe for row in result["rows"]] for recipe in results]
+    for recipe, seen in zip(results, photos, strict=True):
+        count = [result["photos"] for result in recipe]
+        means = {name: sum(n * result[name] for n, result in zip(count, recipe)) / sum(count) for name in MEASURES}
+        wins = sum(ours["dice"] > theirs["dice"] for ours, theirs in zip(seen, photos[0], strict=True))
+        rows.append({**{name: round(value, 4) for name, value in means.items()}, "photos": sum(count), "wins": wins})
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="data folder")
+    parser.add_argument("--weights", type=Path, required=True, metavar="FILE", help="where every run starts")
+    parser.add_argument("--recipe", action="append", required=True, metavar="OPTIONS", help="options of train; repeat for each recipe")
+    parser.add_argument("--folds", type=int, default=3, help="parts of the labelled photographs (default: 3)")
+    parser.add_argument("--runs", type=Path, default=Path("runs/recipes"), metavar="DIR", help="run folders (default: runs/recipes)")
+    parser.add_argument("common", nargs="*", metavar="OPTION", help="options of train that all recipes share, after --")
+    args = parser.parse_args()
+    results = []
+    for number, recipe in enumerate(args.recipe, 1):
+        results.append([])
+        for part in range(1, args.folds + 1):
+            fold, run = f"{part}/{args.folds}", args.runs / f"{number}-{part}"
+            train(args.data, args.weights, run, fold, [*args.common, *shlex.split(recipe)])
+            results[-1].append(measure(args.data, run, fold))
+    rows = [{"recipe": recipe, **row} for recipe, row in zip(args.recipe, compare(results))]
+    print(json.dumps({"benchmark": "cross-validation", "command": " ".join(args.common), "folds": args.folds,
+                      "threads": os.environ.get("OMP_NUM_THREADS"), "results": rows}, indent=2))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
