@@ -23,6 +23,7 @@ LOG_EVERY = 50  # steps
 SAVE_EVERY = 200  # steps, and at each evaluation: what a killed process can lose
 EVALUATIONS = 12  # over a run, the last at its end
 MAX_BAD_STEPS = 20  # non-finite steps in a row before the run gives up
+READ_EVERY = 10  # steps between two looks at what the device has computed; in between nothing waits for it
 
 
 def positive(kind):
@@ -327,13 +328,13 @@ def schedule(step: int, steps: int, peak: float) -> float:
 
 
 def make_optimizer(net, lr: float):
-    """AdamW; weight decay on convolution kernels only, not on biases and norms."""
+    """AdamW in one kernel; weight decay on convolution kernels only, not on biases and norms."""
     import torch
 
     kernels = [p for p in net.parameters() if p.dim() > 1]
     others = [p for p in net.parameters() if p.dim() <= 1]
     groups = [{"params": kernels, "weight_decay": 1e-4}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.99))
+    return torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.99), fused=True)
 
 
 class Average:
@@ -349,12 +350,37 @@ class Average:
         import torch
 
         decay = min(self.decay, (step + 1) / (step + 10))
+        pairs = list(zip(self.net.state_dict().values(), net.state_dict().values()))
         with torch.no_grad():
-            for mine, other in zip(self.net.state_dict().values(), net.state_dict().values()):
-                if mine.is_floating_point():
-                    mine.lerp_(other, 1 - decay)
-                else:
+            torch._foreach_lerp_(*zip(*(pair for pair in pairs if pair[0].is_floating_point())), 1 - decay)
+            for mine, other in pairs:
+                if not mine.is_floating_point():
                     mine.copy_(other)
+
+
+class Tally:
+    """Sums of the losses since the last reading, kept on the device. Steps without a finite gradient are not counted."""
+
+    def __init__(self):
+        self.sums = self.in_a_row = None
+
+    def add(self, losses: dict, broken) -> None:
+        """losses: name -> scalar tensor; broken: scalar tensor, 1 for a step without a finite gradient, else 0."""
+        import torch
+
+        row = torch.stack([broken] + [x.detach().float() for x in losses.values()] + [1 - broken])
+        row[1:].masked_fill_(broken > 0, 0)
+        self.sums = row if self.sums is None else self.sums + row
+        self.in_a_row = broken if self.in_a_row is None else (self.in_a_row + broken) * broken
+
+    def read(self, processes, stopping: bool):
+        """(skipped steps, sums of the losses, counted steps, broken steps in a row, told to stop): means over processes."""
+        import torch
+
+        facts = torch.cat([self.sums, torch.stack([self.in_a_row, self.in_a_row.new_tensor(float(stopping))])])
+        skipped, *sums, counted, in_a_row, stop = (processes.total(facts) / processes.world).tolist()
+        self.sums = None
+        return skipped, sums, counted, in_a_row, stop > 0
 
 
 def stored(args) -> dict:
@@ -399,20 +425,21 @@ class Critic:
         from data import checkpoint
 
         self.net, self.processes = net.to(processes.device, memory_format=torch.channels_last).train(), processes
-        self.optimizer = torch.optim.AdamW(net.parameters(), lr=args.critic_lr, betas=(0.0, 0.9), weight_decay=0.0)
+        self.optimizer = torch.optim.AdamW(net.parameters(), lr=args.critic_lr, betas=(0.0, 0.9), weight_decay=0.0, fused=True)
         if args.critic_weights:
             state = checkpoint.read(args.critic_weights)
             if "critic" not in state:
                 raise ValueError(f"--critic-weights {args.critic_weights}: not a last.pt of an adversarial run")
             checkpoint.load_state(net, {"state": state["critic"]["net"]}, args.critic_weights)
 
-    def step(self, loss) -> None:
-        """One step down `loss`. Gradients are the mean over processes, as DistributedDataParallel's would be."""
+    def step(self, loss, broken) -> None:
+        """One step down `loss`, none if `broken` is 1. Gradients are the mean over processes, as DistributedDataParallel's are."""
         self.optimizer.zero_grad(set_to_none=True)  # the first network's loss left gradients here
         loss.backward()
         for parameter in self.net.parameters():
             if self.processes.world > 1:
                 self.processes.total(parameter.grad).div_(self.processes.world)
+        self.optimizer.found_inf = broken
         self.optimizer.step()
 
     def state(self) -> dict:
@@ -526,7 +553,8 @@ def _fit(args, stage, options, build, samples, step, evaluate, measured, critic,
     stopping = []
     previous = {number: signal.signal(number, lambda *_: stopping.append(1)) for number in (signal.SIGINT, signal.SIGTERM)}
     every = max(1, args.steps // EVALUATIONS)
-    sums, counted, bad, waited = {}, 0, 0, 0.0
+    tally, stop = Tally(), False
+    sums, counted, since, waited = {}, 0, done, 0.0  # of the next line of the log
     began = mark = time.perf_counter()
     try:
         for batch in loader:
@@ -542,32 +570,30 @@ def _fit(args, stage, options, build, samples, step, evaluate, measured, critic,
             optimizer.zero_grad(set_to_none=True)
             losses["loss"].backward()
             norm = torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-            # One reduction and one look at the device in a step: the losses, and whether any process was told to stop.
-            facts = torch.stack([x.detach().float() for x in losses.values()] + [norm.float()])
-            facts = torch.cat([facts, facts.new_tensor([float(len(stopping))])])
-            *means, norm, stop = (processes.total(facts) / world).tolist()
+            broken = (~norm.isfinite()).float()  # 0 or 1, on the device: the optimizers read it there and do nothing if it is 1
+            optimizer.found_inf = broken
+            optimizer.step()
             done += 1
-            if math.isfinite(norm):
-                bad = 0
-                optimizer.step()
-                average.update(net, done)
-                if critic:
-                    critic.step(losses["critic"])
-            else:
-                bad += 1
-                run.log(step=done, skipped="the gradient is not finite")
-                if bad >= MAX_BAD_STEPS:
-                    print(f"{bad} steps in a row gave no finite gradient: lower --lr or use --precision fp32", file=sys.stderr)
+            average.update(net, done)
+            if critic:
+                critic.step(losses["critic"], broken)
+            tally.add(losses, broken)
+            logged = done == 1 or done % LOG_EVERY == 0
+            if logged or done % READ_EVERY == 0 or done == args.steps or (stopping and world == 1):
+                skipped, row, count, in_a_row, stop = tally.read(processes, bool(stopping))
+                sums = {name: sums.get(name, 0) + value for name, value in zip(losses, row)}
+                counted += count
+                if skipped:
+                    run.log(step=done, skipped=f"{skipped:g} steps: their gradients are not finite")
+                if in_a_row >= MAX_BAD_STEPS:
+                    print(f"{in_a_row:g} steps in a row gave no finite gradient: lower --lr or use --precision fp32", file=sys.stderr)
                     return 1
-            for name, value in zip(losses, means):
-                sums[name] = sums.get(name, 0) + value
-            counted += 1
-            if done == 1 or done % LOG_EVERY == 0:
+            if logged:
                 seconds = time.perf_counter() - began
-                run.log(step=done, **{name: value / counted for name, value in sums.items()},
-                        lr=optimizer.param_groups[0]["lr"], samples_per_s=counted * args.batch_size / seconds,
+                run.log(step=done, **{name: value / max(counted, 1) for name, value in sums.items()},
+                        lr=optimizer.param_groups[0]["lr"], samples_per_s=(done - since) * args.batch_size / seconds,
                         waiting_s=waited, memory_mb=peak_memory(device))  # fmt: skip
-                sums, counted, began, waited = {}, 0, time.perf_counter(), 0.0
+                sums, counted, since, began, waited = {}, 0, done, time.perf_counter(), 0.0
             if evaluated := done % every == 0 or done == args.steps:
                 measure()
             if stop or evaluated or done % SAVE_EVERY == 0:

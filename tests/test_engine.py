@@ -444,6 +444,7 @@ def poisoned(monkeypatch, numbers):
 def test_a_step_without_a_finite_gradient_is_skipped(data_folder, tmp_path, monkeypatch, capsys):
     poisoned(monkeypatch, {2, 3})
     monkeypatch.setattr(engine, "LOG_EVERY", 2)
+    monkeypatch.setattr(engine, "READ_EVERY", 1)
     assert train(colorize, data_folder, tmp_path, steps=5) == 0
     rows = [json.loads(line, parse_constant=pytest.fail) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows if "skipped" in row] == [2, 3]
@@ -455,9 +456,22 @@ def test_a_step_without_a_finite_gradient_is_skipped(data_folder, tmp_path, monk
 def test_a_run_that_went_wrong_gives_up(data_folder, tmp_path, monkeypatch, capsys):
     poisoned(monkeypatch, set(range(3, 100)))
     monkeypatch.setattr(engine, "MAX_BAD_STEPS", 4)
+    monkeypatch.setattr(engine, "READ_EVERY", 1)
     assert train(colorize, data_folder, tmp_path, steps=60) == 1
     assert "lower --lr" in capsys.readouterr().err
     assert sum("skipped" in row for row in log(tmp_path)) == 4
+
+
+def test_losses_are_read_now_and_then(data_folder, tmp_path, monkeypatch):
+    """However seldom the device is asked: the same means in the log, and no step lost or counted twice."""
+    for every in (1, 4, 50):
+        with monkeypatch.context() as patch:
+            poisoned(patch, {4})
+            patch.setattr(engine, "LOG_EVERY", 6)
+            patch.setattr(engine, "READ_EVERY", every)
+            assert train(colorize, data_folder, tmp_path / str(every), steps=12) == 0
+    losses = [[(row["step"], row["loss"]) for row in log(tmp_path / name) if "loss" in row] for name in ("1", "4", "50")]
+    assert [step for step, _ in losses[0]] == [1, 6, 12] and losses[0] == losses[1] == losses[2]
 
 
 @STAGES
