@@ -163,7 +163,7 @@ def _means(rows: list[dict]) -> dict:
 
 
 class Colorizer:
-    """Colours one photograph: luma (H, W) in [0, 1] to RGB (H, W, 3) uint8 of the same luma.
+    """Colours one photograph: luma (H, W) in [0, 1] to RGB (H, W, 3), uint8 or uint16, of the same luma.
 
     `hints` are data.hints.Hints of its size. The painted colours are kept. What lies around them is coloured by the network
     if it was trained with hints; else they are spread up to the next edges of luma.
@@ -175,15 +175,15 @@ class Colorizer:
         self.net, self.takes_hints = ready(net, device), net.encoder.conv1.in_channels == 4
         self.device, self.precision, self.short_side = device, precision, short_side
 
-    def __call__(self, luma, hints=None):
+    def __call__(self, luma, hints=None, dtype="uint8"):
         import numpy as np
         from data.images import merge_chroma
 
         if hints is not None or luma.size <= LARGE:
-            return merge_chroma(luma, self.chroma(luma, hints))
-        result = np.empty((*luma.shape, 3), np.uint8)
+            return merge_chroma(luma, self.chroma(luma, hints), dtype)
+        result = np.empty((*luma.shape, 3), dtype)
         for rows, chroma in self._bands(luma):
-            result[rows] = merge_chroma(luma[rows], chroma)
+            result[rows] = merge_chroma(luma[rows], chroma, dtype)
         return result
 
     def _bands(self, luma):
@@ -275,8 +275,9 @@ def infer(args) -> int:
 
     def work(photo, source):
         hints, notes = known(photo, source)
-        picture = colorizer(luma(photo.pixels), hints)
-        return {"_color.{ext}": (picture, REMARK)}, {"warnings": report.cautions(photo, coloring=True) + notes}
+        dtype, said = batch.color_depth(photo, args.format)
+        picture = colorizer(luma(photo.pixels), hints, dtype)
+        return {"_color.{ext}": (picture, REMARK)}, {"warnings": report.cautions(photo, coloring=True) + said + notes}
 
     return batch.run(args, work, ["_color.{ext}"], {}, {STAGE: sha256(args.weights)}, {"hints": args.hints}, rank=engine.rank(),
                      world_size=engine.world(), program=engine.PROGRAM)  # fmt: skip

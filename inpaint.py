@@ -27,6 +27,7 @@ REMARK = "Damage painted in by a neural network, not evidence"
 WEIGHTS = Path(__file__).parent / "weights" / "inpaint.pt"
 BINS = ((0.0, 0.02), (0.02, 0.10), (0.10, 0.25))  # hole shares that eval measures
 BAND = 256  # rows of a large photograph that are handled at a time
+LARGE, LARGE_TILE = 16_000_000, 512  # px of a photograph from which tiles have at most this side, and the side
 FEATURE_WEIGHTS = {"perceptual_weight": 0.05, "style_weight": 120.0}  # of Liu et al. 2018
 
 
@@ -191,10 +192,11 @@ class Painter:
     reach = 24  # px: what lies deeper in a hole is painted at half the scale first
 
     def __init__(self, net, device, precision="fp32", tile=512, overlap=64, grain=True, hole_share=None):
-        from nets.inference import ready
+        from nets.inference import Tiling, ready
 
         self.net, self.hole_share = ready(net, device), hole_share  # (least, most) of training, None if not known
-        self.device, self.precision, self.tile, self.overlap, self.grain = device, precision, tile, overlap, grain
+        self.device, self.precision, self.grain = device, precision, grain
+        self.tiling = Tiling(tile, overlap)
 
     def __call__(self, pixels, mask):
         import numpy as np
@@ -237,11 +239,18 @@ class Painter:
 
         picture = torch.from_numpy(luma)[None, None].to(self.device)
         valid = torch.from_numpy(mask != 255)[None, None].to(self.device)
+
+        def fill(tile, overlap):
+            # Cracks are thin and far between in a large scan: small tiles leave out more of it, and take less memory.
+            large = tile > LARGE_TILE and luma.size > LARGE
+            self._fill(picture, valid, *((LARGE_TILE, min(overlap, LARGE_TILE // 8)) if large else (tile, overlap)))
+
         with inference(self.device, self.precision):
-            self._fill(picture, valid).clamp_(0, 1)
+            self.tiling.run(fill)
+            picture.clamp_(0, 1)
             return (match_grain(picture, valid) if self.grain else picture)[0, 0].cpu().numpy()
 
-    def _fill(self, picture, valid):
+    def _fill(self, picture, valid, tile, overlap):
         """Paints picture (1, 1, H, W) in place where valid, of bool, is not; and returns it.
 
         Coarse to fine: the inner part of a large hole comes from half the scale, its rim is painted at this one.
@@ -266,7 +275,7 @@ class Painter:
             mean = lambda x: F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False)  # noqa: E731
             share = torch.cat([mean(valid[..., rows, :].float()) for rows in bands(height)], 2)
             half = torch.cat([mean(picture[..., rows, :] * valid[..., rows, :]) for rows in bands(height)], 2) / share.clamp_min(1e-6)
-            half = self._fill(half, share > 0)
+            half = self._fill(half, share > 0, tile, overlap)
             for rows in bands(height):
                 if inner[..., rows, :].any():
                     first = max(0, rows.start // 2 - 1)
@@ -278,8 +287,8 @@ class Painter:
             del share, half
         del inner
         top = 0
-        for strip in strips(lambda x: self.net(x[:, :1], x[:, 1:]), Known(picture, known), self.net.multiple, self.tile,
-                            self.overlap, wanted=lambda x: bool((x[:, 1] == 0).any())):  # fmt: skip
+        for strip in strips(lambda x: self.net(x[:, :1], x[:, 1:]), Known(picture, known), self.net.multiple, tile, overlap,
+                            wanted=lambda x: bool((x[:, 1] == 0).any())):  # fmt: skip
             rows = slice(top, top + strip.shape[-2])
             picture[..., rows, :] = torch.where(known[..., rows, :], picture[..., rows, :], strip)
             top = rows.stop
@@ -312,8 +321,10 @@ def infer(args) -> int:
         if "mask" not in source.companions:
             raise PhotoError(f"no mask for it in {args.mask}")
         mask, notes = source.mask("mask", photo)
-        facts = {"invented": (mask == 255).mean(), "warnings": notes + painter.check(mask)}
-        return {"_restored.{ext}": (painter(photo.pixels, mask), REMARK if facts["invented"] else "")}, facts
+        notes += painter.check(mask)
+        pixels, share = painter(photo.pixels, mask), (mask == 255).mean()
+        facts = {"invented": share, "warnings": notes + painter.tiling.warned()}
+        return {"_restored.{ext}": (pixels, REMARK if share else "")}, facts
 
     return batch.run(args, work, ["_restored.{ext}"], {"grain": args.grain}, {STAGE: sha256(args.weights)}, {"mask": args.mask},
                      program=engine.PROGRAM, rank=engine.rank(), world_size=engine.world())  # fmt: skip

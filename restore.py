@@ -81,7 +81,8 @@ def restore(args) -> int:
         files, mask, probability, seconds, measured = {}, None, None, {}, {}
         coloring = bool({"restored_color", "color"} & set(wanted))
         hints, notes = colorize.known(photo, source) if coloring else (None, [])
-        warnings = report.cautions(photo, coloring) + notes
+        dtype, said = batch.color_depth(photo, args.format) if coloring else (None, [])
+        warnings = report.cautions(photo, coloring) + said + notes
         facts = {"seconds": seconds, "measured": measured, "warnings": warnings}
 
         def timed(stage, function, *arguments):
@@ -110,13 +111,14 @@ def restore(args) -> int:
         if {"restored", "restored_color"} & set(wanted):
             warnings += painter.check(mask, given=args.mask is not None)
             pixels = timed(inpaint.STAGE, painter, pixels, mask)
+            warnings += painter.tiling.warned()
             painted = [stage for stage in (segment.STAGE, inpaint.STAGE) if stage in weights] if holes.any() else []
             measured["outside_mask"] = report.difference(photo.pixels, written(pixels), ~holes)
             files["restored"] = pixels, inpaint.REMARK if painted else "", *painted
         for name, base, stages in (("restored_color", pixels, painted), ("color", photo.pixels, [])):
             if name in wanted:
                 same = base is pixels and "restored_color" in files
-                picture = files["restored_color"][0] if same else timed(colorize.STAGE, colorizer, luma(base), hints)
+                picture = files["restored_color"][0] if same else timed(colorize.STAGE, colorizer, luma(base), hints, dtype)
                 measured[f"luma_{name}"] = report.luma_difference(base, written(picture))
                 remark = "; ".join([inpaint.REMARK] * bool(stages) + [colorize.REMARK])
                 files[name] = picture, remark, *stages, colorize.STAGE

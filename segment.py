@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 import engine
@@ -122,11 +123,10 @@ class Finder:
     least_side = 512
 
     def __init__(self, net, device, precision="fp32", tta=True, max_side=MAX_SIDE, tile=1024, overlap=128):
-        from nets.inference import ready
+        from nets.inference import Tiling, ready
 
-        self.net = ready(net, device)
-        self.device, self.precision, self.tta = device, precision, tta
-        self.max_side, self.tile, self.overlap = max_side, tile, overlap
+        self.net, self.tiling = ready(net, device), Tiling(tile, overlap)
+        self.device, self.precision, self.tta, self.max_side = device, precision, tta, max_side
 
     def working_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """(width, height) at which a photo of `size` is looked at."""
@@ -144,7 +144,7 @@ class Finder:
             luma = resize(luma, size, "bicubic" if size > luma.shape[::-1] else "box")
         x = torch.from_numpy(luma)[None, None].to(self.device, memory_format=torch.channels_last)
         with inference(self.device, self.precision):
-            run = lambda x: torch.sigmoid(tiled(self.net, x, self.net.multiple, self.tile, self.overlap))  # noqa: E731
+            run = lambda x: torch.sigmoid(self.tiling.run(partial(tiled, self.net, x, self.net.multiple)))  # noqa: E731
             probability = run(x)
             if self.tta:
                 probability = (probability + run(x.flip(-1)).flip(-1)) / 2
@@ -183,7 +183,7 @@ def find(finder: Finder, photo, source, args, threshold: float):
 
     probability = finder(luma(photo.pixels))
     mask = finder.mask(probability, photo.size, threshold, args.dilate)
-    return mask, probability, protect(mask, photo, source)
+    return mask, probability, finder.tiling.warned() + protect(mask, photo, source)
 
 
 def protect(mask, photo, source) -> list[str]:

@@ -112,7 +112,7 @@ def infer_options(parser: argparse.ArgumentParser) -> None:
         type=count(1),
         default=1024,
         metavar="PX",
-        help="largest side computed at once, in pixels (default: 1024)",
+        help="largest side computed at once, in pixels (default: 1024; painting more than 16 megapixels, at most 512)",
     )
     add("--overlap", type=count(0), default=128, metavar="PX", help="overlap of tiles, in pixels (default: 128)")
     add("--recursive", action="store_true", help="search folders in folders too; OUT gets the same tree (default: no)")
@@ -284,6 +284,18 @@ def extension(photo: Photo, format: str) -> str:
     if format == "auto":
         return "tif" if photo.format == "TIFF" else "png"
     return format
+
+
+def color_depth(photo: Photo, format: str) -> tuple[str, list[str]]:
+    """Number type of the coloured pictures of this photo, and what the report should say of it; format: as in `--format`.
+
+    16 bits stay 16 in a TIFF; no other format that is written holds 16-bit RGB.
+    """
+    if photo.pixels.dtype == np.uint8:
+        return "uint8", []
+    if extension(photo, format) == "tif":
+        return "uint16", []
+    return "uint8", ["coloured pictures have 8 bits of the photo's 16: --format tif keeps 16"]
 
 
 def tool(program: str, weights: dict[str, str], stages: list[str] | tuple[str, ...] = ()) -> str:

@@ -474,7 +474,7 @@ def rgb_to_ycbcr(rgb: np.ndarray) -> np.ndarray:
     return out
 
 
-def merge_chroma(luma: np.ndarray, cbcr: np.ndarray, dtype: type = np.uint8) -> np.ndarray:
+def merge_chroma(luma: np.ndarray, cbcr: np.ndarray, dtype: str | type = np.uint8) -> np.ndarray:
     """(H, W, 3) RGB of `dtype` (uint8 or uint16) with exactly this luma.
 
     luma: (H, W) in [0, 1]. cbcr: (H, W, 2) in [-0.5, 0.5]. Where R, G or B would leave [0, 1], chroma is

@@ -24,6 +24,34 @@ def inference(device, precision: str = "fp32"):
         yield
 
 
+class Tiling:
+    """Side and overlap of a network's tiles in px; smaller ones as soon as the device's memory runs out."""
+
+    least = 128
+
+    def __init__(self, tile: int, overlap: int):
+        self.tile, self.overlap, self.warnings = tile, overlap, []
+
+    def run(self, call):
+        """call(tile, overlap), which may be tried several times: from the start, with half the tile each time."""
+        while True:
+            try:
+                return call(self.tile, self.overlap)
+            except torch.cuda.OutOfMemoryError:
+                if self.tile <= self.least:
+                    raise
+                self.tile = max(self.least, self.tile // 2)
+                self.overlap = min(self.overlap, self.tile // 4)
+            # Not in the handler: its traceback holds the tensors that filled the memory.
+            torch.cuda.empty_cache()
+            self.warnings.append(f"GPU memory ran out: done in tiles of {self.tile} px, which are used from here on")
+
+    def warned(self) -> list[str]:
+        """The warnings since the last call."""
+        warnings, self.warnings = self.warnings[-1:], []
+        return warnings
+
+
 def starts(length: int, tile: int, overlap: int) -> list[int]:
     """First pixels of tiles of size `tile` that cover `length` and overlap by `overlap` or more, evenly spread."""
     if length <= tile:

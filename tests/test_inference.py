@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from conftest import randomized
 
 from nets.guided import guided_upsample
-from nets.inference import inference, padded, ramp, ready, starts, tiled
+from nets.inference import Tiling, inference, padded, ramp, ready, starts, tiled
 from nets.unet import AlbuNet
 
 
@@ -152,3 +152,24 @@ def test_chroma_follows_the_edges_of_luma():
     guided = (guided_upsample(chroma, small, luma) - truth).abs()
     bilinear = (F.interpolate(chroma, (256, 256), mode="bilinear", align_corners=False) - truth).abs()
     assert guided.mean() < 0.25 * bilinear.mean() and guided.max() < 0.5 * bilinear.max()
+
+
+def test_tiles_get_smaller_when_memory_runs_out():
+    tried, tiling = [], Tiling(1000, 400)
+
+    def call(tile, overlap):
+        tried.append((tile, overlap))
+        if tile > 300:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+        return "done"
+
+    assert tiling.run(call) == "done" and tried == [(1000, 400), (500, 125), (250, 62)]
+    (warning,) = tiling.warned()
+    assert "250 px" in warning and tiling.warned() == []
+    assert tiling.run(call) == "done" and len(tried) == 4 and tiling.warned() == []  # what has been learnt stays
+
+    def never(tile, overlap):
+        raise torch.cuda.OutOfMemoryError
+
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        tiling.run(never)

@@ -22,7 +22,7 @@ import restore
 import segment
 from conftest import files, save, square
 from data import checkpoint, defects
-from data.images import luma, read_photo
+from data.images import encode, luma, read_photo
 
 ROOT = Path(__file__).parent.parent
 ALL = ["_color", "_mask", "_restored", "_restored_color"]
@@ -118,7 +118,7 @@ def test_no_option_touches_them(scan, tmp_path, run, median, options):
     assert (mask == 0).any() and (restored[mask == 255] != photo.pixels[mask == 255]).any()
 
 
-@pytest.mark.parametrize("height, width", [(1, 1), (15, 15), (1, 300), (300, 1), (101, 67)])
+@pytest.mark.parametrize("height, width", [(1, 1), (15, 15), (1, 5000), (300, 1), (101, 67)])
 def test_sizes_are_kept(tmp_path, run, height, width):
     save(tmp_path / "a.png", noise(height, width))
     mask = np.where(noise(height, width, seed=1) > 99, 255, 0).astype(np.uint8)
@@ -593,6 +593,42 @@ def test_a_large_photo_is_painted_in_bands_as_a_small_one(tiny_weights, monkeypa
     whole = painter(pixels, mask)
     monkeypatch.setattr(inpaint, "BAND", 64)
     np.testing.assert_array_equal(painter(pixels, mask), whole)
+
+
+@pytest.mark.parametrize("format, options, dtype", [("TIFF", [], np.uint16), ("PNG", [], np.uint8),
+                                                    ("PNG", ["--format", "tif"], np.uint16)])  # fmt: skip
+def test_colours_keep_16_bits_where_the_file_can_hold_them(tmp_path, run, format, options, dtype):
+    grey, path = noise(40, 50).astype(np.uint16) * 251, tmp_path / ("a.tif" if format == "TIFF" else "a.png")
+    path.write_bytes(encode(grey, None, format))
+    assert run(path, tmp_path / "out", *options, "--only", "color") == 0
+    (result,) = [x for x in (tmp_path / "out").iterdir() if "_color" in x.name]
+    said = [x for x in json.loads((tmp_path / "out/a.json").read_text())["warnings"] if "8 bits" in x]
+    assert len(said) == (dtype == np.uint8)
+    if dtype == np.uint16:
+        pytest.importorskip("tifffile")
+    picture = read_photo(result).pixels
+    assert picture.dtype == dtype and picture.ndim == 3
+    if dtype == np.uint16:  # luma in steps of 1/65535
+        assert np.abs(luma(picture) - luma(grey)).max() * 65535 <= 1
+
+
+def test_a_photo_too_large_for_the_gpu_is_done_in_smaller_tiles(scan, tmp_path, run, monkeypatch):
+    from nets import inference
+
+    whole, sides = inference.padded, []
+
+    def padded(net, x, multiple):
+        sides.append(max(x.shape[-2:]))
+        if sides[-1] > 20:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return whole(net, x, multiple)
+
+    monkeypatch.setattr(inference, "padded", padded)
+    monkeypatch.setattr(inference.Tiling, "least", 16)
+    assert run(scan, tmp_path / "out", "--threshold", 0.4, "--tile", 40, "--overlap", 8, "--only", "restored") == 0
+    report = json.loads((tmp_path / "out/scan.json").read_text())
+    assert [warning for warning in report["warnings"] if "memory" in warning] == 2 * [
+        "GPU memory ran out: done in tiles of 20 px, which are used from here on"]  # fmt: skip
 
 
 def test_grain_of_a_large_photo_is_measured_on_a_part(monkeypatch):
