@@ -104,16 +104,15 @@ def restore(args) -> int:
             else:
                 raise PhotoError(f"no mask for it in {args.mask}")
             warnings += notes
-            holes = mask == 255
-            facts |= {"invented": holes.mean(), "regions": report.regions(mask)}
+            facts |= {"invented": (mask == 255).mean(), "regions": report.regions(mask)}
             files["mask"] = encode(mask, None, "PNG")
         pixels, painted = photo.pixels, []  # painted: by which stages, where anything was
         if {"restored", "restored_color"} & set(wanted):
             warnings += painter.check(mask, given=args.mask is not None)
             pixels = timed(inpaint.STAGE, painter, pixels, mask)
             warnings += painter.tiling.warned()
-            painted = [stage for stage in (segment.STAGE, inpaint.STAGE) if stage in weights] if holes.any() else []
-            measured["outside_mask"] = report.difference(photo.pixels, written(pixels), ~holes)
+            painted = [stage for stage in (segment.STAGE, inpaint.STAGE) if stage in weights] if facts["invented"] else []
+            measured["outside_mask"] = report.difference(photo.pixels, written(pixels), mask != 255)
             files["restored"] = pixels, inpaint.REMARK if painted else "", *painted
         for name, base, stages in (("restored_color", pixels, painted), ("color", photo.pixels, [])):
             if name in wanted:
