@@ -26,6 +26,7 @@ from . import xmp
 
 MAX_PIXELS = 300_000_000  # a 60 x 50 cm print at 600 dpi has 167 million
 Image.MAX_IMAGE_PIXELS = None  # Pillow warns, and raises at twice its limit only; `_open` is strict
+logging.getLogger("PIL").setLevel(logging.CRITICAL)  # it says on standard error what it raises as well
 
 # What may be opened: still pictures decoded inside this process (EPS, for one, would start Ghostscript).
 _FORMATS = ["JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "PPM", "JPEG2000", "AVIF", "TGA", "PCX"]
