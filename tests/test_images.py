@@ -491,3 +491,13 @@ def test_an_absurd_resolution_is_none(dpi):
     tags[282], tags[283], tags[296] = dpi, 300.0, 2
     photo = read_photo(saved(Image.fromarray(noise(5, 6, 3)), "WEBP", exif=tags.tobytes(), lossless=True))
     assert photo.dpi is None and all(encode(photo.pixels, photo, format) for format in ("PNG", "JPEG", "TIFF"))
+
+
+def test_pillow_says_nothing_of_its_own(caplog):
+    file = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(file, "TIFF")
+    three = struct.pack("<HHIH", 277, 3, 1, 3)  # SamplesPerPixel
+    assert three in file.getvalue()
+    with pytest.raises(PhotoError):
+        read_photo(file.getvalue().replace(three, struct.pack("<HHIH", 277, 3, 1, 516)))
+    assert not caplog.records
