@@ -11,9 +11,6 @@ pairs. `peak_ratio`: memory at the peak of a step, CUDA only.
 """
 
 import argparse
-import json
-import platform
-import re
 import statistics
 import sys
 import time
@@ -27,21 +24,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import engine
 import segment
+from benchmarks import record
 from nets.norm import InPlaceABN, NormAct
 from nets.unet import AlbuNet
 
 # (width, side in px, batch size)
 CASES = {"cpu": [(16, 256, 4), (64, 128, 2)], "cuda": [(16, 256, 16), (64, 512, 8)]}
 LOSS = SimpleNamespace(positive_weight=10.0, dice_weight=1.0)
-
-
-def hardware(device) -> str:
-    """The name of the processor that computes."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    path = Path("/proc/cpuinfo")
-    named = re.search(r"model name\s*: (.*)", path.read_text()) if path.exists() else None
-    return f"{named[1] if named else platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
 
 
 def saved_bytes(forward, net) -> int:
@@ -114,12 +103,12 @@ def main() -> None:
     best = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--device", default=best, help=f"cpu or cuda[:N] (default: {best})")
     parser.add_argument("--rounds", type=int, default=15, help="pairs of steps that are timed (default: 15)")
+    record.store_option(parser)
     args = parser.parse_args()
     device = engine.pick_device(args.device)
     cases = [(*case, precision) for case in CASES[device.type] for precision in ("fp32", "bf16")]
     rows = [compare(*case, device, args.rounds) for case in cases]
-    print(json.dumps({"benchmark": "activations", "hardware": hardware(device), "python": platform.python_version(),
-                      "torch": torch.__version__, "results": rows}, indent=2))  # fmt: skip
+    record.emit("activations", rows, args.store, device, threads=torch.get_num_threads())
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ import hashlib
 import io
 import json
 import os
-import platform
 import signal
 import subprocess
 import sys
@@ -26,6 +25,10 @@ import numpy as np
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import record
+
 PICTURES = ("mask", "restored", "restored_color", "color")
 KINDS = {  # mode and format -> ending
     ("L", "JPEG"): "jpg", ("RGB", "JPEG"): "jpeg", ("CMYK", "JPEG"): "jpg", ("L", "PNG"): "png", ("RGB", "PNG"): "png",
@@ -153,6 +156,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=5, help="how often the run is ended by SIGKILL (default: 5)")
     parser.add_argument("--processes", type=int, default=1, help="processes, under torchrun if more than 1 (default: 1)")
     parser.add_argument("--seed", type=int, default=0, help="of the photographs (default: 0)")
+    record.store_option(parser)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -164,8 +168,8 @@ def main() -> int:
     good = (facts["status"] == 1 and facts["done"] == len(whole) and named == sorted(map(str, bad))
             and not facts["torn"] and not facts["again"] and tracebacks <= 0)  # fmt: skip
     facts = {"good": good, "photos": args.photos, "broken": len(bad), "named": len(named), "kills": args.kills,
-             "processes": args.processes, **facts, "processor": platform.processor() or platform.machine()}  # fmt: skip
-    print(json.dumps(facts, indent=2))
+             "processes": args.processes, **facts}  # fmt: skip
+    record.emit("archive" if args.processes == 1 else f"archive_{args.processes}", facts, args.store)
     return 0 if good else 1
 
 

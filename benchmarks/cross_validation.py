@@ -4,15 +4,14 @@
         --recipe "--labelled-share 0.5" [--folds 3] [--runs runs/recipes] [-- OPTIONS OF TRAIN]
 
 For every recipe and fold `segment.py train --hold-out I/N` goes on from the same weights, which must not have seen any
-labelled photograph (train them with `--labelled-share 0`), trains on the labelled photographs outside the fold and is measured on those
-in it. Prints one JSON object on standard output: for each recipe the measures of the end of each run, averaged over all damaged
-photographs (Dice at the best threshold of the fold), and on how many of them it had a higher Dice than the first recipe. A run
-that is done is not done again: the same command goes on.
+labelled photograph (train them with `--labelled-share 0`), trains on those outside the fold and is measured on those in it.
+Prints one JSON object on standard output: for each recipe the measures of the end of each run, averaged over all damaged
+photographs (Dice at the best threshold of the fold), and on how many of them its Dice was above the first recipe's. A run that
+is done is not done again: the same command goes on.
 """
 
 import argparse
 import json
-import os
 import shlex
 import subprocess
 import sys
@@ -21,6 +20,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+
+from benchmarks import record
 
 MEASURES = ("dice", "tolerant_dice", "roc_auc", "average_precision", "clean_marked")
 
@@ -48,7 +49,7 @@ def compare(results: list[list[dict]]) -> list[dict]:
     rows, photos = [], [[row for result in recipe for row in result["rows"]] for recipe in results]
     for recipe, seen in zip(results, photos, strict=True):
         count = [result["photos"] for result in recipe]
-        means = {name: sum(n * result[name] for n, result in zip(count, recipe)) / sum(count) for name in MEASURES}
+        means = {name: sum(n * result[name] for n, result in zip(count, recipe, strict=True)) / sum(count) for name in MEASURES}
         wins = sum(ours["dice"] > theirs["dice"] for ours, theirs in zip(seen, photos[0], strict=True))
         rows.append({**{name: round(value, 4) for name, value in means.items()}, "photos": sum(count), "wins": wins})
     return rows
@@ -58,10 +59,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="data folder")
     parser.add_argument("--weights", type=Path, required=True, metavar="FILE", help="where every run starts")
-    parser.add_argument("--recipe", action="append", required=True, metavar="OPTIONS", help="options of train; repeat for each recipe")
+    parser.add_argument("--recipe", action="append", required=True, metavar="OPTIONS", help="options of train; repeatable")
     parser.add_argument("--folds", type=int, default=3, help="parts of the labelled photographs (default: 3)")
-    parser.add_argument("--runs", type=Path, default=Path("runs/recipes"), metavar="DIR", help="run folders (default: runs/recipes)")
+    parser.add_argument("--runs", type=Path, default=Path("runs/recipes"), metavar="DIR",
+                        help="run folders (default: runs/recipes)")  # fmt: skip
     parser.add_argument("common", nargs="*", metavar="OPTION", help="options of train that all recipes share, after --")
+    record.store_option(parser)
     args = parser.parse_args()
     results = []
     for number, recipe in enumerate(args.recipe, 1):
@@ -70,9 +73,8 @@ def main() -> None:
             fold, run = f"{part}/{args.folds}", args.runs / f"{number}-{part}"
             train(args.data, args.weights, run, fold, [*args.common, *shlex.split(recipe)])
             results[-1].append(measure(args.data, run, fold))
-    rows = [{"recipe": recipe, **row} for recipe, row in zip(args.recipe, compare(results))]
-    print(json.dumps({"benchmark": "cross-validation", "command": " ".join(args.common), "folds": args.folds,
-                      "threads": os.environ.get("OMP_NUM_THREADS"), "results": rows}, indent=2))  # fmt: skip
+    rows = [{"recipe": recipe, **row} for recipe, row in zip(args.recipe, compare(results), strict=True)]
+    record.emit("cross_validation", rows, args.store, folds=args.folds, common=" ".join(args.common))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from PIL import Image, ImageCms
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import archive  # noqa: E402
+from benchmarks import archive, record  # noqa: E402
 from data.images import PhotoError, encode, read_photo  # noqa: E402
 
 MOST_PIXELS = 4_000_000
@@ -140,6 +140,7 @@ def main() -> int:
     parser.add_argument("--command", type=int, default=500, help="files for restore.py (default: 500)")
     parser.add_argument("--seed", type=int, default=0, help="of the damage (default: 0)")
     parser.add_argument("--only", type=int, metavar="N", help="write file N into the current folder and end (default: no)")
+    record.store_option(parser)
     args = parser.parse_args()
     files, counts, faults, slowest = originals(), Counter(), [], (0.0, None)
     if args.only is not None:
@@ -157,8 +158,8 @@ def main() -> int:
 
     with tempfile.TemporaryDirectory() as folder:
         done, more = command(files, range(args.command), Path(folder), restore.main, ["--device", "cpu", "--no-tta"], args.seed)
-    print(json.dumps({"reader": dict(counts), "slowest_s": slowest[0], "slowest": slowest[1], "command": dict(done),
-                      "faults": faults + more}, indent=2))  # fmt: skip
+    record.emit("fuzz", {"reader": dict(counts), "slowest_s": slowest[0], "slowest": slowest[1], "command": dict(done),
+                         "faults": faults + more}, args.store)  # fmt: skip
     return int(bool(faults + more))
 
 

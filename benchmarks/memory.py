@@ -10,7 +10,6 @@ interpreter and torch take themselves is the first row, a photograph of one pixe
 import argparse
 import json
 import os
-import platform
 import shlex
 import subprocess
 import sys
@@ -22,6 +21,9 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 Image.MAX_IMAGE_PIXELS = None
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import record
 
 
 def measure(pixels: int, options: list[str], env: dict) -> dict:
@@ -55,12 +57,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (default: 2)")
     parser.add_argument("--options", type=shlex.split, default=[], metavar="WORDS",
                         help="more options of restore.py (default: none)")  # fmt: skip
+    record.store_option(parser)
     args = parser.parse_args()
     env = {**os.environ, "OMP_NUM_THREADS": str(args.threads)}
     rows = [measure(round(size * 1e6), args.options, env) for size in (1e-6, *args.megapixels)]
-    facts = {"what": "peak memory of restore.py, grey photograph", "options": args.options, "rows": rows, "threads": args.threads,
-             "processor": platform.processor() or platform.machine(), "python": platform.python_version()}  # fmt: skip
-    print(json.dumps(facts, indent=2))
+    record.emit("memory", rows, args.store, options=args.options, threads=args.threads)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,6 @@ processor time of all threads, which other work on the machine disturbs less.
 """
 
 import argparse
-import json
-import platform
 import statistics
 import sys
 import time
@@ -25,7 +23,7 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import engine
-from benchmarks.activations import hardware
+from benchmarks import record
 from nets.inference import inference, ready
 from nets.partial import PartialConv2d, PartialUNet
 
@@ -129,14 +127,14 @@ def main() -> None:
     parser.add_argument("--device", default=best, help=f"cpu or cuda[:N] (default: {best})")
     parser.add_argument("--rounds", type=int, default=15, help="pairs of runs that are timed (default: 15)")
     parser.add_argument("--threads", type=int, default=1, help="threads on the CPU (default: 1)")
+    record.store_option(parser)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     device = engine.pick_device(args.device)
     torch.manual_seed(0)
     rows = [layer(*case, device, args.rounds) for case in LAYERS[device.type]]
     rows += [network(*case, device, args.rounds) for case in NETWORKS[device.type]]
-    print(json.dumps({"benchmark": "partial", "hardware": hardware(device), "python": platform.python_version(),
-                      "torch": torch.__version__, "n": args.rounds, "results": rows}, indent=2))  # fmt: skip
+    record.emit("partial", rows, args.store, device, n=args.rounds, threads=args.threads)
 
 
 if __name__ == "__main__":

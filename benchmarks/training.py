@@ -17,9 +17,7 @@ from the photographs that scikit-image carries.
 """
 
 import argparse
-import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -37,7 +35,8 @@ sys.path.insert(0, str(ROOT))
 import colorize
 import inpaint
 import segment
-from benchmarks.activations import hardware, saved_bytes
+from benchmarks import record
+from benchmarks.activations import saved_bytes
 from data.datasets import ColorizeSamples, InpaintSamples, SegmentSamples
 from data.runs import read_log
 
@@ -108,9 +107,11 @@ def speed(stage, data: Path, processes: int, args) -> dict:
         env = {**os.environ, "OMP_NUM_THREADS": "1"}
         subprocess.run(command, cwd=ROOT, env=env, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         rows = [row for row in read_log(Path(run)) if "loss" in row]
-    last = rows[-1]
+    before, last = rows[-2:]
+    seconds = (last["step"] - before["step"]) * args.batch_size / last["samples_per_s"]
     return {"processes": processes, "steps": last["step"] - rows[0]["step"], "samples_per_s": round(last["samples_per_s"], 2),
-            "waiting_s": round(last["waiting_s"], 3), "memory_mb": round(last["memory_mb"])}  # fmt: skip
+            "waiting_s": round(last["waiting_s"], 3),
+            "waiting_share": round(last["waiting_s"] / seconds, 4), "memory_mb": round(last["memory_mb"])}  # fmt: skip
 
 
 def main() -> None:
@@ -123,20 +124,19 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=8, help="samples of a step over all processes (default: 8)")
     parser.add_argument("--workers", type=int, default=1, help="processes that make samples, per training process (default: 1)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    record.store_option(parser)
     args = parser.parse_args()
-    facts = {"benchmark": f"training {args.what}", "command": " ".join(sys.argv), "python": platform.python_version(),
-             "torch": torch.__version__, "hardware": hardware(torch.device(args.device))}  # fmt: skip
     if args.what == "cost":
-        facts["results"] = {stage.STAGE: cost(stage, *rest) for stage, rest in PAPER.items()}
+        results = {stage.STAGE: cost(stage, *rest) for stage, rest in PAPER.items()}
     else:
         with tempfile.TemporaryDirectory() as folder:
             data = args.data or example_folder(Path(folder))
             if args.what == "samples":
                 torch.set_num_threads(1)
-                facts["results"] = {stage.STAGE: samples(stage, data, args.samples) for stage in PAPER}
+                results = {stage.STAGE: samples(stage, data, args.samples) for stage in PAPER}
             else:
-                facts["results"] = {stage.STAGE: [speed(stage, data, count, args) for count in (1, 2)] for stage in PAPER}
-    print(json.dumps(facts, indent=2))
+                results = {stage.STAGE: [speed(stage, data, count, args) for count in (1, 2)] for stage in PAPER}
+    record.emit(f"training_{args.what}", results, args.store, torch.device(args.device))
 
 
 if __name__ == "__main__":

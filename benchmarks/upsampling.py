@@ -10,7 +10,6 @@ long, as in eval, and coloured at a shorter side of 256 px (as always) and of 12
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -21,6 +20,7 @@ import torch
 import torch.nn.functional as F
 
 import colorize
+from benchmarks import record
 from data.datasets import validation_photos
 from data.images import luma, read_photo, resize, rgb_to_ycbcr
 from losses import metrics
@@ -65,6 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="data folder; its val/, if there is one")
     parser.add_argument("--weights", type=Path, default=colorize.WEIGHTS, help="weights (default: the bundled ones)")
+    record.store_option(parser)
     args = parser.parse_args()
     net = colorize.load(args.weights, torch.device("cpu")).net
     photos = [pixels for path in validation_photos(args.data) if (pixels := read_photo(path).pixels).ndim == 3]
@@ -77,7 +78,7 @@ def main() -> None:
             for name in ("ours", "truth"):
                 saved = [row[f"{name} bilinear"][column] - row[f"{name} guided"][column] for row in rows]
                 table[where][f"{name} saved"] = summary(saved)
-    print(json.dumps(result, indent=2))
+    record.emit("upsampling", result, args.store)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,6 @@ the mean of the best Dice that any one threshold gives, the ROC AUC over all pix
 """
 
 import argparse
-import json
-import platform
 import sys
 from pathlib import Path
 
@@ -21,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import engine
 import segment
-from benchmarks.activations import hardware
+from benchmarks import record
 from data.checkpoint import sha256
 from data.datasets import images_in, pairs_in, validation
 from data.images import luma, read_mask, read_photo
@@ -49,6 +47,7 @@ def main() -> None:
     parser.add_argument("--sides", type=int, nargs="*", default=[384, 512, 768, 1024, 1280], help="longer sides in px")
     parser.add_argument("--every", type=int, default=4, help="which of the clean photographs to search (default: every 4th)")
     parser.add_argument("--train", action="store_true", help="the labelled photographs of DIR itself, which were trained on")
+    record.store_option(parser)
     args = parser.parse_args()
     folder = args.data if args.train else validation(args.data)
     photos = []
@@ -65,9 +64,7 @@ def main() -> None:
         finder.least_side, finder.max_side, finder.tta = least, most, tta
         rows.append({"least_side": least, "max_side": most, "tta": tta, **look(finder, photos, clean, threshold)})
         print(rows[-1], file=sys.stderr)
-    print(json.dumps({"benchmark": "working size", "weights_sha256": sha256(args.weights), "threshold": threshold,
-                      "hardware": hardware(torch.device("cpu")), "python": platform.python_version(),
-                      "torch": torch.__version__, "results": rows}, indent=2))  # fmt: skip
+    record.emit("working_size", rows, args.store, weights_sha256=sha256(args.weights), threshold=threshold)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,70 @@
+"""What a benchmark has measured, with where and how: printed, and on request kept in benchmarks/results/ for report.py."""
+
+import json
+import os
+import platform
+import re
+import sys
+from datetime import date
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def processor() -> str:
+    path = Path("/proc/cpuinfo")
+    named = re.search(r"model name\s*: (.*)", path.read_text()) if path.exists() else None
+    return named[1] if named else platform.processor() or platform.machine()
+
+
+def hardware(device=None) -> dict:
+    """What computes: the processor, and the GPU if `device` is one."""
+    facts = {"processor": processor(), "cores": os.cpu_count()}
+    if device is not None and device.type == "cuda":
+        import torch
+
+        facts["gpu"] = torch.cuda.get_device_name(device)
+    return facts
+
+
+def versions() -> dict:
+    """Of Python and of the packages that a figure may depend on, None where one is not installed."""
+    found = {"python": platform.python_version()}
+    for name in ("torch", "torchvision", "numpy", "pillow"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def command() -> str:
+    """The command line, without the paths of this machine."""
+    words = [f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]
+    return " ".join(["python", words[0], *("DIR" if "/" in word and " " not in word and not word.startswith("--") else word
+                                            for word in words[1:] if word != "--store")])  # fmt: skip
+
+
+def store_option(parser) -> None:
+    parser.add_argument("--store", action="store_true", help="write the result to benchmarks/results/ too (default: no)")
+
+
+def emit(name: str, results, store: bool, device=None, **facts) -> None:
+    """Prints one JSON object; `store` writes it as results/NAME.json as well, NAME_gpu.json if `device` is a GPU.
+
+    facts: settings that all results share.
+    """
+    name += "_gpu" * (device is not None and device.type == "cuda")
+    text = json.dumps({"benchmark": name, "command": command(), "date": date.today().isoformat(), "hardware": hardware(device),
+                       "versions": versions(), **facts, "results": results}, indent=1) + "\n"  # fmt: skip
+    print(text, end="")
+    if store:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{name}.json").write_text(text, encoding="utf-8")
+
+
+def read(name: str) -> dict | None:
+    """A stored result; None if it was not measured."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
