@@ -241,7 +241,7 @@ class Painter:
         valid = torch.from_numpy(mask != 255)[None, None].to(self.device)
 
         def fill(tile, overlap):
-            # Cracks are thin and far between in a large scan: small tiles leave out more of it, and take less memory.
+            # Beside a large scan there is less room: a tile of 1024 px takes half a gigabyte, and no scan is all cracks.
             large = tile > LARGE_TILE and luma.size > LARGE
             self._fill(picture, valid, *((LARGE_TILE, min(overlap, LARGE_TILE // 8)) if large else (tile, overlap)))
 

@@ -1,0 +1,160 @@
+"""What each optimisation of inference brings: the same work with and without it, in turn (A B A B).
+
+    python benchmarks/optimisations.py [--rounds 7] [--threads 1] [--store]      one JSON object on standard output
+
+`ratio`: processor seconds with it / without it, the median over pairs; `quartiles` is its spread, `n` the number of pairs.
+Below 1 it pays. Those that were tried and dropped are measured in the same way.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import colorize
+import engine
+import inpaint
+import segment
+from benchmarks import record
+from benchmarks.partial import compare
+from benchmarks.speed import photograph
+from nets import inference
+from nets.inference import ready
+
+CPU = torch.device("cpu")
+STAGES = {segment: (1, 1, 512, 512), inpaint: (1, 1, 512, 512), colorize: (1, None, 256, 256)}
+
+
+def network(stage):
+    return engine.load_net(stage.WEIGHTS, stage.STAGE, stage.build)[0]
+
+
+def inputs(stage, net) -> list:
+    torch.manual_seed(0)
+    batch, channels, *size = STAGES[stage]
+    x = torch.rand(batch, channels or net.encoder.conv1.in_channels, *size)
+    return [x, (torch.rand(batch, 1, *size) > 0.05).float()] if stage is inpaint else [x]
+
+
+def forward(net, given, mode=torch.inference_mode):
+    def call():
+        with mode():
+            net(*given)
+
+    return call
+
+
+def layouts(stage):
+    """Channels last against channels first."""
+    net = ready(network(stage), CPU)
+    first = ready(network(stage), CPU).to(memory_format=torch.contiguous_format)
+    given = inputs(stage, net)
+    return forward(net, [x.to(memory_format=torch.channels_last) for x in given]), forward(first, given)
+
+
+def folding():
+    net = network(segment)
+    given = [x.to(memory_format=torch.channels_last) for x in inputs(segment, net)]
+    return forward(ready(net, CPU), given), forward(net.to(memory_format=torch.channels_last), given)
+
+
+def modes():
+    net = ready(network(segment), CPU)
+    given = inputs(segment, net)
+    return forward(net, given), forward(net, given, torch.no_grad)
+
+
+def autocast():
+    finder = segment.Finder(network(segment), CPU, "bf16", tta=False), segment.Finder(network(segment), CPU, tta=False)
+    luma, _ = photograph((512, 512))
+    return tuple(lambda f=f: f(luma) for f in finder)
+
+
+def tiles_with_holes():
+    """A photograph of 2048 px with one crack, against painting every tile."""
+    luma, mask = np.resize(photograph((512, 512))[0], (2048, 2048)), np.zeros((2048, 2048), np.uint8)
+    mask[:, 1000:1004] = 255
+    painter = inpaint.Painter(network(inpaint), CPU, tile=512, overlap=64, grain=False)
+    strips = inference.strips
+
+    def every():
+        inference.strips = lambda net, x, multiple, tile, overlap, wanted: strips(net, x, multiple, tile, overlap)
+        try:
+            painter.grey(luma, mask)
+        finally:
+            inference.strips = strips
+
+    return lambda: painter.grey(luma, mask), every
+
+
+def scan_tiles():
+    """Tiles of 512 px against 1024 px on a scan of 16 megapixels with cracks."""
+    luma, holes = photograph((4096, 4096))
+    mask = np.where(np.arange(4096)[:, None] // 512 % 4 == 0, holes, 0).astype(np.uint8)
+    painters = [inpaint.Painter(network(inpaint), CPU, tile=tile, overlap=overlap, grain=False) for tile, overlap in ((512, 64), (1024, 128))]
+    return tuple(lambda p=p: p.grey(luma, mask) for p in painters)
+
+
+def colour_scale():
+    """Colour at 256 px of the short side, enlarged, against the whole photograph of 1024 px."""
+    luma, _ = photograph((1024, 1024))
+    return tuple(lambda c=c: c.chroma(luma) for c in (colorize.Colorizer(network(colorize), CPU, short_side=side) for side in (256, 1024)))
+
+
+def pairs(calls, rounds: int) -> dict:
+    """The measures of `compare`, of a call with and one without the optimisation."""
+    found = compare(*calls, CPU, rounds)
+    return {"n": rounds, "ratio": found["ratio"], "quartiles": found["quartiles"], "ms_with": found["ms"],
+            "ms_without": found["ms_of_conv2d"]}  # fmt: skip
+
+
+def compiled() -> dict:
+    """torch.compile for one photograph: seconds until the first result, and of a later one."""
+    net = ready(network(segment), CPU)
+    given = inputs(segment, net)
+    began = time.perf_counter()
+    fast = torch.compile(net)
+    try:
+        forward(fast, given)()
+    except Exception as error:  # no C++ compiler, for one
+        return {"ratio": None, "reason": str(error).strip().splitlines()[0]}
+    first = time.perf_counter() - began
+    return {**pairs((forward(fast, given), forward(net, given)), 5), "first_s": round(first, 1)}
+
+
+KEPT = {
+    "norms folded into convolutions (segment, 512 px)": folding,
+    "channels last (segment, 512 px)": lambda: layouts(segment),
+    "channels last (inpaint, 512 px)": lambda: layouts(inpaint),
+    "channels last (colorize, 256 px)": lambda: layouts(colorize),
+    "inference mode, against no_grad (segment, 512 px)": modes,
+    "only tiles with holes (one crack through 2048 px)": tiles_with_holes,
+    "tiles of 512 px, against 1024 (cracks in parts of 4096 px)": scan_tiles,
+    "colour at 256 px, against 1024 px": colour_scale,
+}
+DROPPED = {"bf16 autocast on the CPU (segment, 512 px)": autocast}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7, help="pairs of runs that are timed (default: 7)")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
+    record.store_option(parser)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    rows = []
+    for kept, cases in ((True, KEPT), (False, DROPPED)):
+        for name, case in cases.items():
+            rows.append({"what": name, "kept": kept, **pairs(case(), 3 if "4096" in name else args.rounds)})
+            print(rows[-1], file=sys.stderr)
+    rows.append({"what": "torch.compile (segment, 512 px)", "kept": False, **compiled()})
+    record.emit("optimisations", rows, args.store, threads=args.threads)
+
+
+if __name__ == "__main__":
+    main()
