@@ -109,10 +109,14 @@ def channels(args) -> int:
 
 
 def evaluate(net, args, processes, infer: dict | None = None) -> dict:
-    """Chroma and colour measures on the validation photographs, the grey picture beside."""
+    """Chroma and colour measures on the validation photographs, the grey picture beside.
+
+    With `infer` also those that take longer: CIEDE2000, and the error with the few hints that a person might give.
+    """
     import numpy as np
     import torch
     from data.datasets import validation_photos
+    from data.hints import Hints, simulate
     from data.images import luma, merge_chroma, read_photo, resize, rgb_to_ycbcr
     from losses import metrics
 
@@ -139,8 +143,11 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
                "colourfulness_truth": metrics.colourfulness(truth)}  # fmt: skip
         for name, x in (("", cbcr), ("_truth", true_cbcr)):
             row["cb" + name], row["cr" + name] = (float(mean) * 255 for mean in x.mean((1, 2)))
-        if infer is not None:  # slow: not in every evaluation of a training run
+        if infer is not None:
             row["ciede2000"], row["ciede2000_grey"] = metrics.ciede2000(ours, truth), metrics.ciede2000(flat, truth)
+            strokes = simulate(true_cbcr.numpy(), np.random.default_rng(3))
+            hinted = merge_chroma(grey, colorizer.chroma(grey, Hints(strokes[:2].transpose(1, 2, 0), strokes[2])))
+            row["mse_hints"] = metrics.chroma_mse(torch.from_numpy(rgb_to_ycbcr(hinted)[..., 1:]).permute(2, 0, 1), true_cbcr)
         rows.append(row)
         if infer is None:
             samples.append((path.stem, (grey, picture, pixels)))
@@ -165,8 +172,8 @@ def _means(rows: list[dict]) -> dict:
 class Colorizer:
     """Colours one photograph: luma (H, W) in [0, 1] to RGB (H, W, 3), uint8 or uint16, of the same luma.
 
-    `hints` are data.hints.Hints of its size. The painted colours are kept. What lies around them is coloured by the network
-    if it was trained with hints; else they are spread up to the next edges of luma.
+    `hints` are data.hints.Hints of its size. The painted colours are kept, and spread up to the next edges of luma over what
+    the network, which sees them too if it was trained with hints, makes of their surroundings.
     """
 
     def __init__(self, net, device, precision="fp32", short_side=SHORT_SIDE):
@@ -244,7 +251,7 @@ class Colorizer:
         x = even_exposure(small)
         x = with_hints(x, known) if self.takes_hints else x
         chroma = padded(run, torch.cat([small, x], 1), self.net.multiple)
-        return chroma if hints is None or self.takes_hints else spread(chroma, known, small), small
+        return chroma if hints is None else spread(chroma, known, small), small
 
 
 def load(weights: Path, device, **settings) -> Colorizer:

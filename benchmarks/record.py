@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import sys
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
@@ -41,9 +42,8 @@ def versions() -> dict:
 
 def command() -> str:
     """The command line, without the paths of this machine."""
-    words = [f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]
-    return " ".join(["python", words[0], *("DIR" if "/" in word and " " not in word and not word.startswith("--") else word
-                                            for word in words[1:] if word != "--store")])  # fmt: skip
+    words = ["DIR" if "/" in word and " " not in word else word for word in sys.argv[1:] if word != "--store"]
+    return shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *words])
 
 
 def store_option(parser) -> None:

@@ -26,6 +26,7 @@ from data.images import luma, read_photo, resize, rgb_to_ycbcr
 from losses import metrics
 from nets.exposure import even_exposure
 from nets.guided import guided_upsample
+from nets.hints import with_hints
 
 
 def bilinear(chroma, small, large):
@@ -42,12 +43,14 @@ def measure(pixels, net, short_side: int) -> dict[str, list[float]]:
     scale = short_side / min(pixels.shape[:2])
     size = [net.multiple * max(1, round(side * scale / net.multiple)) for side in large.shape[-2:]]
     small = F.interpolate(large, size, mode="bilinear", align_corners=False, antialias=True)
-    half = F.avg_pool2d(small, 2)
+    half, given = F.avg_pool2d(small, 2), even_exposure(small)
+    if net.encoder.conv1.in_channels == 4:
+        given = with_hints(given, torch.zeros(1, 3, *size))
     steep = F.pad(large, (0, 1, 0, 1), mode="replicate")
     steep = (steep[..., :-1, 1:] - large).abs() + (steep[..., 1:, :-1] - large).abs()
     near = metrics.dilate((steep > steep.quantile(0.9))[0, 0], 4)
     errors = {}
-    for name, chroma in (("ours", net(even_exposure(small))), ("truth", F.interpolate(truth, half.shape[-2:], mode="area"))):
+    for name, chroma in (("ours", net(given)), ("truth", F.interpolate(truth, half.shape[-2:], mode="area"))):
         for upsample in (guided_upsample, bilinear):
             result = upsample(upsample(chroma, half, small), small, large)
             square = ((result - truth) * 255).square().mean(1)[0]

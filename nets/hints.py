@@ -1,4 +1,4 @@
-"""Colours that a person knows: how they enter the network, spread where it cannot, and stay as they were painted.
+"""Colours that a person knows: how they enter the network, spread up to the next edges, and stay as they were painted.
 
 Hints are (B, 3, H, W): Cb and Cr in [-0.5, 0.5] where painted and 0 elsewhere, and `where`, 1 painted, 0 free.
 """
@@ -19,7 +19,7 @@ def with_hints(luma, hints):
 
 
 def spread(chroma, hints, luma, turns: int = 32):
-    """Chroma (B, 2, H, W) with the hinted colours laid over the areas that they lie in, for networks without hints.
+    """Chroma (B, 2, H, W) with the hinted colours laid over the areas that they lie in.
 
     Each pixel looks for the nearest stroke along paths of horizontal and vertical runs, where a step costs the square of
     the change of luma, and a little for its length (geodesic distance, as of Yatziv and Sapiro 2006). Up to half of the

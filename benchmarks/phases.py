@@ -1,0 +1,90 @@
+"""Compares the three phases of training colour: the same steps from the same weights, with the losses of each.
+
+    python benchmarks/phases.py --data DIR --weights l1.pt --vgg-weights imagenet [--steps 300] [-- OPTIONS OF TRAIN]
+
+Trains three times with `colorize.py train`: absolute error alone; with a critic; with a critic and differences of VGG-16's features
+in place of the absolute error. Prints one JSON object: the measures of `colorize.py eval` at the end of each. A run that is
+done is not done again: the same command goes on.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import record
+
+CRITIC = ["--adversarial-weight", "0.01"]
+PHASES = {"absolute error": [], "and critic": CRITIC, "features in its place, and critic": [*CRITIC, "--l1-weight", "0",
+                                                                                           "--perceptual-weight", "0.02"]}  # fmt: skip
+
+
+def trained(run: Path):
+    """The network with the averaged weights at the end of a run."""
+    import colorize
+    from data import checkpoint
+
+    net = colorize.build(json.loads((run / "args.json").read_text())["network"])
+    net.load_state_dict(checkpoint.read(run / "last.pt")["average"])
+    return net.eval()
+
+
+def measure(net, data: Path) -> dict:
+    """`eval` of a network, without the rows of single photographs."""
+    import colorize
+    import engine
+
+    result = colorize.evaluate(net, Namespace(data=data), engine.Processes("cpu"), infer={})
+    return {name: value for name, value in result.items() if name != "rows"}
+
+
+def draw(nets: dict, path: Path) -> None:
+    """Both examples in the colours of each network, side by side; nets: name -> network."""
+    import torch
+    from colorize import Colorizer
+    from data.images import encode, luma, read_photo, write_whole
+    from data.sheet import contact_sheet
+
+    rows = []
+    for example in ("grace_hopper", "astronaut"):
+        (photo,) = (ROOT / "examples").glob(f"{example}.*")
+        grey = luma(read_photo(photo).pixels)
+        rows.append((example, {name: Colorizer(net, torch.device("cpu"))(grey) for name, net in nets.items()}))
+    write_whole(path, encode(contact_sheet(rows, 300), None, "JPEG"), overwrite=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="data folder")
+    parser.add_argument("--weights", type=Path, required=True, metavar="FILE", help="where every run starts")
+    parser.add_argument("--vgg-weights", required=True, metavar="imagenet|FILE", help="torchvision's weights of VGG-16")
+    parser.add_argument("--vgg-name", default="ImageNet", help="what they were trained on, for the record (default: ImageNet)")
+    parser.add_argument("--critic-width", type=int, default=24, help="channels of the critic's first layer (default: 24)")
+    parser.add_argument("--steps", type=int, default=300, help="of each run (default: 300)")
+    parser.add_argument("--runs", type=Path, default=Path("runs/phases"), metavar="DIR", help="run folders (default: runs/phases)")
+    parser.add_argument("--picture", type=Path, metavar="OUT.jpg", help="draw both examples in each one's colours (default: no)")
+    parser.add_argument("common", nargs="*", metavar="OPTION", help="options of train that all runs share, after --")
+    record.store_option(parser)
+    args = parser.parse_args()
+    rows, nets = [], {}
+    for number, (phase, words) in enumerate(PHASES.items(), 1):
+        run = args.runs / str(number)
+        command = [sys.executable, ROOT / "colorize.py", "train", "--data", args.data, "--weights", args.weights, "--run-dir", run,
+                   "--steps", args.steps, *args.common, *words]  # fmt: skip
+        command += ["--critic-width", args.critic_width] * bool(words)
+        command += ["--vgg-weights", args.vgg_weights] * ("--perceptual-weight" in words)
+        subprocess.run([str(word) for word in command], check=True, stdout=sys.stderr)
+        nets[phase] = trained(run)
+        rows.append({"phase": phase, "options": " ".join(words), **measure(nets[phase], args.data)})
+    if args.picture:
+        draw(nets, args.picture)
+    record.emit("phases", rows, args.store, steps=args.steps, vgg=args.vgg_name, common=" ".join(args.common))
+
+
+if __name__ == "__main__":
+    main()

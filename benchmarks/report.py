@@ -1,0 +1,356 @@
+"""Writes benchmarks/RESULTS.md and the figures in README.md and weights/README.md from benchmarks/results/*.json.
+
+    python benchmarks/report.py              write them
+    python benchmarks/report.py --check      change nothing; status 1 if a file says something else
+
+In the two READMEs the text between `<!-- figures: NAME -->` and `<!-- end of figures -->` is written here; NAME is one of BLOCKS.
+What was not measured is marked so.
+"""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import record
+
+MISSING = "not measured"
+
+
+def table(head: list, rows: list[list]) -> str:
+    line = lambda cells: "| " + " | ".join(str(MISSING if cell is None else cell) for cell in cells) + " |"  # noqa: E731
+    return "\n".join([line(head), "|" + "---|" * len(head), *map(line, rows)])
+
+
+def results(name: str):
+    """What a benchmark found, None if it was not run."""
+    stored = record.read(name)
+    return stored and stored["results"]
+
+
+def between(row: dict, digits: int = 2, scale: float = 1.0) -> str:
+    """Median and range of a timing."""
+    value, least, most = (f"{row[key] * scale:.{digits}f}" for key in ("seconds", "least", "most"))
+    return f"{value} ({least} to {most})" if row["n"] > 1 else value
+
+
+def interval(value: float, low_high, digits: int) -> str:
+    return f"{value:.{digits}f} ({low_high[0]:.{digits}f} to {low_high[1]:.{digits}f})"
+
+
+def percent(value: float, digits: int = 1) -> str:
+    return f"{100 * value:.{digits}f} %"
+
+
+def pixels(size) -> str:
+    return f"{size[0]} x {size[1]}"
+
+
+# ------------------------------------------------------------------------------------------ quality
+
+
+def segment() -> str:
+    ours, plain = results("quality")["segment"], results("quality")["segment_no_tta"]
+    rows = [[f"Dice, mean of {ours['photos']} photographs", f"**{interval(ours['dice'], ours['dice_95'], 3)}**", f"{plain['dice']:.3f}", "0.35"],
+            ["IoU", interval(ours["iou"], ours["iou_95"], 3), f"{plain['iou']:.3f}", ""],
+            ["tolerant Dice (2 px)", f"**{interval(ours['tolerant_dice'], ours['tolerant_dice_95'], 3)}**", f"{plain['tolerant_dice']:.3f}", ""],
+            ["ROC AUC, pooled pixels", f"{ours['roc_auc']:.3f}", f"{plain['roc_auc']:.3f}", "0.93"],
+            ["average precision", f"{ours['average_precision']:.3f}", f"{plain['average_precision']:.3f}", ""],
+            [f"**pixels marked on {ours['clean_photos']} undamaged photographs**", f"**{percent(ours['clean_marked'], 2)}**",
+             percent(plain["clean_marked"], 2), ""],
+            ["of one of them: median, most", f"{percent(ours['clean_marked_median'], 2)}, {percent(ours['clean_marked_most'])}",
+             f"{percent(plain['clean_marked_median'], 2)}, {percent(plain['clean_marked_most'])}", ""],
+            ["of them without any mark", percent(ours["clean_without_mark"]), percent(plain["clean_without_mark"]), ""]]  # fmt: skip
+    head = [f"threshold {ours['infer']['threshold']:.2f}", "ours", "without mirror augmentation",
+            "published system of 2019 (its own photographs)"]  # fmt: skip
+    return table(head, rows)
+
+
+def working_size() -> str:
+    rows = []
+    for row in results("working_size"):
+        size = f"{row['least_side']} px" if row["least_side"] == row["max_side"] else (
+            f"as it is, {row['least_side']} to {row['max_side']} px" + ", mirrored (the default)" * row["tta"])  # fmt: skip
+        rows.append([size, interval(row["dice"], row["dice_95"], 3), f"{row['best_dice']:.3f}", f"{row['roc_auc']:.3f}",
+                     percent(row["clean_marked"])])  # fmt: skip
+    first = results("working_size")[0]
+    return table(["longer side", f"Dice, n = {first['n']}", "best Dice of one threshold", "ROC AUC",
+                  f"marked on undamaged, n = {first['n_clean']}"], rows)  # fmt: skip
+
+
+def inpaint() -> str:
+    found, rows = results("quality")["inpaint"], []
+    for key, name in (("0_2", "under 2 %"), ("2_10", "2 to 10 %"), ("10_25", "10 to 25 %")):
+        ours, *others = (found[f"{painter}_{key}"] for painter in ("ours", "telea", "navier_stokes"))
+        psnr = lambda x: x and f"{x['hole_psnr']:.2f}"  # noqa: E731
+        rows.append([name, f"**{interval(ours['hole_psnr'], ours['hole_psnr_95'], 2)}**", *map(psnr, others), f"{ours['hole_ssim']:.3f}",
+                     others[0] and f"{others[0]['hole_ssim']:.3f}", f"{ours['seam']:.1f}", others[1] and f"{others[1]['seam']:.1f}",
+                     f"{ours['psnr']:.1f}"])  # fmt: skip
+    return table([f"hole share, n = {found['photos']}", "PSNR, dB", "Telea", "Navier-Stokes", "SSIM", "Telea", "rim", "Navier-Stokes",
+                  "whole, dB"], rows)  # fmt: skip
+
+
+def colorize() -> str:
+    found = results("quality")["colorize"]
+    groups = {"portraits": found["people"], "everything else": found["others"], "all": found}
+    rows = []
+    for name, group in groups.items():
+        mse = interval(group["mse"], found["mse_95"], 0) if group is found else f"**{group['mse']:.0f}**"
+        rows.append([name, mse, f"{group['mse_grey']:.0f}", f"{group['mse'] / group['mse_grey']:.2f}", f"{group['mse_hints']:.0f}",
+                     f"{group['ciede2000']:.1f}", f"{group['ciede2000_grey']:.1f}", f"{group['psnr']:.1f}", f"{group['psnr_grey']:.1f}",
+                     f"{group['colourfulness']:.0f}", f"{group['colourfulness_truth']:.0f}",
+                     f"{group['cb']:.1f}, {group['cr']:.1f}", f"{group['cb_truth']:.1f}, {group['cr_truth']:.1f}"])  # fmt: skip
+    return table([f"n = {found['photos']}", "MSE of 8-bit CbCr", "grey picture", "ratio", "with a few hints", "CIEDE2000", "grey", "PSNR, dB", "grey",
+                  "colourfulness", "truth", "mean Cb, Cr", "truth"], rows)  # fmt: skip
+
+
+def measured() -> str:
+    found, chain = results("quality"), results("speed_chain")
+    seg, holes, colour = found["segment"], found["inpaint"], found["colorize"]
+    stages = chain["stages"]
+    rows = [
+        [f"finds defects: Dice on {seg['photos']} real damaged portraits", interval(seg["dice"], seg["dice_95"], 2),
+         "published system of 2019: 0.35 on its own photographs"],
+        [f"pixels marked on {seg['clean_photos']} undamaged photographs", percent(seg["clean_marked"], 2), "should be 0"],
+        ["paints: PSNR in holes of 2 to 10 %", f"{holes['ours_2_10']['hole_psnr']:.1f} dB",
+         f"Telea {holes['telea_2_10']['hole_psnr']:.1f}, Navier-Stokes {holes['navier_stokes_2_10']['hole_psnr']:.1f} dB"],
+        ["colours: MSE of CbCr on portraits", f"{colour['people']['mse']:.0f}", f"grey picture {colour['people']['mse_grey']:.0f}"],
+        [f"whole chain, 1024 x 1024 px, n = {chain['restore.py']['n']}", f"{between(chain['restore.py'], 1)} s, of it finding "
+         + f"{stages['segment']['seconds']:.1f}, painting {stages['inpaint']['seconds']:.1f}, colour {stages['colorize']['seconds']:.1f} s",
+         f"`--no-tta` {between(chain['restore.py --no-tta'], 1)} s; of it `import torch, torchvision` "
+         + f"{between(chain['import torch, torchvision'], 1)} s"],
+    ]  # fmt: skip
+    return table(["", "ours", "beside"], rows) + f"\n\n{where('speed_chain')}"
+
+
+def cost() -> str:
+    rows = [[stage, f"{row['parameters'] / 1e6:.1f} M", f"{row['crop_px']} px", row["samples_per_gpu"], f"{row['memory_gb']} GB",
+             f"{row['forward_gmac']:.0f} GMAC"] for stage, row in results("training_cost").items()]  # fmt: skip
+    return table(["stage", "parameters", "crop", "samples per GPU", "memory per GPU", "forward pass of a crop"], rows)
+
+
+# ---------------------------------------------------------------------------------------------- speed
+
+
+def where(name: str) -> str:
+    """By what, on what and when a result was measured."""
+    stored = record.read(name)
+    hardware = stored["hardware"].get("gpu") or f"{stored['hardware']['processor']}, {stored['hardware']['cores']} cores"
+    threads = f", {stored['threads']} threads" if stored.get("threads") else ""
+    return f"`{stored['command']}`: {hardware}{threads}, torch {stored['versions']['torch']}, {stored['date']}."
+
+
+def stages() -> str:
+    rows = []
+    for row in results("speed_stages")["stages"]:
+        rows.append([row["stage"], pixels(row["size"]), row["width"], between(row, 3), row["n"], row["gflop"], percent(row["share"], 0),
+                     ", ".join(f"{name} {percent(share, 0)}" for name, share in list(row["operators"].items())[:3]), None])  # fmt: skip
+    return table(["stage", "px", "width", "seconds (range)", "n", "GFLOP", "of matrix product", "where the time goes", "GPU"], rows)
+
+
+def peers() -> str:
+    rows = [[row["peer"], row.get("size") and pixels(row["size"]), row["seconds"] and between(row, 3), row.get("n", ""),
+             row.get("gflop", ""), row.get("reason", "")] for row in results("speed_stages")["peers"]]  # fmt: skip
+    return table(["peer", "px", "seconds (range)", "n", "GFLOP", ""], rows)
+
+
+def chain() -> str:
+    found = results("speed_chain")
+    stages = {f"stage {name} (mirrored)": row for name, row in found["stages"].items()}
+    rows = [[name, between(row), row["n"]] for name, row in {**found, **stages}.items() if name != "stages"]
+    return table(["one photograph of 1024 x 1024 px", "seconds (range)", "n"], rows)
+
+
+def folder() -> str:
+    row = results("speed_folder")
+    return table(["photographs", "wall", "import", "stages summed", "(wall - import) / stages"],
+                 [[row["photos"], f"{row['wall_s']} s", f"{row['import_s']} s", f"{row['stages_s']} s", row["ratio"]]])  # fmt: skip
+
+
+def optimisations() -> str:
+    rows = []
+    for row in results("optimisations"):
+        ratio = row["ratio"] and f"{row['ratio']:.2f} ({row['quartiles'][0]:.2f} to {row['quartiles'][1]:.2f})"
+        rows.append([row["what"], "kept" if row["kept"] else "dropped", row.get("ms_without"), row.get("ms_with"), ratio or row["reason"],
+                     WHY.get(row["what"], "")])  # fmt: skip
+    return table(["what", "", "before, ms", "after, ms", "after / before (quartiles)", "why"], rows)
+
+
+WHY = {
+    "norms folded into convolutions (segment, 512 px)": "one pass over the activations less",
+    "channels last (segment, 512 px)": "oneDNN's direct convolutions, no reordering between layers",
+    "channels last (inpaint, 512 px)": "the same",
+    "channels last (colorize, 256 px)": "the same",
+    "inference mode, against no_grad (segment, 512 px)": "costs nothing; the gain lies in small operators",
+    "only tiles with holes (one crack through 2048 px)": "the rest stays the input's anyway",
+    "tiles of 512 px, against 1024 (cracks in parts of 4096 px)": "for their memory; less is painted where cracks are few",
+    "colour at 256 px, against 1024 px": "the scale that the network was trained at; the edges come from luma",
+    "bf16 autocast on the CPU (segment, 512 px)": "only on processors with bf16 instructions, and results differ a little: `--precision bf16`",
+    "torch.compile (segment, 512 px)": "a photograph does not wait for a compiler",
+}
+
+
+def memory() -> str:
+    rows = [[row["megapixels"], row["peak_mb"], row["seconds"], percent(row["invented"])] for row in results("memory")]
+    return table(["megapixels, grey", "peak memory, MB", "seconds", "painted"], rows)
+
+
+def training() -> str:
+    rows = []
+    for stage, runs in results("training_speed").items():
+        for run in runs:
+            rows.append([stage, run["processes"], run["samples_per_s"], f"{run['waiting_s']} s ({percent(run['waiting_share'])})"])
+    made = [[stage, row["per_s"], f"{row['median_ms']} ({row['quartiles_ms'][0]} to {row['quartiles_ms'][1]})", row["n"],
+             f"{16 * row['per_s']:.0f}"] for stage, row in results("training_samples").items()]  # fmt: skip
+    return (table(["training, width 16, crops of 256 px", "processes", "samples/s", "waiting for data, of 50 steps"], rows) + "\n\n"
+            + table(["making a sample of 512 px", "per s and core", "ms (quartiles)", "n", "per s on 16 cores (computed)"], made))  # fmt: skip
+
+
+def activations() -> str:
+    rows = [[row["width"], row["side_px"], row["batch"], row["precision"], f"{row['bytes_ratio']:.3f}",
+             f"{row['step_ratio']:.2f} ({row['step_ratio_quartiles'][0]:.2f} to {row['step_ratio_quartiles'][1]:.2f})", row["n"]]
+            for row in results("activations")]  # fmt: skip
+    return table(["width", "px", "batch", "precision", "kept bytes, in place / ordinary", "step time (quartiles)", "n"], rows)
+
+
+def partial() -> str:
+    rows = []
+    for row in results("partial"):
+        name = row.get("network") or f"{'+'.join(map(str, row['channels']))} to {row['outputs']}, {row['kernel']} px, stride {row['stride']}"
+        name += f", width {row['width']}" if "width" in row else ""
+        ratio = lambda x: f"{x['ratio']:.2f} ({x['quartiles'][0]:.2f} to {x['quartiles'][1]:.2f})"  # noqa: E731
+        rows.append([name, row["side_px"], row["batch"], ratio(row["forward"]), ratio(row["training"])])
+    return table(["layer", "px", "batch", "partial / ordinary, forward", "training"], rows)
+
+
+def upsampling() -> str:
+    rows = []
+    for scale, tables in results("upsampling").items():
+        if isinstance(tables, dict):
+            for place, row in tables.items():
+                rows.append([scale, place, row["ours guided"], row["ours bilinear"], row["ours saved"]])
+    return table(["network's scale", "where", "MSE of CbCr, along luma", "bilinear", "saved"], rows)
+
+
+def archive() -> str:
+    rows = []
+    for name in ("archive", "archive_2"):
+        row = results(name)
+        if row:
+            rows.append([row["processes"], row["photos"], row["done"], row["named"], row["status"], row["kills"],
+                         len(row["again"]), len(row["torn"]), row["seconds"]])  # fmt: skip
+    return table(["processes", "photographs", "done", "broken and named", "status", "SIGKILLs", "done twice", "torn or left over",
+                  "seconds"], rows)  # fmt: skip
+
+
+def fuzz() -> str:
+    row = results("fuzz")
+    done = ", ".join(f"{number} {name}" for name, number in {**row["reader"]}.items())
+    through = ", ".join(f"{number} {name}" for name, number in row["command"].items())
+    return table(["damaged files at the reader", "slowest", "through the command", "faults"],
+                 [[done, f"{row['slowest_s']} s", through, "; ".join(row["faults"]) or "none"]])  # fmt: skip
+
+
+def cross_validation() -> str:
+    rows = [[f"`{row['recipe']}`", f"{row['dice']:.3f}", f"{row['tolerant_dice']:.3f}", f"{row['roc_auc']:.3f}",
+             f"{row['average_precision']:.3f}", percent(row["clean_marked"]), row["wins"]] for row in results("cross_validation")]  # fmt: skip
+    return table(["recipe", "Dice", "tolerant Dice", "ROC AUC", "average precision", "marked on undamaged",
+                  f"photographs won, of {results('cross_validation')[0]['photos']}"], rows)  # fmt: skip
+
+
+def phases() -> str:
+    rows = []
+    for row in results("phases"):
+        group = [f"{row[name]['mse']:.0f} ({row[name]['mse'] / row[name]['mse_grey']:.2f})" for name in ("people", "others")]
+        rows.append([row["phase"], *group, f"{row['ciede2000']:.1f}", f"{row['psnr']:.1f}",
+                     f"{row['colourfulness']:.0f} of {row['colourfulness_truth']:.0f}", f"{row['cb'] - row['cb_truth']:+.1f}, "
+                     f"{row['cr'] - row['cr_truth']:+.1f}"])  # fmt: skip
+    stored = record.read("phases")
+    return table(["losses", "MSE of portraits (of grey)", "others", "CIEDE2000", "PSNR, dB", "colourfulness", "cast in Cb, Cr"], rows) + (
+        f"\n\n{stored['steps']} steps each from the same weights; VGG-16 has {stored['vgg']} weights.")  # fmt: skip
+
+
+# block -> (function, the results that it needs)
+BLOCKS = {
+    "measured": (measured, ["quality", "speed_chain"]), "segment": (segment, ["quality"]), "inpaint": (inpaint, ["quality"]),
+    "colorize": (colorize, ["quality"]), "working_size": (working_size, ["working_size"]), "cost": (cost, ["training_cost"]),
+    "stages": (stages, ["speed_stages"]), "peers": (peers, ["speed_stages"]), "chain": (chain, ["speed_chain"]),
+    "folder": (folder, ["speed_folder"]), "optimisations": (optimisations, ["optimisations"]), "memory": (memory, ["memory"]),
+    "training": (training, ["training_speed", "training_samples"]), "activations": (activations, ["activations"]),
+    "partial": (partial, ["partial"]), "upsampling": (upsampling, ["upsampling"]), "archive": (archive, ["archive"]),
+    "fuzz": (fuzz, ["fuzz"]), "cross_validation": (cross_validation, ["cross_validation"]), "phases": (phases, ["phases"]),
+}  # fmt: skip
+
+PAGE = """# Results
+
+Written by `python benchmarks/report.py` from the files in [results](results); each was measured by the command beside it. `DIR` is a data
+folder (see the README). Figures on a GPU are {missing}: none was at hand; the same commands with `--device cuda` fill them.
+
+To measure all again: the commands below with `--store`, on a machine that does nothing else, then `report.py`.
+"""
+
+SECTIONS = {  # title -> (block, what to know)
+    "Quality: finding defects": ("segment", ""),
+    "Quality: working size": ("working_size", ""),
+    "Quality: recipes, by cross-validation": ("cross_validation", "90 steps each from weights that had seen synthetic damage alone (650 "
+        "steps). The recipes differ less than the folds do."),
+    "Quality: painting": ("inpaint", ""),
+    "Quality: colour": ("colorize", ""),
+    "Quality: colour in three phases": ("phases", ""),
+    "Quality: enlarging chroma": ("upsampling", ""),
+    "Speed: stages": ("stages", "Width 64 has random weights. Shares above 100 % are possible: oneDNN's convolutions are faster than the "
+        "product. Below 60 %: at colour the network is a small part, the rest is exposure and enlarging chroma; at 12 megapixels that is nearly "
+        "all. At painting the multiplications by the mask and the smooth filling take the rest."),
+    "Speed: peers": ("peers", "The Unet of segmentation-models-pytorch begins with stride 2; ours keeps full resolution, which thin cracks need."),
+    "Speed: the whole chain": ("chain", ""),
+    "Speed: a folder": ("folder", ""),
+    "Speed: optimisations, kept and dropped": ("optimisations", ""),
+    "Memory of the whole chain": ("memory", ""),
+    "Memory of training: in-place norms": ("activations", "Largest batch at 1024 px with and without them: {missing} (needs a GPU)."),
+    "Training": ("training", ""),
+    "Partial convolution": ("partial", ""),
+    "Archives: killed and broken": ("archive", ""),
+    "Damaged files": ("fuzz", ""),
+}  # fmt: skip
+
+
+def block(name: str) -> str:
+    function, needed = BLOCKS[name]
+    absent = [result for result in needed if record.read(result) is None]
+    return f"*{MISSING}*" if absent else function()
+
+
+def page() -> str:
+    parts = [PAGE.format(missing=MISSING)]
+    for title, (name, remark) in SECTIONS.items():
+        needed = [result for result in BLOCKS[name][1] if record.read(result)]
+        said = [remark.format(missing=MISSING)] if remark else []
+        parts.append("\n\n".join([f"## {title}", block(name), *said, *map(where, needed)]) + "\n")
+    return "\n".join(parts)
+
+
+def filled(text: str) -> str:
+    """A README with its blocks of figures written anew. KeyError: a block that there is not."""
+    pattern = r"(<!-- figures: (\w+) -->\n).*?(\n<!-- end of figures -->)"
+    return re.sub(pattern, lambda found: found[1] + block(found[2]) + found[3], text, flags=re.S)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="change nothing, compare (default: write)")
+    args = parser.parse_args()
+    files = {path: filled(path.read_text("utf-8")) for path in (ROOT / "README.md", ROOT / "weights/README.md")}
+    files[ROOT / "benchmarks/RESULTS.md"] = page()
+    differ = [path for path, text in files.items() if not path.exists() or path.read_text("utf-8") != text]
+    for path in differ:
+        print(f"{path.relative_to(ROOT)}: {'differs from' if args.check else 'written from'} benchmarks/results", file=sys.stderr)
+        if not args.check:
+            path.write_text(files[path], "utf-8")
+    return int(args.check and bool(differ))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
