@@ -33,7 +33,6 @@ STAGE = "colorize"
 WEIGHTS = Path(__file__).parent / "weights" / "colorize.pt"
 REMARK = "Colours estimated by a neural network, not evidence"
 LARGE = 4_000_000  # px from which a photograph is coloured in bands
-BAND = 256  # rows of a band
 SHORT_SIDE = 256  # px, the network's scale: that of the training crops, which hold most of a photograph
 
 
@@ -194,16 +193,16 @@ class Colorizer:
         return result
 
     def _bands(self, luma):
-        """What `chroma` gives, BAND rows at a time: (rows, chroma), so that memory does not grow with the photograph."""
+        """What `chroma` gives, a band of rows at a time: (rows, chroma), so that memory does not grow with the photograph."""
         import torch
+        from data.images import bands
         from nets.guided import guided_slope
         from nets.inference import enlarged, inference
 
         with inference(self.device, self.precision):
             chroma, small = self.guess(luma)
             slope = guided_slope(chroma, small)
-            for top in range(0, len(luma), BAND):
-                rows = slice(top, min(top + BAND, len(luma)))
+            for rows in bands(len(luma)):
                 large = torch.from_numpy(luma[rows])[None, None].to(self.device)
                 base, guide, steep = (enlarged(x, luma.shape, rows) for x in (chroma, small, slope))
                 yield rows, (steep * (large - guide) + base)[0].permute(1, 2, 0).clamp(-0.5, 0.5).cpu().numpy()
@@ -329,14 +328,6 @@ def vote(args) -> int:
     return ballot.vote(args, candidates, grey, "Which picture has the most believable colours?")
 
 
-def weight_of_loss(text: str) -> float:
-    """An argparse type: a finite number of at least 0."""
-    value = float(text)
-    if not 0 <= value < float("inf"):
-        raise ValueError
-    return value
-
-
 def hints_option(parser) -> None:
     """The option of known colours, shared by `infer` and restore.py."""
     parser.add_argument("--hints", type=Path, metavar="FILE_OR_FOLDER",
@@ -347,11 +338,11 @@ def main(argv=None) -> int:
     parser, commands = engine.stage_parser(__doc__)
     options = engine.train_command(commands, STAGE, train, batch_size=32, crop=256)
     engine.encoder_options(options, 50)
-    options.add_argument("--chroma-weight", type=float, default=6.0,
+    options.add_argument("--chroma-weight", type=engine.loss_weight, default=6.0,
                          help="how much more a colourful pixel counts than a grey one in the L1 term (default: 6)")  # fmt: skip
     for name, weight, text in (("l1", 1.0, "absolute error of chroma"), ("adversarial", 0.0, "critic's opinion"),
                                ("perceptual", 0.0, "squared differences of VGG-16's features")):  # fmt: skip
-        options.add_argument(f"--{name}-weight", type=weight_of_loss, default=weight,
+        options.add_argument(f"--{name}-weight", type=engine.loss_weight, default=weight,
                              help=f"weight of the {text} (default: {weight:g})")  # fmt: skip
     options.add_argument("--vgg-weights", metavar="imagenet|FILE",
                          help="torchvision's weights of VGG-16, downloaded or from a file (default: none)")  # fmt: skip

@@ -39,6 +39,14 @@ def positive(kind):
     return parse
 
 
+def loss_weight(text: str) -> float:
+    """An argparse type: a finite number of at least 0."""
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number of at least 0")
+    return value
+
+
 def share(text: str) -> float:
     """An argparse type: a number from 0 to 1."""
     value = float(text)
@@ -530,7 +538,7 @@ def _fit(args, stage, options, build, samples, step, evaluate, measured, critic,
         started = time.perf_counter()
         result = evaluate(average.net, args, processes)
         pictures, name = result.pop("samples"), f"best-{done}.pt"
-        best = sorted([*best, (result["score"], name)], reverse=True)[: args.keep]
+        best = sorted([*best, (result["score"], name)], key=lambda entry: entry[0], reverse=True)[: args.keep]  # of equals the first
         training = {**stored(args), "done": done, "result": result}
         run.keep_best(best, name, lambda: checkpoint.weights(stage, VERSION, options, average.net, result["infer"], training))
         shown = {name: x for name, x in result.items() if not isinstance(x, (list, dict))}

@@ -26,7 +26,6 @@ STAGE = "inpaint"
 REMARK = "Damage painted in by a neural network, not evidence"
 WEIGHTS = Path(__file__).parent / "weights" / "inpaint.pt"
 BINS = ((0.0, 0.02), (0.02, 0.10), (0.10, 0.25))  # hole shares that eval measures
-BAND = 256  # rows of a large photograph that are handled at a time
 LARGE, LARGE_TILE = 16_000_000, 512  # px of a photograph from which tiles have at most this side, and the side
 FEATURE_WEIGHTS = {"perceptual_weight": 0.05, "style_weight": 120.0}  # of Liu et al. 2018
 
@@ -181,11 +180,6 @@ class Known:
         return torch.cat([self.picture[here] * known, known], 1)
 
 
-def bands(height: int) -> list[slice]:
-    """All rows of a picture, BAND at a time, so that float copies stay small beside it."""
-    return [slice(top, min(top + BAND, height)) for top in range(0, height, BAND)]
-
-
 class Painter:
     """Paints holes: (pixels, mask) to pixels of the same shape and type, changed only where the mask is 255."""
 
@@ -200,7 +194,7 @@ class Painter:
 
     def __call__(self, pixels, mask):
         import numpy as np
-        from data.images import luma, merge_chroma, rgb_to_ycbcr
+        from data.images import bands, luma, merge_chroma, rgb_to_ycbcr
 
         if not (mask == 255).any():
             return pixels
@@ -257,6 +251,7 @@ class Painter:
         """
         import torch
         import torch.nn.functional as F
+        from data.images import bands
         from nets.inference import strips
 
         height, width = picture.shape[-2:]
@@ -374,10 +369,10 @@ def main(argv=None) -> int:
     options.add_argument("--mask-share", type=engine.share, default=0.25,
                          help="share of the samples with holes from --masks and labelled/masks, if any (default: 0.25)")  # fmt: skip
     for name, weight, text in (("hole", 6.0, "error in holes"), ("valid", 1.0, "error outside holes"), ("tv", 0.1, "variation")):
-        options.add_argument(f"--{name}-weight", type=float, default=weight, help=f"weight of the {text} (default: {weight})")
+        options.add_argument(f"--{name}-weight", type=engine.loss_weight, default=weight, help=f"weight of the {text} (default: {weight})")
     for name, weight in FEATURE_WEIGHTS.items():
         option = name.replace("_", "-")
-        options.add_argument(f"--{option}", type=float, help=f"weight of the {option.split('-')[0]} loss on VGG-16's features "
+        options.add_argument(f"--{option}", type=engine.loss_weight, help=f"weight of the {option.split('-')[0]} loss on VGG-16's features "
                              f"(default: {weight:g} with --vgg-weights, else 0)")  # fmt: skip
     options.add_argument("--vgg-weights", metavar="imagenet|FILE",
                          help="torchvision's VGG-16 for the losses on features, downloaded or from a file (default: none)")  # fmt: skip

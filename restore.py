@@ -63,12 +63,11 @@ def restore(args) -> int:
 
     wanted = [name for name in PICTURES if name in (args.only or PICTURES)]
     device = engine.pick_device(args.device)
-    weights, threshold = {}, args.threshold
+    weights, threshold = {}, None
     if args.mask is None and wanted != ["color"]:
         weights[segment.STAGE] = sha256(args.segment_weights)
-        finder, stored = segment.load(args.segment_weights, device, precision=args.precision, tta=args.tta,
-                                      max_side=args.max_side, tile=args.tile, overlap=args.overlap)  # fmt: skip
-        threshold = stored if threshold is None else threshold
+        finder, threshold = segment.load(args.segment_weights, device, args.threshold, precision=args.precision, tta=args.tta,
+                                         max_side=args.max_side, tile=args.tile, overlap=args.overlap)  # fmt: skip
     if {"restored", "restored_color"} & set(wanted):
         weights[inpaint.STAGE] = sha256(args.inpaint_weights)
         painter = inpaint.load(args.inpaint_weights, device, precision=args.precision, tile=args.tile,

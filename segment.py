@@ -25,6 +25,9 @@ STAGE = "segment"
 WEIGHTS = Path(__file__).parent / "weights" / "segment.pt"
 MAX_SIDE = 1024  # px, the working size of the longer side
 DILATE = 2  # px of the working size: a crack's anti-aliased edge must not stay
+# A photograph counts as damaged if so many px of the working size are this probable, in one place or altogether: an undamaged
+# one has its doubtful places, too, and must come back as it was.
+SURE, SURE_REGION, SURE_PIXELS = 0.9, 20, 40
 
 
 def build(options: dict):
@@ -65,17 +68,19 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
     from data.images import luma, read_mask, read_photo
     from losses import metrics
 
-    finder = Finder(net, processes.device, tta=getattr(args, "tta", False), max_side=getattr(args, "max_side", MAX_SIDE))
+    finder = Finder(net, processes.device, tta=getattr(args, "tta", False), max_side=getattr(args, "max_side", MAX_SIDE),
+                    careful=infer is not None)  # fmt: skip  # a young network is not sure of anything yet
     pairs = measured_pairs(args.data, getattr(args, "hold_out", None))
     clean, rows, samples = images_in(validation(args.data) / "clean"), [], []
     probabilities = []
     for path, mask_path in processes.share(pairs):
         photo = read_photo(path)
         mask, grey = torch.from_numpy(read_mask(mask_path, photo.size)[0]), luma(photo.pixels)
-        probability = finder.enlarge(finder(grey), photo.size)
+        probability = finder(grey)
+        enlarged = finder.enlarge(probability, photo.size)
         if infer is None:
-            samples.append((path.stem, (grey, probability.numpy(), mask.numpy())))
-        counts = metrics.histograms(probability, mask)
+            samples.append((path.stem, (grey, enlarged.numpy(), mask.numpy())))
+        counts = metrics.histograms(enlarged, mask)
         probabilities.append((path.name, probability, mask))
         rows.append({"photo": path.name, "damaged": bool((mask > 128).any()), "counts": counts})
     rows = processes.gather(rows)
@@ -86,14 +91,14 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
     pooled = torch.stack([row.pop("counts") for row in rows]).sum(0)
     measured = []
     for name, probability, mask in probabilities:
-        found = probability >= threshold
+        found = finder.found(probability, mask.shape[::-1], threshold)
         measured.append({"photo": name, **metrics.overlap(found, mask),
                          "tolerant_dice": metrics.tolerant_dice(found, mask), "marked": float(found.float().mean())})  # fmt: skip
     measured = processes.gather(measured)
     alarms = []
     for path in processes.share(clean if infer else clean[:: max(1, len(clean) // 12)]):
         photo = read_photo(path)
-        found = finder.enlarge(finder(luma(photo.pixels)), photo.size) >= threshold
+        found = finder.found(finder(luma(photo.pixels)), photo.size, threshold)
         alarms.append({"photo": path.name, "marked": float(found.float().mean())})
     alarms = processes.gather(alarms)
     damaged = [row for row, seen in zip(measured, rows) if seen["damaged"]]
@@ -117,16 +122,17 @@ class Finder:
     """Predicts the defects of one photograph: luma (H, W) in [0, 1] to probability (h, w) at the working size.
 
     Photographs are brought to a longer side of at most `max_side` px, and small ones are enlarged to `least_side`: the
-    network knows cracks of 1.5 to 6 px. `tta` averages with the mirrored photograph.
+    network knows cracks of 1.5 to 6 px. `tta` averages with the mirrored photograph. `careful`: marks nothing in photographs
+    that count as undamaged.
     """
 
     least_side = 512
 
-    def __init__(self, net, device, precision="fp32", tta=True, max_side=MAX_SIDE, tile=1024, overlap=128):
+    def __init__(self, net, device, precision="fp32", tta=True, max_side=MAX_SIDE, tile=1024, overlap=128, careful=True):
         from nets.inference import Tiling, ready
 
         self.net, self.tiling = ready(net, device), Tiling(tile, overlap)
-        self.device, self.precision, self.tta, self.max_side = device, precision, tta, max_side
+        self.device, self.precision, self.tta, self.max_side, self.careful = device, precision, tta, max_side, careful
 
     def working_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """(width, height) at which a photo of `size` is looked at."""
@@ -158,23 +164,39 @@ class Finder:
             return probability
         return F.interpolate(probability[None, None], size[::-1], mode="bilinear", align_corners=False)[0, 0]
 
-    def mask(self, probability, size: tuple[int, int], threshold: float, dilate: int):
-        """The mask (H, W) uint8 of a photo: probability at least `threshold`, widened by `dilate` px of the working size.
+    def damaged(self, probability) -> bool:
+        """Whether a photo counts as damaged: a region of it is `SURE`ly so, or many small ones are."""
+        from data.report import regions
+
+        sure = probability >= SURE
+        total = int(sure.sum())
+        if not SURE_REGION <= total < SURE_PIXELS:
+            return total >= SURE_PIXELS
+        return regions(sure.byte().mul_(255).numpy(), most=1)["largest"][0]["pixels"] >= SURE_REGION
+
+    def found(self, probability, size: tuple[int, int], threshold: float, dilate: int = 0):
+        """Where a photo of `size` is damaged, (H, W) bool: probability at least `threshold`, widened by `dilate` px of the
+        working size; nowhere in a photo that counts as undamaged, if the Finder is `careful`.
 
         The probability itself is widened before it is enlarged, so that large photos get smooth outlines.
         """
         import torch
         import torch.nn.functional as F
 
+        if self.careful and not self.damaged(probability):
+            return torch.zeros(size[::-1], dtype=torch.bool)
         if dilate:
             probability = F.max_pool2d(probability[None], 2 * dilate + 1, 1, dilate)[0]
-        return (self.enlarge(probability, size) >= threshold).to(torch.uint8).mul_(255).numpy()
+        return self.enlarge(probability, size) >= threshold
 
 
-def load(weights: Path, device, **settings) -> tuple[Finder, float]:
-    """A Finder and its threshold from a weights file. Raises WeightsError."""
+def load(weights: Path, device, threshold: float | None = None, **settings) -> tuple[Finder, float]:
+    """A Finder and its threshold from a weights file. Raises WeightsError.
+
+    Whoever gives a threshold is obeyed: then all that reaches it is marked, in any photo.
+    """
     net, infer = engine.load_net(weights, STAGE, build)
-    return Finder(net, device, **settings), infer["threshold"]
+    return Finder(net, device, careful=threshold is None, **settings), infer["threshold"] if threshold is None else threshold
 
 
 def find(finder: Finder, photo, source, args, threshold: float):
@@ -182,8 +204,11 @@ def find(finder: Finder, photo, source, args, threshold: float):
     from data.images import luma
 
     probability = finder(luma(photo.pixels))
-    mask = finder.mask(probability, photo.size, threshold, args.dilate)
-    return mask, probability, finder.tiling.warned() + protect(mask, photo, source)
+    mask = finder.found(probability, photo.size, threshold, args.dilate).byte().mul_(255).numpy()
+    notes = finder.tiling.warned()
+    if finder.careful and not mask.any() and bool((probability >= threshold).any()):
+        notes.append(f"nothing is surely damaged, so nothing was marked; --threshold {threshold:g} marks what may be")
+    return mask, probability, notes + protect(mask, photo, source)
 
 
 def protect(mask, photo, source) -> list[str]:
@@ -199,9 +224,8 @@ def infer(args) -> int:
     from data.checkpoint import sha256
     from data.images import encode
 
-    finder, threshold = load(args.weights, engine.pick_device(args.device), precision=args.precision, tta=args.tta,
-                             max_side=args.max_side, tile=args.tile, overlap=args.overlap)  # fmt: skip
-    threshold = threshold if args.threshold is None else args.threshold
+    finder, threshold = load(args.weights, engine.pick_device(args.device), args.threshold, precision=args.precision,
+                             tta=args.tta, max_side=args.max_side, tile=args.tile, overlap=args.overlap)  # fmt: skip
     outputs = ["_mask.png", "_probability.png"] if args.probability else ["_mask.png"]
 
     def work(photo, source):
@@ -225,13 +249,12 @@ def sheet(args) -> list:
     from data.datasets import images_in, pairs_in, validation
     from data.images import luma, read_mask, read_photo
 
-    finder, threshold = load(args.weights, engine.pick_device(args.device), tta=args.tta, max_side=args.max_side)
-    threshold, rows = threshold if args.threshold is None else args.threshold, []
-    folder = validation(args.data)
+    finder, threshold = load(args.weights, engine.pick_device(args.device), args.threshold, tta=args.tta, max_side=args.max_side)
+    folder, rows = validation(args.data), []
     for path, drawn in [*pairs_in(folder / "labelled"), *((path, None) for path in images_in(folder / "old"))]:
         photo = read_photo(path)
         grey = luma(photo.pixels)
-        found = finder.mask(finder(grey), photo.size, threshold, args.dilate) == 255
+        found = finder.found(finder(grey), photo.size, threshold, args.dilate).numpy()
         truth = read_mask(drawn, photo.size)[0] == 255 if drawn else np.zeros_like(found)
         overlay = np.repeat(0.7 * grey[..., None], 3, 2)
         for where, colour in ((found & ~truth, (1, 0.1, 0.1)), (found & truth, (0.1, 0.9, 0.2)), (truth & ~found, (0.2, 0.4, 1))):
@@ -261,7 +284,8 @@ def preview(args) -> int:
 
 def finding(args, threshold: float) -> dict:
     """The options that decide a mask, for the report."""
-    return {"threshold": threshold, "dilate": args.dilate, "tta": args.tta, "max_side": args.max_side}
+    return {"threshold": threshold, "careful": args.threshold is None, "dilate": args.dilate, "tta": args.tta,
+            "max_side": args.max_side}  # fmt: skip
 
 
 def working_options(parser) -> None:
@@ -275,7 +299,8 @@ def working_options(parser) -> None:
 def marking_options(parser) -> None:
     """What makes a mask of a probability, shared by `infer`, `sheet` and restore.py."""
     parser.add_argument("--threshold", type=engine.share, metavar="P",
-                        help="probability from which a pixel is damaged, 0 to 1 (default: that stored in the weights)")  # fmt: skip
+                        help="probability from which a pixel is damaged, 0 to 1 (default: that stored in the weights, and none in "
+                             "photographs where nothing is surely damaged)")  # fmt: skip
     parser.add_argument("--dilate", type=batch.count(0), default=DILATE, metavar="PX",
                         help=f"widen found masks by this many px of the working size (default: {DILATE})")  # fmt: skip
     working_options(parser)
@@ -308,7 +333,7 @@ def main(argv=None) -> int:
                               "(default: measure on val/)")  # fmt: skip
     options.add_argument("--positive-weight", type=engine.positive(float), default=10.0,
                          help="most that a damaged pixel may count against a clean one (default: 10)")  # fmt: skip
-    options.add_argument("--dice-weight", type=float, default=1.0, help="weight of soft Dice (default: 1)")
+    options.add_argument("--dice-weight", type=engine.loss_weight, default=1.0, help="weight of soft Dice (default: 1)")
     working_options(engine.eval_command(commands, STAGE, build, evaluate, WEIGHTS))
     marking_options(engine.sheet_command(commands, STAGE, sheet, WEIGHTS))
     options = batch.infer_command(commands, infer, WEIGHTS)

@@ -8,6 +8,8 @@ labelled photograph (train them with `--labelled-share 0`), trains on those outs
 Prints one JSON object on standard output: for each recipe the measures of the end of each run, averaged over all damaged
 photographs (Dice at the best threshold of the fold), and on how many of them its Dice was above the first recipe's. A run that
 is done is not done again: the same command goes on.
+
+With `--before` the first recipe is to do nothing: what fine-tuning brings on one's own masks, which DIR/labelled then holds.
 """
 
 import argparse
@@ -32,16 +34,22 @@ def train(data: Path, weights: Path, run: Path, fold: str, words: list[str]) -> 
     subprocess.run([str(word) for word in command], check=True, stdout=sys.stderr)
 
 
-def measure(data: Path, run: Path, fold: str) -> dict:
-    """The averaged weights at the end of a run, on the photographs that it did not see; "rows" is each of them."""
-    import engine
+def trained(run: Path):
+    """The network of the averaged weights at the end of a run."""
     import segment
     from data import checkpoint
 
-    options, processes = json.loads((run / "args.json").read_text()), engine.Processes("cpu")
-    net = segment.build(options["network"])
+    net = segment.build(json.loads((run / "args.json").read_text())["network"])
     net.load_state_dict(checkpoint.read(run / "last.pt")["average"])
-    return segment.evaluate(net.eval(), Namespace(data=data, hold_out=fold), processes)
+    return net.eval()
+
+
+def measure(data: Path, net, fold: str) -> dict:
+    """The measures of a network on the photographs of a fold; "rows" is each of them."""
+    import engine
+    import segment
+
+    return segment.evaluate(net, Namespace(data=data, hold_out=fold), engine.Processes("cpu"))
 
 
 def compare(results: list[list[dict]]) -> list[dict]:
@@ -64,17 +72,26 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/recipes"), metavar="DIR",
                         help="run folders (default: runs/recipes)")  # fmt: skip
     parser.add_argument("common", nargs="*", metavar="OPTION", help="options of train that all recipes share, after --")
+    parser.add_argument("--before", action="store_true", help="measure the weights themselves too, as the first recipe (default: no)")
     record.store_option(parser)
     args = parser.parse_args()
-    results = []
+    recipes, results = list(args.recipe), []
+    folds = [f"{part}/{args.folds}" for part in range(1, args.folds + 1)]
+    if args.before:
+        import engine
+        import segment
+
+        recipes.insert(0, "before")
+        results.append([measure(args.data, engine.load_net(args.weights, segment.STAGE, segment.build)[0], fold) for fold in folds])
     for number, recipe in enumerate(args.recipe, 1):
         results.append([])
-        for part in range(1, args.folds + 1):
-            fold, run = f"{part}/{args.folds}", args.runs / f"{number}-{part}"
+        for part, fold in enumerate(folds, 1):
+            run = args.runs / f"{number}-{part}"
             train(args.data, args.weights, run, fold, [*args.common, *shlex.split(recipe)])
-            results[-1].append(measure(args.data, run, fold))
-    rows = [{"recipe": recipe, **row} for recipe, row in zip(args.recipe, compare(results), strict=True)]
-    record.emit("cross_validation", rows, args.store, folds=args.folds, common=" ".join(args.common))
+            results[-1].append(measure(args.data, trained(run), fold))
+    rows = [{"recipe": recipe, **row} for recipe, row in zip(recipes, compare(results), strict=True)]
+    name = "fine_tuning" if args.before else "cross_validation"
+    record.emit(name, rows, args.store, folds=args.folds, common=" ".join(args.common))
 
 
 if __name__ == "__main__":

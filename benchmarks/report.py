@@ -10,6 +10,7 @@ What was not measured is marked so.
 import argparse
 import re
 import sys
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -18,6 +19,8 @@ sys.path.insert(0, str(ROOT))
 from benchmarks import record
 
 MISSING = "not measured"
+GPU = "_gpu"  # what `record.emit` adds to the name of a result
+PUBLISHED_MS = {"segment": 290, "inpaint": 50, "colorize": 30}  # of the system of 2019, on a GeForce 1080 Ti
 
 
 def table(head: list, rows: list[list]) -> str:
@@ -29,6 +32,11 @@ def results(name: str):
     """What a benchmark found, None if it was not run."""
     stored = record.read(name)
     return stored and stored["results"]
+
+
+def everywhere(name: str) -> dict:
+    """What a benchmark found, by device: on the CPU, and on a GPU where one was at hand."""
+    return {device: found for device, found in (("CPU", results(name)), ("GPU", results(name + GPU))) if found}
 
 
 def between(row: dict, digits: int = 2, scale: float = 1.0) -> str:
@@ -144,11 +152,23 @@ def where(name: str) -> str:
 
 
 def stages() -> str:
-    rows = []
+    rows, key = [], lambda row: (row["stage"], tuple(row["size"]), row["width"])  # noqa: E731
+    gpu = {}
+    for row in everywhere("speed_stages").get("GPU", {"stages": []})["stages"]:
+        gpu.setdefault(key(row), []).append(f"{row['precision']} {between(row, 1, 1e3)} ms")
     for row in results("speed_stages")["stages"]:
+        published = PUBLISHED_MS.get(row["stage"]) if row["width"] == 64 else None
         rows.append([row["stage"], pixels(row["size"]), row["width"], between(row, 3), row["n"], row["gflop"], percent(row["share"], 0),
-                     ", ".join(f"{name} {percent(share, 0)}" for name, share in list(row["operators"].items())[:3]), None])  # fmt: skip
-    return table(["stage", "px", "width", "seconds (range)", "n", "GFLOP", "of matrix product", "where the time goes", "GPU"], rows)
+                     ", ".join(f"{name} {percent(share, 0)}" for name, share in list(row["operators"].items())[:3]),
+                     "; ".join(gpu.get(key(row), [])) or None, f"{published} ms" if published else ""])  # fmt: skip
+    return table(["stage", "px", "width", "CPU seconds (range)", "n", "GFLOP", "of matrix product", "where the time goes", "GPU",
+                  "system of 2019, GPU"], rows)  # fmt: skip
+
+
+def throughput() -> str:
+    rows = [[row["stage"], row["side_px"], row["batch"], between(row, 1, 1e3), row["gflop_per_s"], percent(row["share"], 0)]
+            for row in results("speed_stages" + GPU)["throughput"]]  # fmt: skip
+    return table(["stage, width 64, bf16", "px", "batch", "ms (range)", "GFLOP/s", "of matrix product"], rows)
 
 
 def peers() -> str:
@@ -200,23 +220,28 @@ def memory() -> str:
 
 def training() -> str:
     rows = []
-    for stage, runs in results("training_speed").items():
-        for run in runs:
-            rows.append([stage, run["processes"], run["samples_per_s"], f"{run['waiting_s']} s ({percent(run['waiting_share'])})"])
+    for device, found in everywhere("training_speed").items():
+        for stage, runs in found.items():
+            for run in runs:
+                rows.append([stage, device, run["processes"], run["samples_per_s"],
+                             f"{run['waiting_s']} s ({percent(run['waiting_share'])})"])  # fmt: skip
     made = [[stage, row["per_s"], f"{row['median_ms']} ({row['quartiles_ms'][0]} to {row['quartiles_ms'][1]})", row["n"],
              f"{16 * row['per_s']:.0f}"] for stage, row in results("training_samples").items()]  # fmt: skip
-    return (table(["training, width 16, crops of 256 px", "processes", "samples/s", "waiting for data, of 50 steps"], rows) + "\n\n"
+    return (table(["training, width 16, crops of 256 px", "on", "processes", "samples/s", "waiting for data, of 50 steps"], rows) + "\n\n"
             + table(["making a sample of 512 px", "per s and core", "ms (quartiles)", "n", "per s on 16 cores (computed)"], made))  # fmt: skip
 
 
 def activations() -> str:
-    rows = [[row["width"], row["side_px"], row["batch"], row["precision"], f"{row['bytes_ratio']:.3f}",
+    found = everywhere("activations")
+    rows = [[device, row["width"], row["side_px"], row["batch"], row["precision"], f"{row['bytes_ratio']:.3f}",
              f"{row['step_ratio']:.2f} ({row['step_ratio_quartiles'][0]:.2f} to {row['step_ratio_quartiles'][1]:.2f})", row["n"]]
-            for row in results("activations")]  # fmt: skip
-    return table(["width", "px", "batch", "precision", "kept bytes, in place / ordinary", "step time (quartiles)", "n"], rows)
+            for device, result in found.items() for row in result["steps"]]  # fmt: skip
+    most = found["GPU"]["largest_batch"] if "GPU" in found else {"in place": MISSING, "ordinary": MISSING}
+    return table(["on", "width", "px", "batch", "precision", "kept bytes, in place / ordinary", "step time (quartiles)", "n"], rows) + (
+        f"\n\nLargest batch of 1024 px at width 64 on a GPU: {most['in place']} in place, {most['ordinary']} with ordinary norms.")  # fmt: skip
 
 
-def partial() -> str:
+def partial_convolution() -> str:
     rows = []
     for row in results("partial"):
         name = row.get("network") or f"{'+'.join(map(str, row['channels']))} to {row['outputs']}, {row['kernel']} px, stride {row['stride']}"
@@ -254,11 +279,12 @@ def fuzz() -> str:
                  [[done, f"{row['slowest_s']} s", through, "; ".join(row["faults"]) or "none"]])  # fmt: skip
 
 
-def cross_validation() -> str:
-    rows = [[f"`{row['recipe']}`", f"{row['dice']:.3f}", f"{row['tolerant_dice']:.3f}", f"{row['roc_auc']:.3f}",
-             f"{row['average_precision']:.3f}", percent(row["clean_marked"]), row["wins"]] for row in results("cross_validation")]  # fmt: skip
+def recipes(name: str) -> str:
+    found = results(name)
+    rows = [[row["recipe"] if row["recipe"] == "before" else f"`{row['recipe']}`", f"{row['dice']:.3f}", f"{row['tolerant_dice']:.3f}",
+             f"{row['roc_auc']:.3f}", f"{row['average_precision']:.3f}", percent(row["clean_marked"]), row["wins"]] for row in found]  # fmt: skip
     return table(["recipe", "Dice", "tolerant Dice", "ROC AUC", "average precision", "marked on undamaged",
-                  f"photographs won, of {results('cross_validation')[0]['photos']}"], rows)  # fmt: skip
+                  f"photographs won, of {found[0]['photos']}"], rows)  # fmt: skip
 
 
 def phases() -> str:
@@ -277,17 +303,18 @@ def phases() -> str:
 BLOCKS = {
     "measured": (measured, ["quality", "speed_chain"]), "segment": (segment, ["quality"]), "inpaint": (inpaint, ["quality"]),
     "colorize": (colorize, ["quality"]), "working_size": (working_size, ["working_size"]), "cost": (cost, ["training_cost"]),
-    "stages": (stages, ["speed_stages"]), "peers": (peers, ["speed_stages"]), "chain": (chain, ["speed_chain"]),
+    "stages": (stages, ["speed_stages"]), "peers": (peers, ["speed_stages"]), "throughput": (throughput, ["speed_stages_gpu"]), "chain": (chain, ["speed_chain"]),
     "folder": (folder, ["speed_folder"]), "optimisations": (optimisations, ["optimisations"]), "memory": (memory, ["memory"]),
     "training": (training, ["training_speed", "training_samples"]), "activations": (activations, ["activations"]),
-    "partial": (partial, ["partial"]), "upsampling": (upsampling, ["upsampling"]), "archive": (archive, ["archive"]),
-    "fuzz": (fuzz, ["fuzz"]), "cross_validation": (cross_validation, ["cross_validation"]), "phases": (phases, ["phases"]),
+    "partial": (partial_convolution, ["partial"]), "upsampling": (upsampling, ["upsampling"]), "archive": (archive, ["archive"]),
+    "fuzz": (fuzz, ["fuzz"]), "cross_validation": (partial(recipes, "cross_validation"), ["cross_validation"]),
+    "fine_tuning": (partial(recipes, "fine_tuning"), ["fine_tuning"]), "phases": (phases, ["phases"]),
 }  # fmt: skip
 
 PAGE = """# Results
 
 Written by `python benchmarks/report.py` from the files in [results](results); each was measured by the command beside it. `DIR` is a data
-folder (see the README). Figures on a GPU are {missing}: none was at hand; the same commands with `--device cuda` fill them.
+folder (see the README). Where a figure on a GPU is missing, none was at hand: the same command with `--device cuda` fills it.
 
 To measure all again: the commands below with `--store`, on a machine that does nothing else, then `report.py`.
 """
@@ -297,6 +324,7 @@ SECTIONS = {  # title -> (block, what to know)
     "Quality: working size": ("working_size", ""),
     "Quality: recipes, by cross-validation": ("cross_validation", "90 steps each from weights that had seen synthetic damage alone (650 "
         "steps). The recipes differ less than the folds do."),
+    "Quality: fine-tuning on one's own masks": ("fine_tuning", ""),
     "Quality: painting": ("inpaint", ""),
     "Quality: colour": ("colorize", ""),
     "Quality: colour in three phases": ("phases", ""),
@@ -304,12 +332,13 @@ SECTIONS = {  # title -> (block, what to know)
     "Speed: stages": ("stages", "Width 64 has random weights. Shares above 100 % are possible: oneDNN's convolutions are faster than the "
         "product. Below 60 %: at colour the network is a small part, the rest is exposure and enlarging chroma; at 12 megapixels that is nearly "
         "all. At painting the multiplications by the mask and the smooth filling take the rest."),
+    "Speed: large batches on a GPU": ("throughput", ""),
     "Speed: peers": ("peers", "The Unet of segmentation-models-pytorch begins with stride 2; ours keeps full resolution, which thin cracks need."),
     "Speed: the whole chain": ("chain", ""),
     "Speed: a folder": ("folder", ""),
     "Speed: optimisations, kept and dropped": ("optimisations", ""),
     "Memory of the whole chain": ("memory", ""),
-    "Memory of training: in-place norms": ("activations", "Largest batch at 1024 px with and without them: {missing} (needs a GPU)."),
+    "Memory of training: in-place norms": ("activations", ""),
     "Training": ("training", ""),
     "Partial convolution": ("partial", ""),
     "Archives: killed and broken": ("archive", ""),
@@ -324,10 +353,10 @@ def block(name: str) -> str:
 
 
 def page() -> str:
-    parts = [PAGE.format(missing=MISSING)]
+    parts = [PAGE]
     for title, (name, remark) in SECTIONS.items():
-        needed = [result for result in BLOCKS[name][1] if record.read(result)]
-        said = [remark.format(missing=MISSING)] if remark else []
+        needed = [result for stored in BLOCKS[name][1] for result in (stored, stored + GPU) if record.read(result)]
+        said = [remark] if remark else []
         parts.append("\n\n".join([f"## {title}", block(name), *said, *map(where, needed)]) + "\n")
     return "\n".join(parts)
 

@@ -29,11 +29,11 @@ from losses import metrics
 def look(finder, photos, clean, threshold) -> dict:
     dice, counts = [], []
     for grey, mask in photos:
-        probability = finder.enlarge(finder(grey), mask.shape[::-1])
-        counts.append(metrics.histograms(probability, mask))
-        dice.append(metrics.overlap(probability >= threshold, mask)["dice"])
+        probability, size = finder(grey), mask.shape[::-1]
+        counts.append(metrics.histograms(finder.enlarge(probability, size), mask))
+        dice.append(metrics.overlap(finder.found(probability, size, threshold), mask)["dice"])
     curve = torch.stack([metrics.dice_by_threshold(count) for count in counts]).mean(0)
-    marked = [float((finder(grey) >= threshold).float().mean()) for grey in clean]
+    marked = [float(finder.found(finder(grey), grey.shape[::-1], threshold).float().mean()) for grey in clean]
     return {"dice": round(sum(dice) / len(dice), 4), "dice_95": [round(x, 4) for x in metrics.bootstrap(dice)],
             "best_dice": round(float(curve.max()), 4), "best_threshold": float(curve.argmax()) / metrics.BINS,
             "roc_auc": round(metrics.roc_auc(torch.stack(counts).sum(0)), 4), "n": len(dice),

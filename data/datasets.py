@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageFilter
 
 from data import defects
 from data.hints import simulate
 from data.images import IMAGE_SUFFIXES, PhotoError, luma, read_mask, read_photo, resize, rgb_to_ycbcr, upright
-from data.textures import blur
+from data.textures import blur, enlarge
+
+PASTED_SHARE = 0.6  # of the labelled samples: their damage alone, on another photograph
 
 
 def images_in(folder: Path) -> list[Path]:
@@ -137,6 +139,8 @@ class SegmentSamples(_Samples):
     def sample(self, rng) -> dict:
         if rng.random() < self.labelled_share:
             picture, mask = self._real(rng)
+            if self.clean and rng.random() < PASTED_SHARE:
+                picture, mask = self._pasted(picture, mask, rng)
         else:  # mostly as sharp as a photograph is: who sees only enlarged ones takes fine detail for damage
             clean = self.photo("L", rng, enlarge=2.5 if rng.random() < 0.3 else 1.0)
             picture, mask = defects.sample(clean, rng, self.textures)
@@ -161,6 +165,24 @@ class SegmentSamples(_Samples):
         picture = picture * rng.uniform(0.7, 1.1) + rng.uniform(-0.08, 0.12)
         picture = picture + rng.normal(0, rng.uniform(0, 0.02), picture.shape)
         return np.ascontiguousarray(np.clip(picture, 0, 1), np.float32), np.ascontiguousarray(mask)
+
+
+    def _pasted(self, picture, mask, rng):
+        """The damage of a labelled crop on an undamaged photograph (Ghiasi et al. 2021, Simple Copy-Paste): real defects are few,
+        and on their own photographs alone they would be learnt by heart.
+
+        What is laid on is the difference to the undamaged surroundings. Damage that cannot be seen there is ignored.
+        """
+        other = defects.age(self.photo("L", rng, enlarge=1.0), rng, rng.uniform(0, 1))
+        sound, near, away = (mask == 0).astype(np.float32), 0.0, 0.0
+        for pitch, share in ((8, 1.0), (64, 0.02)):  # the farther only where there is nothing near
+            away = away + share * enlarge(np.asarray(Image.fromarray(sound).reduce(pitch)), mask.shape)
+            near = near + share * enlarge(np.asarray(Image.fromarray(sound * picture).reduce(pitch)), mask.shape)
+        wide = Image.fromarray(mask).point(lambda level: 255 * (level > 0)).filter(ImageFilter.MaxFilter(3))
+        alpha = blur(np.asarray(wide, np.float32) / 255, 0.2) * (away > 1e-4)
+        pasted = np.clip(other + alpha * (picture - near / np.maximum(away, 1e-4)), 0, 1)
+        unseen = (mask == 255) & (np.abs(pasted - other) < 0.045)
+        return pasted.astype(np.float32), np.where(unseen, np.uint8(128), mask)
 
 
 class InpaintSamples(_Samples):

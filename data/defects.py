@@ -439,7 +439,7 @@ def holes(size, rng, share=(0.01, 0.25), textures=None):
     return mask.view(np.uint8) * np.uint8(255)
 
 
-def sample(luma, rng, textures=None, clean_share=0.3, negative_share=0.4, new_share=0.25):
+def sample(luma, rng, textures=None, clean_share=0.4, negative_share=0.4, new_share=0.25):
     """A training sample of the segment stage: (picture (H, W) float32 in [0, 1], mask (H, W) uint8, 0 or 255).
 
     Ageing of the picture, damage, then ageing of both, so that damage lies over one grain and under another. Undamaged with

@@ -440,7 +440,12 @@ def write_synced(path: Path, data: bytes) -> None:
 # ---------------------------------------------------------------------------------- what pixels mean
 
 _KR, _KG, _KB = 0.299, 0.587, 0.114  # ITU-R BT.601-7, 2.5.1
-_BAND = 256  # rows handled at a time, so that temporaries stay small beside the photo
+BAND = 256  # rows of a photo that are handled at a time
+
+
+def bands(height: int) -> list[slice]:
+    """All rows of a photo, `BAND` at a time, so that temporaries stay small beside it."""
+    return [slice(top, min(top + BAND, height)) for top in range(0, height, BAND)]
 
 
 def _white(dtype: np.dtype) -> int:
@@ -484,9 +489,9 @@ def merge_chroma(luma: np.ndarray, cbcr: np.ndarray, dtype: str | type = np.uint
     """
     top = np.iinfo(dtype).max
     out = np.empty((*luma.shape, 3), dtype)
-    for row in range(0, len(luma), _BAND):
-        y = luma[row : row + _BAND].astype(np.float32)
-        cb, cr = np.moveaxis(cbcr[row : row + _BAND].astype(np.float32), -1, 0)
+    for rows in bands(len(luma)):
+        y = luma[rows].astype(np.float32)
+        cb, cr = np.moveaxis(cbcr[rows].astype(np.float32), -1, 0)
         offset = np.stack(  # of R, G and B from luma; their mean weighted by KR, KG and KB is 0
             [
                 (2 - 2 * _KR) * cr,
@@ -497,7 +502,7 @@ def merge_chroma(luma: np.ndarray, cbcr: np.ndarray, dtype: str | type = np.uint
         tiny = np.float32(1e-12)  # grey: no offset, no limit
         room = np.minimum((1 - y) / np.maximum(offset.max(0), tiny), y / np.maximum(-offset.min(0), tiny))
         rgb = y + np.clip(room, 0, 1) * offset
-        out[row : row + _BAND] = np.moveaxis(np.rint(np.clip(rgb, 0, 1) * top), 0, -1)
+        out[rows] = np.moveaxis(np.rint(np.clip(rgb, 0, 1) * top), 0, -1)
     return out
 
 
@@ -512,7 +517,7 @@ def resize(array: np.ndarray, size: tuple[int, int], method: str) -> np.ndarray:
     out = np.empty((size[1], size[0], len(planes)), np.float32)
     scale = height / size[1]
     margin = 3 * max(scale, 1) + 1  # px that lanczos, the widest filter, looks beyond the rows it makes
-    step = max(1, int(_BAND * 4096 / width / scale))  # rows made of about a million px
+    step = max(1, int(BAND * 4096 / width / scale))  # rows made of about a million px
     for top in range(0, size[1], step):
         rows = slice(top, min(top + step, size[1]))
         first, last = max(0, int(rows.start * scale - margin)), min(height, int(rows.stop * scale + margin) + 1)

@@ -29,7 +29,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .images import Photo, luma, resize, rgb_to_ycbcr
+from .images import Photo, bands, luma, resize, rgb_to_ycbcr
 
 REPORT_VERSION = 1
 LARGEST = 100  # regions in a report
@@ -140,21 +140,16 @@ def regions(mask: np.ndarray, most: int = LARGEST) -> dict:
     return {"count": len(pixels), "largest": [{"box": boxes[i].tolist(), "pixels": int(pixels[i])} for i in largest]}
 
 
-def _bands(*pictures: np.ndarray, rows: int = 256):
-    """The same rows of all pictures, a few at a time: float copies stay small beside the photo."""
-    for top in range(0, len(pictures[0]), rows):
-        yield [picture[top : top + rows] for picture in pictures]
-
-
 def difference(before: np.ndarray, after: np.ndarray, where: np.ndarray) -> float:
     """The largest difference of two pictures of one shape and type where `where` (H, W) is True, in steps of 1/255."""
-    apart = (((np.maximum(a, b) - np.minimum(a, b))[here]).max(initial=0) for a, b, here in _bands(before, after, where))
-    return float(max(apart)) * 255 / np.iinfo(before.dtype).max  # unsigned, and no wider than the pixels
+    largest = lambda a, b, here: (np.maximum(a, b) - np.minimum(a, b))[here].max(initial=0)  # noqa: E731
+    apart = max(largest(before[rows], after[rows], where[rows]) for rows in bands(len(before)))
+    return float(apart) * 255 / np.iinfo(before.dtype).max  # unsigned, and no wider than the pixels
 
 
 def luma_difference(before: np.ndarray, after: np.ndarray) -> float:
     """The largest difference of luma of two pictures, grey or RGB, 8 or 16 bits, in steps of 1/255."""
-    return max(float(np.abs(luma(a) - luma(b)).max()) for a, b in _bands(before, after)) * 255
+    return max(float(np.abs(luma(before[rows]) - luma(after[rows])).max()) for rows in bands(len(before))) * 255
 
 
 def cautions(photo: Photo, coloring: bool) -> list[str]:

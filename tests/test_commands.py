@@ -123,13 +123,36 @@ def test_the_mask_is_where_the_probability_reaches_the_threshold(scan, tmp_path,
     assert 0.3 < (mask == 255).mean() < 0.5
 
 
-def test_the_threshold_of_the_weights_is_the_default(scan, tmp_path, tiny_weights):
+def test_the_threshold_of_the_weights_is_the_default(scan, tmp_path, tiny_weights, monkeypatch):
+    monkeypatch.setattr(segment, "SURE", 0.0)  # every photograph counts as damaged
     content = checkpoint.read(tiny_weights["segment"])
     for stored, share in ((0.0, 1.0), (1.0, 0.0)):
         checkpoint.save(tmp_path / "w.pt", {**content, "infer": {"threshold": stored}})
         out = tmp_path / f"out{stored}"
         assert command(segment, "infer", scan, out, weights={"segment": tmp_path / "w.pt"}) == 0
         assert (mask_of(out / "scan_mask.png") == 255).mean() == share
+
+
+def test_where_nothing_is_surely_damaged_nothing_is_marked(scan, tmp_path, tiny_weights, monkeypatch):
+    probability = torch.full((100, 120), 0.6)
+    finder, threshold = segment.load(tiny_weights["segment"], CPU)
+    assert threshold < 0.6 and not finder.damaged(probability)
+    assert finder.found(probability, (60, 50), threshold).shape == (50, 60) and not finder.found(probability, (60, 50), threshold).any()
+    probability[10, 1:20] = 0.95
+    probability[20, 1:60:3] = 0.95  # 39 px, none of them in a place of 20
+    assert not finder.damaged(probability)
+    probability[10, 20] = 0.95  # a scratch of 20 px
+    assert finder.damaged(probability) and finder.found(probability, (120, 100), threshold).all()
+    probability[10] = 0.6
+    probability[20, 1:120:2] = 0.95  # specks of 60 px altogether
+    assert finder.damaged(probability)
+
+    monkeypatch.setattr(segment, "SURE", 1.1)
+    for words, share in (([], 0.0), (["--threshold", "0"], 1.0)):
+        out = tmp_path / str(share)
+        assert command(segment, "infer", scan, out, *words, "--json", tmp_path / f"{share}.jsonl", weights=tiny_weights) == 0
+        assert (mask_of(out / "scan_mask.png") == 255).mean() == share
+        assert ("--threshold" in (tmp_path / f"{share}.jsonl").read_text()) == (share == 0)
 
 
 def test_dilate_widens(scan, tmp_path, tiny_weights):

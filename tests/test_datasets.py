@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from data import defects
 from data.datasets import Clean, ColorizeSamples, InpaintSamples, SegmentSamples, crop, images_in, pairs_in, validation
 from data.images import PhotoError
 
@@ -153,6 +154,25 @@ def test_a_labelled_photograph_may_lie_on_its_side(tmp_path):
     paint(tmp_path / "labelled/masks/x.png", 0, (50, 80))
     ((luma, mask),) = SegmentSamples(options(tmp_path)).labelled
     assert luma.shape == mask.shape == (80, 50)
+
+
+def test_real_damage_is_laid_on_other_photographs(tmp_path, monkeypatch):
+    """A scratch 0.3 lighter than its surroundings is so elsewhere, too; where that cannot be seen, nothing is learnt."""
+    monkeypatch.setattr(defects, "age", lambda picture, rng, strength: picture)
+    dark, bright = np.full((64, 64), 60, np.uint8), np.full((64, 64), 255, np.uint8)
+    path = tmp_path / "clean/a.png"
+    path.parent.mkdir()
+    Image.fromarray(np.hstack([dark, bright])).resize((64, 64)).save(path)
+    picture, mask = np.full((64, 64), 0.4, np.float32), np.zeros((64, 64), np.uint8)
+    picture[30:33], mask[30:33] = 0.7, 255
+    samples = SegmentSamples(options(tmp_path, crop=64))
+    samples.photo = lambda mode, rng, **_: np.asarray(Image.open(path), np.float32) / 255
+    found, truth = samples._pasted(picture, mask, np.random.default_rng(0))
+    assert found.dtype == np.float32 and 0 <= found.min() and found.max() <= 1
+    np.testing.assert_allclose(found[31, 8:24], 60 / 255 + 0.3, atol=0.02)
+    assert (truth[30:33, 8:24] == 255).all() and (truth[30:33, 40:56] == 128).all()  # on dark, and on white
+    np.testing.assert_allclose(found[:26], samples.photo("L", None)[:26], atol=1e-6)
+    assert not truth[:30].any() and not truth[33:].any()
 
 
 def test_labelled_share(data_folder):

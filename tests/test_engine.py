@@ -201,7 +201,9 @@ def test_a_run_folder(trained, data_folder, stage):
     assert [row["step"] for row in evaluations] == [STEPS // 2, STEPS] and all(row["evaluation_s"] > 0 for row in evaluations)
     assert rows[0]["samples_per_s"] > 0 and rows[0]["lr"] > 0 and math.isfinite(rows[0]["loss"])
     (best,) = run.glob("best-*.pt")
-    assert best.name == f"best-{max(evaluations, key=lambda row: row['score'])['step']}.pt"
+    training = checkpoint.read_weights(best, stage.STAGE)["training"]
+    assert best.name == f"best-{training['done']}.pt"
+    assert training["result"]["score"] == pytest.approx(max(row["score"] for row in evaluations), abs=1e-6)  # the log is rounded
     drawn = {segment: ["v"], inpaint: ["p", "q"], colorize: ["p", "q"]}[stage]
     expected = ["args.json", "log.jsonl", "last.pt", best.name, "curves.png", *(f"samples/{name}.png" for name in drawn)]
     assert sorted(contents(run)) == sorted(expected)
@@ -545,33 +547,33 @@ def children(process):
 
 @torchrun
 def test_two_processes_stopped_killed_and_resumed(data_folder, tmp_path):
-    """120 steps of two processes; the same with SIGTERM on the way and, resumed, SIGKILL for one of them: equal weights."""
-    words = ["--steps", 120, "--device", "cpu", "--workers", 0, "--ema", 0.9, *SMALL[segment]]
+    """60 steps of two processes; the same with SIGTERM on the way and, resumed, SIGKILL for one of them: equal weights."""
+    words = ["--steps", 60, "--device", "cpu", "--workers", 0, "--ema", 0.9, *SMALL[segment]]
     words = ["train", "--data", data_folder, *words, "--run-dir"]
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     process = start(segment, *words, whole)
     _, error = process.communicate(timeout=300)
     assert process.returncode == 0, error
     rows = log(whole)
-    assert [row["step"] for row in rows if "loss" in row] == [1, 50, 100]  # written once, not twice
+    assert [row["step"] for row in rows if "loss" in row] == [1, 50]  # written once, not twice
     assert len(list(whole.glob("best-*.pt"))) == 1
 
     process = start(segment, *words, stopped)
-    wait_for(process, lambda: any(row["step"] >= 20 for row in runs.read_log(stopped)))
+    wait_for(process, lambda: any(row["step"] >= 10 for row in runs.read_log(stopped)))
     process.send_signal(signal.SIGTERM)
     _, error = process.communicate(timeout=120)
     assert process.returncode != 0
     done = checkpoint.read(stopped / "last.pt")["done"]
-    assert 20 <= done < 120 and f"stopped at step {done}" in error
+    assert 10 <= done < 60 and f"stopped at step {done}" in error
 
     process = start(segment, *words, stopped, restarts=1)
-    wait_for(process, lambda: any(row["step"] >= done + 20 for row in runs.read_log(stopped)))
+    wait_for(process, lambda: any(row["step"] >= done + 10 for row in runs.read_log(stopped)))
     os.kill(children(process)[-1], signal.SIGKILL)
     assert checkpoint.read(stopped / "last.pt")["done"] > done  # readable at any moment
     _, error = process.communicate(timeout=300)
     assert process.returncode == 0, error
     first, second = (checkpoint.read(run / "last.pt") for run in (whole, stopped))
-    assert first["done"] == second["done"] == 120
+    assert first["done"] == second["done"] == 60
     assert all(equal(first[name], second[name]) for name in ("net", "average", "optimizer", "best"))
     scores = [[(row["step"], row["score"]) for row in log(run) if "score" in row] for run in (whole, stopped)]
     assert scores[0] == scores[1] and len(scores[0]) == 12

@@ -462,7 +462,7 @@ def test_chroma_is_scaled_no_more_than_needed():
 @pytest.mark.parametrize("method", ["box", "bicubic", "bilinear", "lanczos"])
 @pytest.mark.parametrize("size", [(37, 29), (300, 907), (2000, 1700), (3, 2)])
 def test_resize_in_bands_is_pillows(method, size, monkeypatch):
-    monkeypatch.setattr(images, "_BAND", 1)  # bands of a few thousand px
+    monkeypatch.setattr(images, "BAND", 1)  # bands of a few thousand px
     array = np.random.default_rng(0).random((1001, 313), dtype=np.float32)
     whole = np.asarray(Image.fromarray(array).resize(size, Image.Resampling[method.upper()]))
     np.testing.assert_allclose(resize(array, size, method), whole, atol=2e-6)

@@ -21,7 +21,7 @@ import inpaint
 import restore
 import segment
 from conftest import files, save, square
-from data import checkpoint, defects
+from data import checkpoint, defects, images
 from data.images import encode, luma, read_photo
 
 ROOT = Path(__file__).parent.parent
@@ -432,7 +432,7 @@ def test_the_report_of_colour_alone(tmp_path, portrait, run):
     facts = report(tmp_path / "out")
     assert facts["regions"] is None and facts["measured"].keys() == {"luma_color"}
     assert [warning.split(":")[0] for warning in facts["warnings"]] == ["probably already coloured"]
-    assert run(photo, tmp_path / "mask", "--only", "mask", "--no-tta") == 0
+    assert run(photo, tmp_path / "mask", "--only", "mask", "--no-tta", "--threshold", 0.4) == 0
     assert report(tmp_path / "mask")["warnings"] == []
 
 
@@ -577,7 +577,7 @@ def test_a_large_photo_is_coloured_in_bands_as_a_small_one(tiny_weights, portrai
     colorizer, grey = colorize.load(tiny_weights["colorize"], torch.device("cpu")), luma(portrait[:201, :130])
     whole = colorizer(grey)
     monkeypatch.setattr(colorize, "LARGE", 0)
-    monkeypatch.setattr(colorize, "BAND", 64)
+    monkeypatch.setattr(images, "BAND", 64)
     bands = colorizer(grey)
     assert np.abs(bands.astype(int) - whole).max() <= 1 and (bands != whole).mean() < 0.01
     assert np.abs(luma(bands) - grey).max() * 255 <= 0.51
@@ -591,7 +591,7 @@ def test_a_large_photo_is_painted_in_bands_as_a_small_one(tiny_weights, monkeypa
     mask[40:200, 20:110] = 255  # deeper than one reach
     mask[255:258] = 255
     whole = painter(pixels, mask)
-    monkeypatch.setattr(inpaint, "BAND", 64)
+    monkeypatch.setattr(images, "BAND", 64)
     np.testing.assert_array_equal(painter(pixels, mask), whole)
 
 
