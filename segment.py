@@ -24,6 +24,7 @@ from data import batch
 STAGE = "segment"
 WEIGHTS = Path(__file__).parent / "weights" / "segment.pt"
 MAX_SIDE = 1024  # px, the working size of the longer side
+SMALLER = 0.7  # of the working size, at which test-time augmentation looks again
 DILATE = 2  # px of the working size: a crack's anti-aliased edge must not stay
 # A photograph counts as damaged if so many px of the working size are this probable, in one place or altogether: an undamaged
 # one has its doubtful places, too, and must come back as it was.
@@ -122,8 +123,8 @@ class Finder:
     """Predicts the defects of one photograph: luma (H, W) in [0, 1] to probability (h, w) at the working size.
 
     Photographs are brought to a longer side of at most `max_side` px, and small ones are enlarged to `least_side`: the
-    network knows cracks of 1.5 to 6 px. `tta` averages with the mirrored photograph. `careful`: marks nothing in photographs
-    that count as undamaged.
+    network knows cracks of 1.5 to 6 px. `tta` averages the logits of the photograph and its mirror image, at
+    this size and at `SMALLER` of it, where what is large is seen better. `careful`: marks nothing in photographs that count as undamaged.
     """
 
     least_side = 512
@@ -142,22 +143,30 @@ class Finder:
 
     def __call__(self, luma):
         import torch
-        from data.images import resize
-        from nets.inference import inference, tiled
+        from nets.inference import inference
 
         size = self.working_size(luma.shape[::-1])
+        with inference(self.device, self.precision):
+            logits = self.look(luma, size)
+            if self.tta:
+                smaller = tuple(max(1, round(side * SMALLER)) for side in size)
+                logits = (logits + self.enlarge(self.look(luma, smaller), size)) / 2
+        return torch.sigmoid(logits)
+
+    def look(self, luma, size: tuple[int, int]):
+        """The network's logits of a photo brought to `size`, (h, w) float32; with `tta` their mean with the mirrored photo's."""
+        import torch
+        from data.images import resize
+        from nets.inference import tiled
+
         if size != luma.shape[::-1]:
             luma = resize(luma, size, "bicubic" if size > luma.shape[::-1] else "box")
         x = torch.from_numpy(luma)[None, None].to(self.device, memory_format=torch.channels_last)
-        with inference(self.device, self.precision):
-            run = lambda x: torch.sigmoid(self.tiling.run(partial(tiled, self.net, x, self.net.multiple)))  # noqa: E731
-            probability = run(x)
-            if self.tta:
-                probability = (probability + run(x.flip(-1)).flip(-1)) / 2
-        return probability[0, 0].float().cpu()
+        run = lambda x: self.tiling.run(partial(tiled, self.net, x, self.net.multiple))[0, 0].float().cpu()  # noqa: E731
+        return (run(x) + run(x.flip(-1)).flip(-1)) / 2 if self.tta else run(x)
 
     def enlarge(self, probability, size: tuple[int, int]):
-        """The probability at a photo's (width, height)."""
+        """The probability, or the logits, at a photo's (width, height)."""
         import torch.nn.functional as F
 
         if probability.shape[::-1] == tuple(size):
@@ -291,7 +300,7 @@ def finding(args, threshold: float) -> dict:
 def working_options(parser) -> None:
     """Options of the working size and test-time augmentation, shared by `infer`, `eval` and restore.py."""
     parser.add_argument("--tta", action=argparse.BooleanOptionalAction, default=True,
-                        help="average with the mirrored photo: twice the time (default: on)")  # fmt: skip
+                        help="average with the mirrored photo, and with both at 0.7 of the size: three times the time (default: on)")  # fmt: skip
     parser.add_argument("--max-side", type=engine.positive(int), default=MAX_SIDE, metavar="PX",
                         help=f"working size of the longer side for finding defects (default: {MAX_SIDE} px)")  # fmt: skip
 

@@ -15,6 +15,7 @@ from data.hints import simulate
 from data.images import IMAGE_SUFFIXES, PhotoError, luma, read_mask, read_photo, resize, rgb_to_ycbcr, upright
 from data.textures import blur, enlarge
 
+FRAMED_SHARE = 0.25  # of the samples of colour: with the border of a print or the rim of a negative around them
 PASTED_SHARE = 0.6  # of the labelled samples: their damage alone, on another photograph
 
 
@@ -166,7 +167,6 @@ class SegmentSamples(_Samples):
         picture = picture + rng.normal(0, rng.uniform(0, 0.02), picture.shape)
         return np.ascontiguousarray(np.clip(picture, 0, 1), np.float32), np.ascontiguousarray(mask)
 
-
     def _pasted(self, picture, mask, rng):
         """The damage of a labelled crop on an undamaged photograph (Ghiasi et al. 2021, Simple Copy-Paste): real defects are few,
         and on their own photographs alone they would be learnt by heart.
@@ -255,6 +255,8 @@ class ColorizeSamples(_Samples):
         if portrait and rng.random() < 0.5:
             _dye(truth, ycbcr[..., 0], rng)
         print_ = defects.age(_expose(ycbcr[..., 0], rng), rng, strength=rng.uniform(0, 0.7))
+        if rng.random() < FRAMED_SHARE:
+            print_ = _framed(print_, truth, rng)
         sample = {"luma": torch.from_numpy(print_)[None], "cbcr": torch.from_numpy(truth)}
         if self.hint_share:
             known = simulate(truth, rng) if rng.random() < self.hint_share else np.zeros((3, *print_.shape), np.float32)
@@ -330,6 +332,13 @@ def _dye(cbcr: np.ndarray, luma: np.ndarray, rng) -> None:
         turn = np.exp(1j * np.pi * rng.uniform(0.5, 1.3)) * (cb + 1j * cr)
         target = np.stack([turn.real, turn.imag])
     cbcr += (share * (target - cbcr)).astype(np.float32)
+
+
+def _framed(luma: np.ndarray, cbcr: np.ndarray, rng) -> np.ndarray:
+    """The same luma (H, W) as a print with its border or a negative with its rim; `cbcr` (2, H, W) loses its colour there, in place."""
+    framed = defects.hard_negative(luma, rng, [rng.choice(["border", "film_edge"])])
+    cbcr *= np.abs(framed - luma) < 1e-3
+    return framed
 
 
 def _expose(luma: np.ndarray, rng) -> np.ndarray:

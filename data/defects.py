@@ -349,7 +349,7 @@ KINDS = {  # how often each is drawn, relative to the others
     scratch_field: 1.2,
     cracks: 2.5,
     folds: 2.4,
-    rips: 1.2,
+    rips: 1.8,
     creases: 1.0,
     dust: 3.5,
     spots: 1.0,

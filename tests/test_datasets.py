@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from data import defects
+from data import datasets, defects
 from data.datasets import Clean, ColorizeSamples, InpaintSamples, SegmentSamples, crop, images_in, pairs_in, validation
 from data.images import PhotoError
 
@@ -194,8 +194,9 @@ def test_holes_have_the_asked_share(data_folder):
     assert all(0.04 < share < 0.17 for share in shares) and max(shares) > 0.08
 
 
-def test_colour_samples_are_true_to_the_photograph(tmp_path):
+def test_colour_samples_are_true_to_the_photograph(tmp_path, monkeypatch):
     """A red photograph gives red chroma, a grey one none, whatever ageing did to the luma."""
+    monkeypatch.setattr(datasets, "FRAMED_SHARE", 0.0)
     for level, name in (((200, 40, 40), "red"), ((90, 90, 90), "grey")):
         (tmp_path / name / "clean").mkdir(parents=True)
         Image.new("RGB", (64, 64), level).save(tmp_path / name / "clean/a.png")
@@ -204,6 +205,18 @@ def test_colour_samples_are_true_to_the_photograph(tmp_path):
         cb, cr = red[number]["cbcr"]
         assert (cb + 0.168736 * 200 / 255 + 0.331264 * 40 / 255 - 0.5 * 40 / 255).abs().max() < 0.01 and (cr > 0.25).all()
         assert grey[number]["cbcr"].abs().max() < 1e-5
+
+
+def test_the_frame_around_a_print_has_no_colour(tmp_path, monkeypatch):
+    (tmp_path / "clean").mkdir()
+    Image.new("RGB", (64, 64), (200, 40, 40)).save(tmp_path / "clean/a.png")
+    monkeypatch.setattr(datasets, "FRAMED_SHARE", 1.0)
+    samples, shares = ColorizeSamples(options(tmp_path)), []
+    for number in range(12):
+        coloured = (samples[number]["cbcr"] != 0).all(0)
+        assert (samples[number]["cbcr"][:, coloured][1] > 0.25).all()
+        shares.append(float(coloured.float().mean()))
+    assert 0.2 < min(shares) < 0.9 and sum(share < 0.99 for share in shares) > 6
 
 
 # ---------------------------------------------------------------------------------------- crops

@@ -39,12 +39,16 @@ def test_working_size(size, expected):
     assert finder().working_size(size) == expected
 
 
-def test_mirror_augmentation_is_the_mean_of_both(large):
-    plain, both = finder(), finder(tta=True)
-    small = np.ascontiguousarray(large[:512, :512])
-    mirrored = plain(np.ascontiguousarray(small[:, ::-1])).flip(-1)
-    torch.testing.assert_close(both(small), (plain(small) + mirrored) / 2, rtol=0, atol=1e-6)
-    assert (plain(small) - mirrored).abs().max() > 1e-3
+def test_augmentation_is_the_mean_of_both_sides_at_two_sizes(large):
+    plain, augmented, small = finder(), finder(tta=True), np.ascontiguousarray(large[:512, :512])
+    plain.least_side = 1
+    sides = []
+    for plain.max_side in (512, 358):
+        sides += [plain(small), plain(np.ascontiguousarray(small[:, ::-1])).flip(-1)]
+    logits = [torch.logit(side) for side in sides]
+    expected = torch.sigmoid(sum(plain.enlarge(side, (512, 512)) for side in logits) / 4)
+    torch.testing.assert_close(augmented(small), expected, rtol=0, atol=1e-5)
+    assert all((plain.enlarge(side, (512, 512)) - expected).abs().max() > 1e-3 for side in sides)
 
 
 def run(*words):
