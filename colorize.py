@@ -231,7 +231,7 @@ class Colorizer:
         import torch.nn.functional as F
         from data.images import resize
         from nets.exposure import even_exposure
-        from nets.guided import guided_upsample
+        from nets.guided import even, guided_upsample
         from nets.hints import spread, with_hints
         from nets.inference import padded
 
@@ -249,7 +249,7 @@ class Colorizer:
 
         x = even_exposure(small)
         x = with_hints(x, known) if self.takes_hints else x
-        chroma = padded(run, torch.cat([small, x], 1), self.net.multiple)
+        chroma = even(padded(run, torch.cat([small, x], 1), self.net.multiple), small)
         return chroma if hints is None else spread(chroma, known, small), small
 
 

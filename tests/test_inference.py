@@ -1,4 +1,4 @@
-"""Networks over pictures of any size: padding, tiles and their blending, guided upsampling of chroma."""
+"""Networks over pictures of any size: padding, tiles and their blending, chroma evened out and enlarged along luma."""
 
 import copy
 
@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from conftest import randomized
 
-from nets.guided import guided_upsample
+from nets.guided import even, guided_upsample
 from nets.inference import Tiling, inference, padded, ramp, ready, starts, tiled
 from nets.unet import AlbuNet
 
@@ -122,6 +122,42 @@ def test_precision():
             output = layer(x)
         assert output.dtype == dtype and output.is_inference()
     assert layer(x).requires_grad
+
+
+# ------------------------------------------------------------------- chroma evened out along luma
+
+
+def by_hand(chroma, luma, reach, edge, turns):
+    """The domain transform of `even`, pixel by pixel, of (H, W) arrays."""
+    padded = np.pad(luma, 1, mode="edge")
+    luma = (padded[1:-1, :-2] + padded[1:-1, 2:] + padded[:-2, 1:-1] + padded[2:, 1:-1]) / 4
+    for turn in range(turns):
+        radius = reach * 3 * 2.0 ** (turns - 1 - turn) / (4.0**turns - 1) ** 0.5
+        for _ in "rows", "columns":
+            result = np.empty_like(chroma)
+            for row in range(len(chroma)):
+                place = np.concatenate([[0], np.cumsum(1 + reach / edge * np.abs(np.diff(luma[row])))])
+                for column, here in enumerate(place):
+                    result[row, column] = chroma[row, (place >= here - radius) & (place <= here + radius)].mean()
+            chroma, luma = result.T, luma.T
+    return chroma
+
+
+def test_even_is_the_domain_transform():
+    rng = np.random.default_rng(0)
+    chroma, luma = rng.normal(0, 0.1, (2, 14, 19)), rng.random((14, 19)) * 0.2
+    found = even(*(torch.from_numpy(x)[None] for x in (chroma, luma[None])), reach=4, edge=0.1, turns=2)[0]
+    for channel in range(2):
+        np.testing.assert_allclose(found[channel], by_hand(chroma[channel], luma, 4, 0.1, 2), atol=1e-12)
+
+
+def test_even_stops_at_edges_and_calms_blots():
+    luma, chroma = torch.full((1, 1, 60, 80), 0.3), torch.full((1, 2, 60, 80), 0.1)
+    luma[..., 40:], chroma[..., 40:] = 0.8, -0.2
+    chroma[..., 28:33, 18:23] = 0.4  # a blot on the left
+    found = even(chroma, luma)
+    assert (found[..., 30, 20] < 0.13).all() and (found[..., 45:] + 0.2).abs().max() < 0.01 and found[..., :36].min() > 0.09
+    torch.testing.assert_close(even(torch.full_like(chroma, 0.2), luma), torch.full_like(chroma, 0.2))
 
 
 # ------------------------------------------------------------------------------- guided upsampling
