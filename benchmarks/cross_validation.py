@@ -23,6 +23,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+import engine
+import segment
 from benchmarks import record
 
 MEASURES = ("dice", "tolerant_dice", "roc_auc", "average_precision", "clean_marked")
@@ -34,21 +36,17 @@ def train(data: Path, weights: Path, run: Path, fold: str, words: list[str]) -> 
     subprocess.run([str(word) for word in command], check=True, stdout=sys.stderr)
 
 
-def trained(run: Path):
-    """The network of the averaged weights at the end of a run."""
-    import segment
+def trained(stage, run: Path):
+    """The network of a stage with the averaged weights at the end of a run."""
     from data import checkpoint
 
-    net = segment.build(json.loads((run / "args.json").read_text())["network"])
+    net = stage.build(json.loads((run / "args.json").read_text())["network"])
     net.load_state_dict(checkpoint.read(run / "last.pt")["average"])
     return net.eval()
 
 
 def measure(data: Path, net, fold: str) -> dict:
     """The measures of a network on the photographs of a fold; "rows" is each of them."""
-    import engine
-    import segment
-
     return segment.evaluate(net, Namespace(data=data, hold_out=fold), engine.Processes("cpu"))
 
 
@@ -78,9 +76,6 @@ def main() -> None:
     recipes, results = list(args.recipe), []
     folds = [f"{part}/{args.folds}" for part in range(1, args.folds + 1)]
     if args.before:
-        import engine
-        import segment
-
         recipes.insert(0, "before")
         results.append([measure(args.data, engine.load_net(args.weights, segment.STAGE, segment.build)[0], fold) for fold in folds])
     for number, recipe in enumerate(args.recipe, 1):
@@ -88,7 +83,7 @@ def main() -> None:
         for part, fold in enumerate(folds, 1):
             run = args.runs / f"{number}-{part}"
             train(args.data, args.weights, run, fold, [*args.common, *shlex.split(recipe)])
-            results[-1].append(measure(args.data, trained(run), fold))
+            results[-1].append(measure(args.data, trained(segment, run), fold))
     rows = [{"recipe": recipe, **row} for recipe, row in zip(recipes, compare(results), strict=True)]
     name = "fine_tuning" if args.before else "cross_validation"
     record.emit(name, rows, args.store, folds=args.folds, common=" ".join(args.common))

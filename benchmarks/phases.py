@@ -17,26 +17,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+import colorize
 from benchmarks import record
+from benchmarks.cross_validation import trained
 
 CRITIC = ["--adversarial-weight", "0.01"]
 PHASES = {"absolute error": [], "and critic": CRITIC, "features in its place, and critic": [*CRITIC, "--l1-weight", "0",
                                                                                            "--perceptual-weight", "0.02"]}  # fmt: skip
 
 
-def trained(run: Path):
-    """The network with the averaged weights at the end of a run."""
-    import colorize
-    from data import checkpoint
-
-    net = colorize.build(json.loads((run / "args.json").read_text())["network"])
-    net.load_state_dict(checkpoint.read(run / "last.pt")["average"])
-    return net.eval()
-
-
 def measure(net, data: Path) -> dict:
     """`eval` of a network, without the rows of single photographs."""
-    import colorize
     import engine
 
     result = colorize.evaluate(net, Namespace(data=data), engine.Processes("cpu"), infer={})
@@ -46,7 +37,6 @@ def measure(net, data: Path) -> dict:
 def draw(nets: dict, path: Path) -> None:
     """Both examples in the colours of each network, side by side; nets: name -> network."""
     import torch
-    from colorize import Colorizer
     from data.images import encode, luma, read_photo, write_whole
     from data.sheet import contact_sheet
 
@@ -54,7 +44,7 @@ def draw(nets: dict, path: Path) -> None:
     for example in ("grace_hopper", "astronaut"):
         (photo,) = (ROOT / "examples").glob(f"{example}.*")
         grey = luma(read_photo(photo).pixels)
-        rows.append((example, {name: Colorizer(net, torch.device("cpu"))(grey) for name, net in nets.items()}))
+        rows.append((example, {name: colorize.Colorizer(net, torch.device("cpu"))(grey) for name, net in nets.items()}))
     write_whole(path, encode(contact_sheet(rows, 300), None, "JPEG"), overwrite=True)
 
 
@@ -79,7 +69,7 @@ def main() -> None:
         command += ["--critic-width", args.critic_width] * bool(words)
         command += ["--vgg-weights", args.vgg_weights] * ("--perceptual-weight" in words)
         subprocess.run([str(word) for word in command], check=True, stdout=sys.stderr)
-        nets[phase] = trained(run)
+        nets[phase] = trained(colorize, run)
         rows.append({"phase": phase, "options": " ".join(words), **measure(nets[phase], args.data)})
     if args.picture:
         draw(nets, args.picture)

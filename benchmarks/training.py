@@ -11,7 +11,7 @@ weights, gradients, AdamW's two moments and the average for the published share 
 `samples` times the making of `--samples` training samples by each stage: the median and the quartiles of single ones, and samples
 per second; reading and decoding photographs is part of it.
 
-`speed` runs `train` of each stage with 1 and 2 processes (of one thread each on the CPU) and reads `samples_per_s` and
+`speed` runs `train` of each stage with 1 and 2 processes (of one thread each and in fp32 on the CPU, in bf16 on a GPU) and reads `samples_per_s` and
 `waiting_s` (for data) from the last line of its log; the first step is left out. Without `--data` it makes a data folder
 from the photographs that scikit-image carries.
 """
@@ -101,8 +101,8 @@ def speed(stage, data: Path, processes: int, args) -> dict:
     with tempfile.TemporaryDirectory() as run:
         launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"] if processes > 1 else []
         words = ["train", "--data", data, "--run-dir", run, "--steps", args.steps, "--batch-size", args.batch_size,
-                 "--width", args.width, "--crop", 256, "--device", args.device, "--precision", "bf16",
-                 "--workers", args.workers]  # fmt: skip
+                 "--width", args.width, "--crop", 256, "--device", args.device, "--workers", args.workers,
+                 "--precision", "fp32" if args.device == "cpu" else "bf16"]  # fmt: skip
         command = [str(word) for word in (sys.executable, *launcher, stage.__file__, *words)]
         env = {**os.environ, "OMP_NUM_THREADS": "1"}
         subprocess.run(command, cwd=ROOT, env=env, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
