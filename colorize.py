@@ -33,6 +33,7 @@ STAGE = "colorize"
 WEIGHTS = Path(__file__).parent / "weights" / "colorize.pt"
 REMARK = "Colours estimated by a neural network, not evidence"
 LARGE = 4_000_000  # px from which a photograph is coloured in bands
+VIVID = 1.15  # times the network's chroma: its answers to what cannot be known are medians, paler than photographs are
 SHORT_SIDE = 256  # px, the network's scale: that of the training crops, which hold most of a photograph
 
 
@@ -249,7 +250,7 @@ class Colorizer:
 
         x = even_exposure(small)
         x = with_hints(x, known) if self.takes_hints else x
-        chroma = even(padded(run, torch.cat([small, x], 1), self.net.multiple), small)
+        chroma = VIVID * even(padded(run, torch.cat([small, x], 1), self.net.multiple), small)
         return chroma if hints is None else spread(chroma, known, small), small
 
 

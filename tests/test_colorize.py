@@ -14,6 +14,7 @@ from PIL import Image
 import colorize
 from data import checkpoint, datasets
 from data.datasets import ColorizeSamples
+from data.hints import Hints
 from data.images import luma, merge_chroma, read_photo, rgb_to_ycbcr
 from losses import adversarial, colorization, metrics
 from nets.exposure import even_exposure
@@ -263,6 +264,17 @@ def test_even_exposure():
     for level in (0.0, 0.5, 1.0):
         noise = level + 0.001 * torch.randn(1, 1, 40, 40)
         assert even_exposure(noise.clamp(0, 1)).std() < 0.02
+
+
+def test_chroma_is_made_more_vivid_but_hints_are_not(tiny_weights, portrait, monkeypatch):
+    grey, chroma = luma(portrait[:96, :96]), []
+    hints = Hints(np.full((96, 96, 2), (0.1, -0.1), np.float32), np.ones((96, 96), np.float32))
+    for vivid in (1.0, 2.0):
+        monkeypatch.setattr(colorize, "VIVID", vivid)
+        colorizer = colorize.load(tiny_weights["colorize"], CPU)
+        chroma.append(colorizer.chroma(grey))
+        np.testing.assert_allclose(colorizer.chroma(grey, hints), hints.cbcr, atol=1e-6)
+    np.testing.assert_allclose(chroma[1], (2 * chroma[0]).clip(-0.5, 0.5), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee"])
