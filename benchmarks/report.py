@@ -72,7 +72,7 @@ def segment() -> str:
             ["of one of them: median, most", f"{percent(ours['clean_marked_median'], 2)}, {percent(ours['clean_marked_most'])}",
              f"{percent(plain['clean_marked_median'], 2)}, {percent(plain['clean_marked_most'])}", ""],
             ["of them without any mark", percent(ours["clean_without_mark"]), percent(plain["clean_without_mark"]), ""]]  # fmt: skip
-    head = [f"threshold {ours['infer']['threshold']:.2f}", "ours", "without mirror augmentation",
+    head = [f"threshold {ours['infer']['threshold']:.2f}", "ours", "without test-time augmentation",
             "published system of 2019 (its own photographs)"]  # fmt: skip
     return table(head, rows)
 
@@ -81,7 +81,7 @@ def working_size() -> str:
     rows = []
     for row in results("working_size"):
         size = f"{row['least_side']} px" if row["least_side"] == row["max_side"] else (
-            f"as it is, {row['least_side']} to {row['max_side']} px" + ", mirrored (the default)" * row["tta"])  # fmt: skip
+            f"as it is, {row['least_side']} to {row['max_side']} px" + ", with test-time augmentation (the default)" * row["tta"])  # fmt: skip
         rows.append([size, interval(row["dice"], row["dice_95"], 3), f"{row['best_dice']:.3f}", f"{row['roc_auc']:.3f}",
                      percent(row["clean_marked"])])  # fmt: skip
     first = results("working_size")[0]
