@@ -133,10 +133,12 @@ def main() -> None:
     best = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--device", default=best, help=f"cpu or cuda[:N] (default: {best})")
     parser.add_argument("--rounds", type=int, default=15, help="pairs of steps that are timed (default: 15)")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), nargs="+", default=["fp32", "bf16"],
+                        help="number types; bf16 is very slow on a CPU that has none (default: both)")  # fmt: skip
     record.store_option(parser)
     args = parser.parse_args()
     device = engine.pick_device(args.device)
-    cases = [(*case, precision) for case in CASES[device.type] for precision in ("fp32", "bf16")]
+    cases = [(*case, precision) for case in CASES[device.type] for precision in args.precision]
     rows = [compare(*case, device, args.rounds) for case in cases]
     results = {"steps": rows}
     if device.type == "cuda":

@@ -330,8 +330,9 @@ SECTIONS = {  # title -> (block, what to know)
     "Quality: colour in three phases": ("phases", ""),
     "Quality: enlarging chroma": ("upsampling", ""),
     "Speed: stages": ("stages", "Width 64 has random weights. Shares above 100 % are possible: oneDNN's convolutions are faster than the "
-        "product. Below 60 %: at colour the network is a small part, the rest is exposure and enlarging chroma; at 12 megapixels that is nearly "
-        "all. At painting the multiplications by the mask and the smooth filling take the rest."),
+        "product. Below 60 %: at colour the network is a small part, the rest is exposure, evening out and enlarging chroma; at 12 megapixels "
+        "that is nearly all. At painting the multiplications by the mask and the smooth filling take the rest. The rest at finding "
+        "defects is joining and enlarging features, and the system's clearing of new memory for each layer."),
     "Speed: large batches on a GPU": ("throughput", ""),
     "Speed: peers": ("peers", "The Unet of segmentation-models-pytorch begins with stride 2; ours keeps full resolution, which thin cracks need."),
     "Speed: the whole chain": ("chain", ""),
