@@ -166,8 +166,7 @@ def film_edge(canvas, rng):
             for start in np.arange(rng.uniform(-pitch, 0), length, pitch):
                 box = [start, middle - wide / 2, start + long, middle + wide / 2]
                 draw.rounded_rectangle([box[1], box[0], box[3], box[2]] if upright else box, radius, 255)
-        inside = Image.new("L", layer.size)
-        layer.paste(inside, mask=frame.point(lambda level: 255 - level))  # only where there is film
+        layer.paste(0, mask=frame.point(lambda level: 255 - level))  # only where there is film
         canvas.paint(layer, rng.choice([rng.uniform(0.7, 1), rng.uniform(0.2, 0.6)]), rng, rng.uniform(0.7, 1), soft=rng.random())
     elif sides[1] or sides[3]:
         at, size = (sides[1] / 2, sides[1]) if sides[1] else (canvas.height - sides[3] / 2, sides[3])

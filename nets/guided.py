@@ -6,6 +6,12 @@ import torch.nn.functional as F
 REACH, EDGE = 40, 0.1  # px of the network's scale over which chroma is evened out, and the step of luma that weighs as much
 
 
+def less_grain(luma):
+    """Each pixel of luma (B, 1, H, W) as the mean of its four neighbours."""
+    luma = F.pad(luma, (1, 1, 1, 1), mode="replicate")
+    return (luma[..., 1:-1, :-2] + luma[..., 1:-1, 2:] + luma[..., :-2, 1:-1] + luma[..., 2:, 1:-1]) / 4
+
+
 def even(chroma, luma, reach: float = REACH, edge: float = EDGE, turns: int = 3):
     """Chroma (B, C, H, W) averaged over what hangs together in luma (B, 1, H, W): no blots on a wall, no skin beside the cheek.
 
@@ -13,8 +19,7 @@ def even(chroma, luma, reach: float = REACH, edge: float = EDGE, turns: int = 3)
     Video Processing"): box filters along rows and columns in turn, where a step to the next pixel is longer by `reach` / `edge`
     times the change of luma. Of a constant it changes nothing, and no average leaves the range of chroma.
     """
-    luma = F.pad(luma, (1, 1, 1, 1), mode="replicate")
-    luma = (luma[..., 1:-1, :-2] + luma[..., 1:-1, 2:] + luma[..., :-2, 1:-1] + luma[..., 2:, 1:-1]) / 4  # less grain
+    luma = less_grain(luma)
     places = []
     for across in (luma, luma.mT):
         steps = 1 + reach / edge * across.diff(dim=-1).abs()

@@ -6,6 +6,7 @@ Hints are (B, 3, H, W): Cb and Cr in [-0.5, 0.5] where painted and 0 elsewhere, 
 import torch
 import torch.nn.functional as F
 
+from nets.guided import less_grain
 from nets.resnet import DEVIATION, MEAN
 
 CHROMA_DEVIATION = 0.075  # root mean square of Cb and Cr in photographs of people and places
@@ -27,8 +28,7 @@ def spread(chroma, hints, luma, turns: int = 32):
     and from the whole of the picture's shorter side. luma: (B, 1, H, W).
     """
     batch, _, height, width = chroma.shape
-    smooth = F.pad(luma, (1, 1, 1, 1), mode="replicate")
-    smooth = (smooth[..., 1:-1, :-2] + smooth[..., 1:-1, 2:] + smooth[..., :-2, 1:-1] + smooth[..., 2:, 1:-1]) / 4  # less grain
+    smooth = less_grain(luma)
     where = hints[:, 2:] > 0
     distance = torch.where(where, 0.0, torch.inf)
     nearest = torch.arange(height * width, device=chroma.device).view(1, 1, height, width).expand(batch, 1, -1, -1)
