@@ -24,7 +24,7 @@ from data import batch
 STAGE = "segment"
 WEIGHTS = Path(__file__).parent / "weights" / "segment.pt"
 MAX_SIDE = 1024  # px, the working size of the longer side
-SMALLER, SHARE = 0.7, 1 / 3  # of the working size, at which test-time augmentation looks again, and how much that counts
+SMALLER, SMALLER_SHARE = 0.7, 1 / 3  # of the working size, at which test-time augmentation looks again, and how much that counts
 DILATE = 2  # px of the working size: a crack's anti-aliased edge must not stay
 # A photograph counts as damaged if so many px of the working size are this probable, in one place or altogether: an undamaged
 # one has its doubtful places, too, and must come back as it was.
@@ -150,7 +150,7 @@ class Finder:
             logits = self.look(luma, size)
             if self.tta:
                 smaller = tuple(max(1, round(side * SMALLER)) for side in size)
-                logits = logits.lerp(self.enlarge(self.look(luma, smaller), size), SHARE)
+                logits = logits.lerp(self.enlarge(self.look(luma, smaller), size), SMALLER_SHARE)
         return torch.sigmoid(logits)
 
     def look(self, luma, size: tuple[int, int]):
