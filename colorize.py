@@ -33,7 +33,6 @@ STAGE = "colorize"
 WEIGHTS = Path(__file__).parent / "weights" / "colorize.pt"
 REMARK = "Colours estimated by a neural network, not evidence"
 LARGE = 4_000_000  # px from which a photograph is coloured in bands
-VIVID = 1.15  # times the network's chroma: its answers to what cannot be known are medians, paler than photographs are
 SHORT_SIDE = 256  # px, the network's scale: that of the training crops, which hold most of a photograph
 
 
@@ -120,10 +119,11 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
     from data.images import luma, merge_chroma, read_photo, resize, rgb_to_ycbcr
     from losses import metrics
 
-    colorizer = Colorizer(net, processes.device)
-    photos = validation_photos(args.data)
+    infer, training = infer or {}, infer is None
+    colorizer, photos = Colorizer(net, processes.device, **infer), validation_photos(args.data)
+    photos = photos[:: max(1, len(photos) // 16)] if training else photos
     rows, samples = [], []
-    for path in processes.share(photos if infer is not None else photos[:: max(1, len(photos) // 16)]):
+    for number, path in processes.share(list(enumerate(photos))):
         pixels = read_photo(path).pixels
         if pixels.ndim == 2:
             continue
@@ -143,13 +143,13 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
                "colourfulness_truth": metrics.colourfulness(truth)}  # fmt: skip
         for name, x in (("", cbcr), ("_truth", true_cbcr)):
             row["cb" + name], row["cr" + name] = (float(mean) * 255 for mean in x.mean((1, 2)))
-        if infer is not None:
+        if not training:
             row["ciede2000"], row["ciede2000_grey"] = metrics.ciede2000(ours, truth), metrics.ciede2000(flat, truth)
-            strokes = simulate(true_cbcr.numpy(), np.random.default_rng(3))
+            strokes = simulate(true_cbcr.numpy(), np.random.default_rng([3, number]))
             hinted = merge_chroma(grey, colorizer.chroma(grey, Hints(strokes[:2].transpose(1, 2, 0), strokes[2])))
             row["mse_hints"] = metrics.chroma_mse(torch.from_numpy(rgb_to_ycbcr(hinted)[..., 1:]).permute(2, 0, 1), true_cbcr)
         rows.append(row)
-        if infer is None:
+        if training:
             samples.append((path.stem, (grey, picture, pixels)))
     rows, samples = processes.gather(rows), processes.gather(samples)
     if not rows:
@@ -159,10 +159,10 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
     groups = {"people": [r for r in rows if r["group"] == "people"], "others": [r for r in rows if r["group"] != "people"]}
     for name, members in groups.items():
         if members:
-            result[name] = _means(members)
-    if infer is None:
+            result[name] = {**_means(members), "mse_95": metrics.bootstrap([row["mse"] for row in members])}
+    if training:
         result["samples"] = dict(samples[:6])
-    return {**result, "score": -result["mse"] / max(result["mse_grey"], 1e-6), "infer": {}, "rows": rows}
+    return {**result, "score": -result["mse"] / max(result["mse_grey"], 1e-6), "infer": infer, "rows": rows}
 
 
 def _means(rows: list[dict]) -> dict:
@@ -173,14 +173,15 @@ class Colorizer:
     """Colours one photograph: luma (H, W) in [0, 1] to RGB (H, W, 3), uint8 or uint16, of the same luma.
 
     `hints` are data.hints.Hints of its size. The painted colours are kept, and spread up to the next edges of luma over what
-    the network, which sees them too if it was trained with hints, makes of their surroundings.
+    the network, which sees them too if it was trained with hints, makes of their surroundings. `vivid`: how much more colourful
+    the network's answers are made, as what cannot be known is answered by medians, paler than photographs are.
     """
 
-    def __init__(self, net, device, precision="fp32", short_side=SHORT_SIDE):
+    def __init__(self, net, device, precision="fp32", short_side=SHORT_SIDE, vivid=1.0):
         from nets.inference import ready
 
         self.net, self.takes_hints = ready(net, device), net.encoder.conv1.in_channels == 4
-        self.device, self.precision, self.short_side = device, precision, short_side
+        self.device, self.precision, self.short_side, self.vivid = device, precision, short_side, vivid
 
     def __call__(self, luma, hints=None, dtype="uint8"):
         import numpy as np
@@ -250,14 +251,14 @@ class Colorizer:
 
         x = even_exposure(small)
         x = with_hints(x, known) if self.takes_hints else x
-        chroma = VIVID * even(padded(run, torch.cat([small, x], 1), self.net.multiple), small)
+        chroma = self.vivid * even(padded(run, torch.cat([small, x], 1), self.net.multiple), small)
         return chroma if hints is None else spread(chroma, known, small), small
 
 
 def load(weights: Path, device, **settings) -> Colorizer:
     """A Colorizer from a weights file. Raises WeightsError."""
-    net, _ = engine.load_net(weights, STAGE, build)
-    return Colorizer(net, device, **settings)
+    net, infer = engine.load_net(weights, STAGE, build)
+    return Colorizer(net, device, **{**infer, **settings})
 
 
 def known(photo, source):

@@ -428,26 +428,30 @@ def freeze_statistics(net) -> None:
 class Critic:
     """A second network that learns against the first, with its own AdamW; its loss is `step`'s "critic"."""
 
-    def __init__(self, net, args, processes):
+    def __init__(self, net, args, processes, weights: Path | None):
         import torch
         from data import checkpoint
 
         self.net, self.processes = net.to(processes.device, memory_format=torch.channels_last).train(), processes
         self.optimizer = torch.optim.AdamW(net.parameters(), lr=args.critic_lr, betas=(0.0, 0.9), weight_decay=0.0, fused=True)
-        if args.critic_weights:
-            state = checkpoint.read(args.critic_weights)
+        if weights:
+            state = checkpoint.read(weights)
             if "critic" not in state:
-                raise ValueError(f"--critic-weights {args.critic_weights}: not a last.pt of an adversarial run")
-            checkpoint.load_state(net, {"state": state["critic"]["net"]}, args.critic_weights)
+                raise ValueError(f"--critic-weights {weights}: not a last.pt of an adversarial run")
+            checkpoint.load_state(net, {"state": state["critic"]["net"]}, weights)
 
     def step(self, loss, broken) -> None:
-        """One step down `loss`, none if `broken` is 1. Gradients are the mean over processes, as DistributedDataParallel's are."""
-        self.optimizer.zero_grad(set_to_none=True)  # the first network's loss left gradients here
+        """One step down `loss`, none if `broken` is 1 or a gradient is not finite. Gradients are the mean over processes, as
+        DistributedDataParallel's are."""
+        import torch
+
+        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         for parameter in self.net.parameters():
             if self.processes.world > 1:
                 self.processes.total(parameter.grad).div_(self.processes.world)
-        self.optimizer.found_inf = broken
+        finite = torch.stack([parameter.grad.isfinite().all() for parameter in self.net.parameters()]).all()
+        self.optimizer.found_inf = torch.maximum(broken, (~finite).float())
         self.optimizer.step()
 
     def state(self) -> dict:
@@ -496,21 +500,23 @@ def _fit(args, stage, options, build, samples, step, evaluate, measured, critic,
         return 0
     measured(args.data)
     dataset = samples(args)
-    if getattr(args, "encoder_weights", None):
+    run = RunFolder(args.run_dir, writes=rank == 0)
+    resumed = run.last.exists()  # then what the run began from is not needed any more
+    if getattr(args, "encoder_weights", None) and not resumed:
         state = checkpoint.published_encoder(args.encoder_weights, options["depth"])
         try:
             net.encoder.load_imagenet(state)
         except ValueError as error:
             raise ValueError(f"--encoder-weights {args.encoder_weights}: {error}") from None
-    if args.weights:
+    if args.weights and not resumed:
         checkpoint.load_state(net, checkpoint.read_weights(args.weights, stage), args.weights)
     net.to(device, memory_format=torch.channels_last)
     average = Average(net, args.ema)
     optimizer = make_optimizer(net, args.lr)
-    critic = critic and Critic(critic(args), args, processes)
+    critic = critic and Critic(critic(args), args, processes, None if resumed else args.critic_weights)
 
-    run, done, best = RunFolder(args.run_dir, writes=rank == 0), 0, []
-    if run.last.exists():
+    done, best = 0, []
+    if resumed:
         state = checkpoint.read(run.last)
         if changed := changed_options(state["args"], stored(args)):
             names = ", ".join("--" + name.replace("_", "-") for name in changed)

@@ -63,7 +63,7 @@ def restore(args) -> int:
 
     wanted = [name for name in PICTURES if name in (args.only or PICTURES)]
     device = engine.pick_device(args.device)
-    weights, threshold = {}, None
+    weights, finder, threshold = {}, None, None
     if args.mask is None and wanted != ["color"]:
         weights[segment.STAGE] = sha256(args.segment_weights)
         finder, threshold = segment.load(args.segment_weights, device, args.threshold, precision=args.precision, tta=args.tta,
@@ -96,7 +96,7 @@ def restore(args) -> int:
         if wanted != ["color"]:
             if args.mask is None:
                 mask, found, notes = timed(segment.STAGE, segment.find, finder, photo, source, args, threshold)
-                probability = finder.enlarge(found, photo.size).numpy() if args.psd else None
+                probability = finder.enlarge(found, photo.size).numpy() if args.psd or args.probability else None
             elif "mask" in source.companions:
                 mask, notes = source.mask("mask", photo)
                 notes += segment.protect(mask, photo, source)
@@ -124,12 +124,14 @@ def restore(args) -> int:
         if args.compare:
             panels = {name.replace("_", " + "): files[name][0] for name in wanted if name != "mask"}
             results["_compare.png"] = encode(layers.compare({"original": photo.pixels, **panels}), None, "PNG")
+        if args.probability:
+            results["_probability.png"] = segment.probability_file(probability)
         if args.psd:
             results[".{psd}"] = layered(photo, files, mask, probability, weights)
         return results, facts
 
-    outputs = [PICTURES[name] for name in wanted] + ["_compare.png"] * args.compare + [".{psd}"] * args.psd
-    return batch.run(args, work, outputs, {**segment.finding(args, threshold), "grain": args.grain}, weights,
+    outputs = [PICTURES[name] for name in wanted] + ["_compare.png"] * args.compare + ["_probability.png"] * args.probability + [".{psd}"] * args.psd
+    return batch.run(args, work, outputs, {**segment.finding(args, finder, threshold), "grain": args.grain}, weights,
                      {"mask": args.mask, "protect": args.protect, "hints": args.hints}, commit=True, max_pixels=args.max_pixels,
                      rank=engine.rank(), world_size=engine.world(), program=engine.PROGRAM)  # fmt: skip
 
@@ -155,7 +157,10 @@ def main(argv=None) -> int:
                         help=f"refuse photographs of more pixels (default: {batch.MAX_PIXELS})")  # fmt: skip
 
     def run(args) -> int:
-        batch.check(parser, args, stdout=len(args.only or ()) == 1 and not args.compare and not args.psd)
+        single = len(args.only or ()) == 1 and not args.compare and not args.psd and not args.probability
+        batch.check(parser, args, stdout=single)
+        if args.probability and (args.mask or args.only == ["color"]):
+            parser.error("--probability: nothing is searched for defects here")
         if args.psd and not find_spec("psd_tools"):
             parser.error("--psd needs psd-tools: pip install psd-tools")
         return restore(args)

@@ -27,8 +27,9 @@ MAX_SIDE = 1024  # px, the working size of the longer side
 SMALLER, SMALLER_SHARE = 0.7, 1 / 3  # of the working size, at which test-time augmentation looks again, and how much that counts
 DILATE = 2  # px of the working size: a crack's anti-aliased edge must not stay
 # A photograph counts as damaged if so many px of the working size are this probable, in one place or altogether: an undamaged
-# one has its doubtful places, too, and must come back as it was.
+# one has its doubtful places, too, and must come back as it was. Weights store a lower probability if they were never that sure.
 SURE, SURE_REGION, SURE_PIXELS = 0.9, 20, 40
+NEARLY_BEST = 0.96  # of the best mean Dice: the highest threshold that reaches it is kept, as it raises the fewest false alarms
 
 
 def build(options: dict):
@@ -62,7 +63,8 @@ def train(args) -> int:
 def evaluate(net, args, processes, infer: dict | None = None) -> dict:
     """Measures a network on the validation photographs; each process takes its share of them.
 
-    Without `infer` the threshold with the best mean Dice is searched and returned in `infer`.
+    Without `infer` the threshold is searched, the highest with nearly the best mean Dice, and returned in `infer`. With it also
+    what takes longer is measured: all undamaged photographs, and them with each kind of hard negative.
     """
     import torch
     from data.datasets import images_in, measured_pairs, validation
@@ -70,25 +72,30 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
     from losses import metrics
 
     finder = Finder(net, processes.device, tta=getattr(args, "tta", False), max_side=getattr(args, "max_side", MAX_SIDE),
-                    careful=infer is not None)  # fmt: skip  # a young network is not sure of anything yet
-    pairs = measured_pairs(args.data, getattr(args, "hold_out", None))
+                    sure=infer.get("sure", SURE) if infer else None)  # fmt: skip
+    training, pairs = infer is None, measured_pairs(args.data, getattr(args, "hold_out", None))
     clean, rows, samples = images_in(validation(args.data) / "clean"), [], []
-    probabilities = []
+    clean, probabilities = clean[:: max(1, len(clean) // 12)] if training else clean, []
     for path, mask_path in processes.share(pairs):
         photo = read_photo(path)
         mask, grey = torch.from_numpy(read_mask(mask_path, photo.size)[0]), luma(photo.pixels)
         probability = finder(grey)
         enlarged = finder.enlarge(probability, photo.size)
-        if infer is None:
+        if training:
             samples.append((path.stem, (grey, enlarged.numpy(), mask.numpy())))
         counts = metrics.histograms(enlarged, mask)
         probabilities.append((path.name, probability, mask))
-        rows.append({"photo": path.name, "damaged": bool((mask > 128).any()), "counts": counts})
+        surest = probability.flatten().topk(min(SURE_PIXELS, probability.numel())).values[-1]
+        rows.append({"photo": path.name, "damaged": bool((mask > 128).any()), "counts": counts, "sure": float(surest)})
     rows = processes.gather(rows)
     if not any(row["damaged"] for row in rows):
         raise ValueError(f"{validation(args.data) / 'labelled'}: no mask marks any damage to measure on")
     curves = torch.stack([metrics.dice_by_threshold(row["counts"]) for row in rows if row["damaged"]]).mean(0)
-    threshold = infer["threshold"] if infer else float(curves.argmax()) / metrics.BINS
+    if infer is None:
+        good = (curves >= NEARLY_BEST * curves.max()).nonzero()
+        infer = {"threshold": float(good[-1]) / metrics.BINS, "sure": min([SURE, *(row["sure"] for row in rows if row["damaged"])])}
+        finder.sure = infer["sure"]
+    threshold = infer["threshold"]
     pooled = torch.stack([row.pop("counts") for row in rows]).sum(0)
     measured = []
     for name, probability, mask in probabilities:
@@ -97,13 +104,14 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
                          "tolerant_dice": metrics.tolerant_dice(found, mask), "marked": float(found.float().mean())})  # fmt: skip
     measured = processes.gather(measured)
     alarms = []
-    for path in processes.share(clean if infer else clean[:: max(1, len(clean) // 12)]):
+    for path in processes.share(clean):
         photo = read_photo(path)
-        found = finder.found(finder(luma(photo.pixels)), photo.size, threshold)
-        alarms.append({"photo": path.name, "marked": float(found.float().mean())})
+        probability = finder(luma(photo.pixels))
+        found, widened = (finder.found(probability, photo.size, threshold, dilate) for dilate in (0, DILATE))
+        alarms.append({"photo": path.name, "marked": float(found.float().mean()), "widened": float(widened.float().mean())})
     alarms = processes.gather(alarms)
     damaged = [row for row, seen in zip(measured, rows) if seen["damaged"]]
-    result = {"score": sum(row["dice"] for row in damaged) / len(damaged), "infer": {"threshold": threshold}}
+    result = {"score": sum(row["dice"] for row in damaged) / len(damaged), "infer": infer}
     for name in ("dice", "iou", "tolerant_dice"):
         values = [row[name] for row in damaged]
         result[name] = sum(values) / len(values)
@@ -112,11 +120,35 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
                "roc_auc": metrics.roc_auc(pooled), "average_precision": metrics.average_precision(pooled), "photos": len(damaged)}  # fmt: skip
     if alarms:
         result["clean_marked"] = sum(row["marked"] for row in alarms) / len(alarms)
+        result["clean_marked_95"] = metrics.bootstrap([row["marked"] for row in alarms])
+        result["clean_widened"] = sum(row["widened"] for row in alarms) / len(alarms)
         result["clean_without_mark"] = sum(row["marked"] == 0 for row in alarms) / len(alarms)
         result["clean_photos"] = len(alarms)
-    if infer is None:
+        if not training:
+            result["negatives"] = negatives(finder, threshold, clean, processes)
+    if training:
         result["samples"] = dict(processes.gather(samples)[:6])
     return {**result, "rows": measured, "clean_rows": alarms}
+
+
+def negatives(finder: Finder, threshold: float, clean: list, processes) -> dict:
+    """kind of hard negative -> share of its pixels that are marked, on up to ten undamaged photographs for each kind."""
+    import numpy as np
+    from data import defects
+    from data.images import luma, read_photo, resize
+
+    cases = [(kind, path) for kind in defects.NEGATIVES for path in clean[:: max(1, len(clean) // 10)][:10]]
+    rows = []
+    for number, (kind, path) in processes.share(list(enumerate(cases))):
+        grey = luma(read_photo(path).pixels)
+        grey = np.clip(resize(grey, finder.working_size(grey.shape[::-1]), "bicubic"), 0, 1)  # sizes are px of the network's scale
+        changed = defects.hard_negative(grey, np.random.default_rng([5, number]), [kind])
+        there = np.abs(changed - grey) > 0.02
+        found = finder.found(finder(changed), grey.shape[::-1], threshold).numpy()
+        rows.append((kind, int((found & there).sum()), int(there.sum())))
+    rows = processes.gather(rows)
+    total = {kind: [sum(column) for column in zip(*(row[1:] for row in rows if row[0] == kind), strict=True)] for kind in defects.NEGATIVES}
+    return {kind: marked / max(1, there) for kind, (marked, there) in total.items()}
 
 
 class Finder:
@@ -124,16 +156,17 @@ class Finder:
 
     Photographs are brought to a longer side of at most `max_side` px, and small ones are enlarged to `least_side`: the
     network knows cracks of 1.5 to 6 px. `tta` averages the logits of the photograph and its mirror image, at
-    this size and at `SMALLER` of it, where what is large is seen better. `careful`: marks nothing in photographs that count as undamaged.
+    this size and at `SMALLER` of it, where what is large is seen better. `sure`: the probability that some pixels of a
+    photograph must have, or nothing in it is marked; None: all is.
     """
 
     least_side = 512
 
-    def __init__(self, net, device, precision="fp32", tta=True, max_side=MAX_SIDE, tile=1024, overlap=128, careful=True):
+    def __init__(self, net, device, precision="fp32", tta=True, max_side=MAX_SIDE, tile=1024, overlap=128, sure: float | None = SURE):
         from nets.inference import Tiling, ready
 
         self.net, self.tiling = ready(net, device), Tiling(tile, overlap)
-        self.device, self.precision, self.tta, self.max_side, self.careful = device, precision, tta, max_side, careful
+        self.device, self.precision, self.tta, self.max_side, self.sure = device, precision, tta, max_side, sure
 
     def working_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """(width, height) at which a photo of `size` is looked at."""
@@ -174,10 +207,10 @@ class Finder:
         return F.interpolate(probability[None, None], size[::-1], mode="bilinear", align_corners=False)[0, 0]
 
     def damaged(self, probability) -> bool:
-        """Whether a photo counts as damaged: a region of it is `SURE`ly so, or many small ones are."""
+        """Whether a photo counts as damaged: a region of it is surely so, or many small ones are."""
         from data.report import regions
 
-        sure = probability >= SURE
+        sure = probability >= self.sure
         total = int(sure.sum())
         if not SURE_REGION <= total < SURE_PIXELS:
             return total >= SURE_PIXELS
@@ -185,14 +218,14 @@ class Finder:
 
     def found(self, probability, size: tuple[int, int], threshold: float, dilate: int = 0):
         """Where a photo of `size` is damaged, (H, W) bool: probability at least `threshold`, widened by `dilate` px of the
-        working size; nowhere in a photo that counts as undamaged, if the Finder is `careful`.
+        working size; nowhere in a photo that counts as undamaged.
 
         The probability itself is widened before it is enlarged, so that large photos get smooth outlines.
         """
         import torch
         import torch.nn.functional as F
 
-        if self.careful and not self.damaged(probability):
+        if self.sure is not None and not self.damaged(probability):
             return torch.zeros(size[::-1], dtype=torch.bool)
         if dilate:
             probability = F.max_pool2d(probability[None], 2 * dilate + 1, 1, dilate)[0]
@@ -202,10 +235,12 @@ class Finder:
 def load(weights: Path, device, threshold: float | None = None, **settings) -> tuple[Finder, float]:
     """A Finder and its threshold from a weights file. Raises WeightsError.
 
-    Whoever gives a threshold is obeyed: then all that reaches it is marked, in any photo.
+    Whoever asks for more by a threshold below that of the weights is obeyed: then all that reaches it is marked, in any photo.
     """
     net, infer = engine.load_net(weights, STAGE, build)
-    return Finder(net, device, careful=threshold is None, **settings), infer["threshold"] if threshold is None else threshold
+    threshold = infer["threshold"] if threshold is None else threshold
+    sure = infer.get("sure", SURE) if threshold >= infer["threshold"] else None
+    return Finder(net, device, sure=sure, **settings), threshold
 
 
 def find(finder: Finder, photo, source, args, threshold: float):
@@ -215,8 +250,8 @@ def find(finder: Finder, photo, source, args, threshold: float):
     probability = finder(luma(photo.pixels))
     mask = finder.found(probability, photo.size, threshold, args.dilate).byte().mul_(255).numpy()
     notes = finder.tiling.warned()
-    if finder.careful and not mask.any() and bool((probability >= threshold).any()):
-        notes.append(f"nothing is surely damaged, so nothing was marked; --threshold {threshold:g} marks what may be")
+    if finder.sure is not None and not mask.any() and bool((probability >= threshold).any()):
+        notes.append("nothing is surely damaged, so nothing was marked; a --threshold below that of the weights marks what may be")
     return mask, probability, notes + protect(mask, photo, source)
 
 
@@ -241,16 +276,23 @@ def infer(args) -> int:
         mask, probability, notes = find(finder, photo, source, args, threshold)
         files = {"_mask.png": encode(mask, None, "PNG")}
         if args.probability:
-            large = finder.enlarge(probability, photo.size).numpy()
-            files["_probability.png"] = encode((large * 65535).round().astype("uint16"), None, "PNG")
+            files["_probability.png"] = probability_file(finder.enlarge(probability, photo.size).numpy())
         return files, {"warnings": notes}
 
-    return batch.run(args, work, outputs, finding(args, threshold), {STAGE: sha256(args.weights)}, {"protect": args.protect},
+    return batch.run(args, work, outputs, finding(args, finder, threshold), {STAGE: sha256(args.weights)}, {"protect": args.protect},
                      program=engine.PROGRAM, rank=engine.rank(), world_size=engine.world())  # fmt: skip
 
 
+def probability_file(probability) -> bytes:
+    """A 16-bit PNG of (H, W) in [0, 1]."""
+    from data.images import encode
+
+    return encode((probability * 65535).round().astype("uint16"), None, "PNG")
+
+
 def sheet(args) -> list:
-    """Rows of a contact sheet: the labelled validation photographs, then those of `old/`: photo | mask | overlay.
+    """Rows of a contact sheet, photo | mask | overlay: the labelled validation photographs, every fourth undamaged one of
+    `clean/`, and those of `old/`.
 
     In the overlay red is what was found; where there is a hand-made mask, green is found in both and blue in that alone.
     """
@@ -260,7 +302,8 @@ def sheet(args) -> list:
 
     finder, threshold = load(args.weights, engine.pick_device(args.device), args.threshold, tta=args.tta, max_side=args.max_side)
     folder, rows = validation(args.data), []
-    for path, drawn in [*pairs_in(folder / "labelled"), *((path, None) for path in images_in(folder / "old"))]:
+    unlabelled = images_in(folder / "clean")[::4] + images_in(folder / "old")
+    for path, drawn in [*pairs_in(folder / "labelled"), *((path, None) for path in unlabelled)]:
         photo = read_photo(path)
         grey = luma(photo.pixels)
         found = finder.found(finder(grey), photo.size, threshold, args.dilate).numpy()
@@ -271,7 +314,7 @@ def sheet(args) -> list:
         cells = {"photo": photo.pixels, "mask": found.astype(np.float32), "overlay": overlay}
         rows.append((f"{path.stem}: {found.mean():.2%} marked" + (f", by hand {truth.mean():.2%}" if drawn else ""), cells))
     if not rows:
-        raise ValueError(f"{folder}: no photographs in labelled/ or old/")
+        raise ValueError(f"{folder}: no photographs in labelled/, clean/ or old/")
     return rows
 
 
@@ -291,10 +334,9 @@ def preview(args) -> int:
     return 0
 
 
-def finding(args, threshold: float) -> dict:
-    """The options that decide a mask, for the report."""
-    return {"threshold": threshold, "careful": args.threshold is None, "dilate": args.dilate, "tta": args.tta,
-            "max_side": args.max_side}  # fmt: skip
+def finding(args, finder: Finder | None, threshold: float | None) -> dict:
+    """The options that decide a mask, for the report; without a finder masks are given, or not needed."""
+    return {"threshold": threshold, "sure": finder and finder.sure, "dilate": args.dilate, "tta": args.tta, "max_side": args.max_side}
 
 
 def working_options(parser) -> None:
@@ -320,6 +362,8 @@ def finding_options(parser) -> None:
     marking_options(parser)
     parser.add_argument("--protect", type=Path, metavar="FILE_OR_FOLDER",
                         help="masks of what must not be repaired, 255, paired by stem (default: none)")  # fmt: skip
+    parser.add_argument("--probability", action="store_true",
+                        help="write the probability too, as OUT/STEM_probability.png, 16 bit (default: no)")  # fmt: skip
 
 
 def fold(text: str) -> str:
@@ -328,6 +372,11 @@ def fold(text: str) -> str:
     if not 1 <= part <= parts or parts < 2:
         raise ValueError
     return text
+
+
+def positive_weight(text: str) -> float | str:
+    """An argparse type: "auto", or a number above 0."""
+    return text if text == "auto" else engine.positive(float)(text)
 
 
 def main(argv=None) -> int:
@@ -340,15 +389,13 @@ def main(argv=None) -> int:
     options.add_argument("--hold-out", type=fold, metavar="I/N",
                          help="cross-validation: measure on every N-th labelled pair from the I-th on, and train on the others "
                               "(default: measure on val/)")  # fmt: skip
-    options.add_argument("--positive-weight", type=engine.positive(float), default=10.0,
-                         help="most that a damaged pixel may count against a clean one (default: 10)")  # fmt: skip
+    options.add_argument("--positive-weight", type=positive_weight, default="auto", metavar="auto|N",
+                         help="what a damaged pixel counts against a clean one; auto: clean over damaged pixels of the global batch, 1 "
+                              "to 10 (default: auto)")  # fmt: skip
     options.add_argument("--dice-weight", type=engine.loss_weight, default=1.0, help="weight of soft Dice (default: 1)")
     working_options(engine.eval_command(commands, STAGE, build, evaluate, WEIGHTS))
     marking_options(engine.sheet_command(commands, STAGE, sheet, WEIGHTS))
-    options = batch.infer_command(commands, infer, WEIGHTS)
-    finding_options(options)
-    options.add_argument("--probability", action="store_true",
-                         help="write the probability too, as OUT/STEM_probability.png, 16 bit (default: no)")  # fmt: skip
+    finding_options(batch.infer_command(commands, infer, WEIGHTS))
     options = commands.add_parser("preview", help="draw training samples with their masks", allow_abbrev=False)
     options.add_argument("out", type=Path, metavar="OUT.png", help="the sheet to write")
     options.add_argument("--data", type=Path, default=Path("datasets") / STAGE, metavar="DIR",

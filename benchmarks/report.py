@@ -67,21 +67,32 @@ def segment() -> str:
             ["tolerant Dice (2 px)", f"**{interval(ours['tolerant_dice'], ours['tolerant_dice_95'], 3)}**", f"{plain['tolerant_dice']:.3f}", ""],
             ["ROC AUC, pooled pixels", f"{ours['roc_auc']:.3f}", f"{plain['roc_auc']:.3f}", "0.93"],
             ["average precision", f"{ours['average_precision']:.3f}", f"{plain['average_precision']:.3f}", ""],
-            [f"**pixels marked on {ours['clean_photos']} undamaged photographs**", f"**{percent(ours['clean_marked'], 2)}**",
+            [f"**pixels marked on {ours['clean_photos']} undamaged photographs**",
+             f"**{percent(ours['clean_marked'], 2)}** ({' to '.join(f'{100 * x:.2f}' for x in ours['clean_marked_95'])})",
              percent(plain["clean_marked"], 2), ""],
+            ["the same, widened as for repair", percent(ours["clean_widened"], 2), percent(plain["clean_widened"], 2), ""],
             ["of one of them: median, most", f"{percent(ours['clean_marked_median'], 2)}, {percent(ours['clean_marked_most'])}",
              f"{percent(plain['clean_marked_median'], 2)}, {percent(plain['clean_marked_most'])}", ""],
+            [f"of the pixels of {len(ours['negatives'])} kinds of hard negatives on them: mean; worst kind", alarms(ours), alarms(plain), ""],
             ["of them without any mark", percent(ours["clean_without_mark"]), percent(plain["clean_without_mark"]), ""]]  # fmt: skip
     head = [f"threshold {ours['infer']['threshold']:.2f}", "ours", "without test-time augmentation",
             "published system of 2019 (its own photographs)"]  # fmt: skip
     return table(head, rows)
 
 
+def alarms(found: dict) -> str:
+    """How much of the hard negatives was taken for damage."""
+    kinds = found["negatives"]
+    worst = max(kinds, key=kinds.get)
+    return f"{percent(sum(kinds.values()) / len(kinds))}; {worst.replace('_', ' ')} {percent(kinds[worst])}"
+
+
 def working_size() -> str:
     rows = []
     for row in results("working_size"):
         size = f"{row['least_side']} px" if row["least_side"] == row["max_side"] else (
-            f"as it is, {row['least_side']} to {row['max_side']} px" + ", with test-time augmentation (the default)" * row["tta"])  # fmt: skip
+            f"as it is, {row['least_side']} to {row['max_side']} px"
+            + row["tta"] * (", and mirrored, both also at 0.7 of it (the default)" if row["smaller_share"] else ", and mirrored"))  # fmt: skip
         rows.append([size, interval(row["dice"], row["dice_95"], 3), f"{row['best_dice']:.3f}", f"{row['roc_auc']:.3f}",
                      percent(row["clean_marked"])])  # fmt: skip
     first = results("working_size")[0]
@@ -106,7 +117,7 @@ def colorize() -> str:
     groups = {"portraits": found["people"], "everything else": found["others"], "all": found}
     rows = []
     for name, group in groups.items():
-        mse = interval(group["mse"], found["mse_95"], 0) if group is found else f"**{group['mse']:.0f}**"
+        mse = interval(group["mse"], group["mse_95"], 0)
         rows.append([name, mse, f"{group['mse_grey']:.0f}", f"{group['mse'] / group['mse_grey']:.2f}", f"{group['mse_hints']:.0f}",
                      f"{group['ciede2000']:.1f}", f"{group['ciede2000_grey']:.1f}", f"{group['psnr']:.1f}", f"{group['psnr_grey']:.1f}",
                      f"{group['colourfulness']:.0f}", f"{group['colourfulness_truth']:.0f}",
@@ -179,7 +190,7 @@ def peers() -> str:
 
 def chain() -> str:
     found = results("speed_chain")
-    stages = {f"stage {name} (mirrored)": row for name, row in found["stages"].items()}
+    stages = {f"stage {name}": row for name, row in found["stages"].items()}
     rows = [[name, between(row), row["n"]] for name, row in {**found, **stages}.items() if name != "stages"]
     return table(["one photograph of 1024 x 1024 px", "seconds (range)", "n"], rows)
 
@@ -256,8 +267,9 @@ def upsampling() -> str:
     for scale, tables in results("upsampling").items():
         if isinstance(tables, dict):
             for place, row in tables.items():
-                rows.append([scale, place, row["ours guided"], row["ours bilinear"], row["ours saved"]])
-    return table(["network's scale", "where", "MSE of CbCr, along luma", "bilinear", "saved"], rows)
+                for name, of in (("ours", "the network"), ("truth", "the truth, made small")):
+                    rows.append([scale, of, place, row[f"{name} guided"], row[f"{name} bilinear"], row[f"{name} saved"]])
+    return table(["network's scale", "chroma of", "where", "MSE of CbCr, along luma", "bilinear", "saved"], rows)
 
 
 def archive() -> str:

@@ -95,10 +95,10 @@ def predictors(device, width: int | None, precision: str) -> dict:
     for stage, (options, *_) in PAPER.items():
         nets[stage] = stage.build({**options, "width": width}) if width else engine.load_net(stage.WEIGHTS, stage.STAGE, stage.build)[0]
     finder = segment.Finder(nets[segment], device, precision, tta=False)
-    mirrored = segment.Finder(nets[segment], device, precision, tta=True)
+    augmented = segment.Finder(nets[segment], device, precision, tta=True)
     painter = inpaint.Painter(nets[inpaint], device, precision, tile=1024, overlap=128)
     colorizer = colorize.Colorizer(nets[colorize], device, precision)
-    return {"segment": lambda luma, holes: finder(luma), "segment, mirrored": lambda luma, holes: mirrored(luma),
+    return {"segment": lambda luma, holes: finder(luma), "segment, augmented": lambda luma, holes: augmented(luma),
             "inpaint": painter.grey, "colorize": lambda luma, holes: colorizer(luma)}  # fmt: skip
 
 

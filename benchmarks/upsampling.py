@@ -25,7 +25,7 @@ from data.datasets import validation_photos
 from data.images import luma, read_photo, resize, rgb_to_ycbcr
 from losses import metrics
 from nets.exposure import even_exposure
-from nets.guided import guided_upsample
+from nets.guided import even, guided_upsample
 from nets.hints import with_hints
 
 
@@ -52,7 +52,8 @@ def measure(pixels, net, short_side: int) -> dict[str, list[float]]:
     errors = {}
     for name, chroma in (("ours", net(given)), ("truth", F.interpolate(truth, half.shape[-2:], mode="area"))):
         for upsample in (guided_upsample, bilinear):
-            result = upsample(upsample(chroma, half, small), small, large)
+            between = upsample(chroma, half, small)
+            result = upsample(even(between, small) if name == "ours" else between, small, large)
             square = ((result - truth) * 255).square().mean(1)[0]
             errors[f"{name} {upsample.__name__.split('_')[0]}"] = [float(square.mean()), float(square[near].mean())]
     return errors

@@ -1,4 +1,5 @@
-"""How well defects are found against the size at which photographs are looked at, and what mirror augmentation brings.
+"""How well defects are found against the size at which photographs are looked at, and what the mirrored photograph
+and both at a smaller size bring as test-time augmentation.
 
     python benchmarks/working_size.py --data DIR [--weights FILE]      one JSON object on standard output
 
@@ -60,9 +61,10 @@ def main() -> None:
     finder, threshold = segment.load(args.weights, engine.pick_device("cpu"), tta=False)
     rule = finder.least_side, finder.max_side
     rows = []
-    for least, most, tta in [*((side, side, False) for side in args.sides), (*rule, False), (*rule, True)]:
-        finder.least_side, finder.max_side, finder.tta = least, most, tta
-        rows.append({"least_side": least, "max_side": most, "tta": tta, **look(finder, photos, clean, threshold)})
+    smaller = segment.SMALLER_SHARE
+    for least, most, tta, share in [*((side, side, False, 0) for side in args.sides), *((*rule, *looks) for looks in ((False, 0), (True, 0), (True, smaller)))]:
+        finder.least_side, finder.max_side, finder.tta, segment.SMALLER_SHARE = least, most, tta, share
+        rows.append({"least_side": least, "max_side": most, "tta": tta, "smaller_share": share, **look(finder, photos, clean, threshold)})
         print(rows[-1], file=sys.stderr)
     record.emit("working_size", rows, args.store, weights_sha256=sha256(args.weights), threshold=threshold)
 

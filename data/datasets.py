@@ -142,13 +142,30 @@ class SegmentSamples(_Samples):
             picture, mask = self._real(rng)
             if self.clean and rng.random() < PASTED_SHARE:
                 picture, mask = self._pasted(picture, mask, rng)
-        else:  # mostly as sharp as a photograph is: who sees only enlarged ones takes fine detail for damage
-            clean = self.photo("L", rng, enlarge=2.5 if rng.random() < 0.3 else 1.0)
-            picture, mask = defects.sample(clean, rng, self.textures)
+        else:
+            picture, mask = defects.sample(self._undamaged(rng), rng, self.textures)
         return {"luma": torch.from_numpy(picture)[None], "mask": torch.from_numpy(mask)[None]}
 
+    def _undamaged(self, rng) -> np.ndarray:
+        """A crop of a clean photograph, (S, S) float32, as varied as can be, since those that are known by heart teach nothing
+        about others: in the tones of many emulsions and exposures, sometimes turned.
+
+        Mostly as sharp as a photograph is: who sees only enlarged ones takes fine detail for damage. Those that are
+        enlarged, so that eyes and stripes are as large as in a good scan, are mostly sharpened to look like one.
+        """
+        enlarged = rng.random() < 0.4
+        picture = _emulsion(self.photo("RGB", rng, enlarge=2.5 if enlarged else 1.0), rng, 0.5)
+        if enlarged and rng.random() < 0.7:
+            soft = picture.copy()
+            for _ in range(rng.integers(1, 5)):
+                blur(soft, 0.25)
+            picture += rng.uniform(0.5, 2) * (picture - soft)
+        if rng.random() < 0.3:
+            picture = np.rot90(picture, rng.integers(1, 4))
+        return _expose(np.ascontiguousarray(picture), rng)
+
     def _real(self, rng):
-        """A labelled crop: scaled by 0.6 to 2, turned by any multiple of 90 degrees, mirrored, with another tone."""
+        """A labelled crop: scaled by 0.6 to 2, turned by any multiple of 90 degrees and up to 10 more, mirrored, with another tone."""
         picture, mask = self.labelled[rng.integers(len(self.labelled))]
         span = int(min(*picture.shape, self.side / np.exp(rng.uniform(np.log(0.6), np.log(2.0)))))
         top, left = (rng.integers(length - span + 1) for length in picture.shape)
@@ -156,8 +173,10 @@ class SegmentSamples(_Samples):
             places = [[rng.integers(length - span + 1) for length in picture.shape] for _ in range(4)]
             top, left = max(places, key=lambda p: (mask[p[0] : p[0] + span : 4, p[1] : p[1] + span : 4] == 255).sum())
         here = np.s_[top : top + span, left : left + span]
-        picture = resize(picture[here], (self.side, self.side), "bicubic")
-        mask = np.array(Image.fromarray(mask[here]).resize((self.side, self.side), Image.Resampling.NEAREST))
+        size, turn = (self.side, self.side), rng.uniform(-10, 10) if rng.random() < 0.5 else 0.0
+        picture = Image.fromarray(resize(picture[here], size, "bicubic")).rotate(turn, Image.Resampling.BICUBIC, fillcolor=0.5)
+        mask = Image.fromarray(mask[here]).resize(size, Image.Resampling.NEAREST).rotate(turn, fillcolor=128)  # ignored
+        picture, mask = np.array(picture), np.array(mask)
         turns, mirrored = rng.integers(4), rng.random() < 0.5
         picture, mask = np.rot90(picture, turns), np.rot90(mask, turns)
         if mirrored:
@@ -173,7 +192,7 @@ class SegmentSamples(_Samples):
 
         What is laid on is the difference to the undamaged surroundings. Damage that cannot be seen there is ignored.
         """
-        other = defects.age(self.photo("L", rng, enlarge=1.0), rng, rng.uniform(0, 1))
+        other = defects.age(self._undamaged(rng), rng, rng.uniform(0, 1))
         sound, near, away = (mask == 0).astype(np.float32), 0.0, 0.0
         for pitch, share in ((8, 1.0), (64, 0.02)):  # the farther only where there is nothing near
             away = away + share * enlarge(np.asarray(Image.fromarray(sound).reduce(pitch)), mask.shape)
@@ -231,6 +250,8 @@ class InpaintSamples(_Samples):
 class ColorizeSamples(_Samples):
     """luma (1, S, S) float32 in [0, 1] as an old print has it, and the true cbcr (2, S, S) float32 in [-0.5, 0.5].
 
+    Emulsion, exposure, fading, grain, blur are drawn; a sepia print turned to grey is one of the tone curves among them.
+
     With `hint_share` above 0 also hints (3, S, S): Cb, Cr and where; in the other samples all 0. If there are `cutouts/`, a
     quarter of the samples are of them, before `backgrounds/` (before clean photographs, if there are none); `overlays/` lie
     on a third of the portraits. Portraits are cutouts and `clean/people`, or all of `clean/` without such a folder.
@@ -254,7 +275,7 @@ class ColorizeSamples(_Samples):
         truth = ycbcr[..., 1:].transpose(2, 0, 1).copy()
         if portrait and rng.random() < 0.5:
             _dye(truth, ycbcr[..., 0], rng)
-        print_ = defects.age(_expose(ycbcr[..., 0], rng), rng, strength=rng.uniform(0, 0.7))
+        print_ = defects.age(_expose(_emulsion(picture, rng, 0.25), rng), rng, strength=rng.uniform(0, 0.7))
         if rng.random() < FRAMED_SHARE:
             print_ = _framed(print_, truth, rng)
         sample = {"luma": torch.from_numpy(print_)[None], "cbcr": torch.from_numpy(truth)}
@@ -341,12 +362,18 @@ def _framed(luma: np.ndarray, cbcr: np.ndarray, rng) -> np.ndarray:
     return framed
 
 
+def _emulsion(picture: np.ndarray, rng, share: float) -> np.ndarray:
+    """Luma (H, W) of a colour photograph (H, W, 3), in a `share` of the cases as an emulsion has it that sees some colours
+    better: the early ones saw blue, or blue and green, alone."""
+    return picture @ rng.dirichlet((1, 1, 1)).astype(np.float32) if rng.random() < share else luma(picture)
+
+
 def _expose(luma: np.ndarray, rng) -> np.ndarray:
     """The same thing exposed and printed otherwise: gamma, black and white point; more than half of the time."""
     if rng.random() < 0.4:
-        return np.ascontiguousarray(luma)
+        return np.ascontiguousarray(luma.clip(0, 1))
     black, white = rng.uniform(-0.08, 0.15), rng.uniform(0.75, 1.1)
-    return np.clip(black + (white - black) * luma ** np.exp(rng.normal(0, 0.35)), 0, 1).astype(np.float32)
+    return np.clip(black + (white - black) * luma.clip(0, 1) ** np.exp(rng.normal(0, 0.35)), 0, 1).astype(np.float32)
 
 
 def _labelled(image: Path, mask: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -39,13 +39,15 @@ def _waves(shape, rng, pitch, angle=None):
 
 
 def stripes(canvas, rng):
-    """Striped or checked cloth, regular over a patch."""
+    """Striped or checked cloth, regular over a patch; pin stripes on a dark suit."""
     here, alpha = _patch(canvas, rng)
+    if rng.random() < 0.3:
+        canvas.picture[here] += 0.9 * alpha * (rng.uniform(0.02, 0.25) - canvas.picture[here])
     pitch, angle = rng.uniform(4, 24), rng.uniform(0, pi)
     wave = np.sin(_waves(alpha.shape, rng, pitch, angle))
     if rng.random() < 0.4:
         wave = 0.5 * (wave + np.sin(_waves(alpha.shape, rng, pitch, angle + pi / 2)))
-    wave = np.clip(rng.uniform(1, 6) * (wave - rng.uniform(-0.5, 0.8)), -1, 1)
+    wave = np.clip(rng.uniform(1, 6) * (wave - rng.uniform(-0.5, 0.95)), -1, 1)
     canvas.picture[here] += rng.choice([-1, 1]) * rng.uniform(0.08, 0.3) * alpha * wave
 
 
@@ -57,6 +59,15 @@ def lace(canvas, rng):
     net = np.maximum(np.cos(u), np.cos(v)) if rng.random() < 0.5 else np.cos(u) * np.cos(v) + 0.3 * np.cos(2 * u)
     net = np.clip(rng.uniform(2, 6) * (net - rng.uniform(0.2, 0.7)), 0, 1)
     canvas.picture[here] += rng.uniform(0.4, 0.9) * alpha * net * (rng.uniform(0.7, 1) - canvas.picture[here])
+
+
+def frays(canvas, rng):
+    """Torn jeans: holes worn into cloth, with what is below in their middle and pale threads running across."""
+    for _ in range(rng.integers(1, 4)):
+        here, alpha = _patch(canvas, rng, 0.02, 0.1)
+        canvas.picture[here] += rng.uniform(0.5, 1) * alpha * (rng.uniform(0.1, 0.8) - canvas.picture[here])
+        threads = np.clip(2 * np.sin(_waves(alpha.shape, rng, rng.uniform(2.5, 6), pi / 2)) - rng.uniform(0, 1), 0, 1)
+        canvas.picture[here] += rng.uniform(0.5, 1) * alpha * threads * (rng.uniform(0.75, 1) - canvas.picture[here])
 
 
 def buttons(canvas, rng):
@@ -98,12 +109,13 @@ def lettering(canvas, rng):
 
 
 def strands(canvas, rng):
-    """A lock of hair: many smooth curves that run together, dark, with a shine."""
+    """A lock of hair: many smooth curves that run together, dark with a shine, or white."""
     start, angle = canvas.point(rng), rng.uniform(0, 2 * pi)
     length, spread = canvas.side * rng.uniform(0.15, 0.5), rng.uniform(3, 20)
     spine = walk(rng, start, angle, length, 10, 0.08)
     across = np.array([-sin(angle), cos(angle)])
-    for tone in (rng.uniform(0, 0.25), rng.uniform(0.2, 0.6)):
+    white = 0.4 * (rng.random() < 0.3)
+    for tone in (white + rng.uniform(0, 0.25), white + rng.uniform(0.2, 0.6)):
         layer, draw = canvas.layer()
         for _ in range(rng.integers(10, 50)):
             drift = np.linspace(rng.normal(0, 0.5), rng.normal(0, 1), len(spine))[:, None] * spread
@@ -127,6 +139,25 @@ def highlights(canvas, rng):
             under = canvas.picture[top : top + len(dot), left : left + len(dot)]
             under -= rng.uniform(0, 0.5) * under * np.sqrt(dot)  # dark around, as in an iris
             under += rng.uniform(0.4, 1) * dot * (rng.uniform(0.8, 1) - under)
+
+
+def spectacles(canvas, rng):
+    """Two rims of wire or horn with a bridge between them, sometimes with temples; the same curves are hoops and chains."""
+    layer, draw = canvas.layer()
+    x, y = canvas.point(rng)
+    radius, width, round_ = canvas.side * np.exp(rng.uniform(-3.5, -1.8)), rng.uniform(0.8, 4), rng.uniform(0.6, 1)
+    turn, angles = rng.normal(0, 0.15), np.linspace(0, 2 * pi, 40)
+    rim = radius * np.sign(np.cos(angles)) * np.abs(np.cos(angles)) ** rng.uniform(0.6, 1), radius * round_ * np.sin(angles)
+    gap = radius * rng.uniform(1.15, 1.4)
+    curves = [np.stack([rim[0] + side * gap, rim[1]], 1) for side in (-1, 1)]
+    bridge = np.linspace(-1, 1, 8)
+    curves.append(np.stack([(gap - radius) * bridge, radius * (0.25 * bridge**2 - rng.uniform(0.2, 0.5))], 1))
+    if rng.random() < 0.6:
+        curves += [side * np.array([(gap + radius, 0), (gap + 1.8 * radius, -0.1 * radius)]) * (1, side) for side in (-1, 1)]
+    for curve in curves:
+        line(draw, curve @ np.array([(cos(turn), sin(turn)), (-sin(turn), cos(turn))]) + (x, y), width)
+    tone, relief = rng.choice([rng.uniform(0, 0.3), rng.uniform(0.6, 1)]), rng.choice([0, 0.2])
+    canvas.paint(layer, tone, rng, rng.uniform(0.6, 1), relief=relief, soft=rng.random())
 
 
 def _frame(canvas, rng, widths, share):
@@ -207,10 +238,12 @@ NEGATIVES = {
     wires: 0.4,
     stripes: 1.2,
     lace: 1.0,
+    frays: 0.6,
     buttons: 1.2,
     lettering: 1.2,
     strands: 1.0,
     highlights: 1.5,
+    spectacles: 0.8,
     border: 1.5,
     film_edge: 0.7,
     bright: 2.0,

@@ -4,15 +4,19 @@ import torch
 import torch.nn.functional as F
 
 IGNORE = 128  # mask value that neither trains nor measures
+MOST = 10.0
 
 
-def positive_weight(mask, total, most: float) -> torch.Tensor:
-    """Clean / defect pixels of the global batch, within [1, most]; `total` sums a tensor over all processes.
+def positive_weight(mask, total, weight: float | str) -> torch.Tensor:
+    """What a damaged pixel counts against a clean one: `weight`, or with "auto" clean / defect pixels of the global batch, 1 to
+    `MOST`, as a batch may hold hardly any damage. `total` sums a tensor over all processes.
 
     mask: (B, 1, H, W) uint8, 255 damaged, 0 clean, 128 ignored.
     """
+    if weight != "auto":
+        return torch.tensor(float(weight), device=mask.device)
     counts = total(torch.stack([(mask < IGNORE).sum(), (mask > IGNORE).sum()]).double())
-    return (counts[0] / counts[1].clamp_min(1)).clamp(1, most).float()
+    return (counts[0] / counts[1].clamp_min(1)).clamp(1, MOST).float()
 
 
 def bce(logits, mask, weight):

@@ -52,12 +52,17 @@ class Tiling:
         return warnings
 
 
-def starts(length: int, tile: int, overlap: int) -> list[int]:
-    """First pixels of tiles of size `tile` that cover `length` and overlap by `overlap` or more, evenly spread."""
+def starts(length: int, tile: int, overlap: int, multiple: int = 1) -> list[int]:
+    """First pixels of tiles of size `tile` that cover `length` and overlap by `overlap` or more, evenly spread.
+
+    All are on the grid of `multiple`, so that the network pools the same pixels in every tile; the last tile may be shorter.
+    """
     if length <= tile:
         return [0]
-    count = -(-(length - overlap) // (tile - overlap))
-    return [round(index * (length - tile) / (count - 1)) for index in range(count)]
+    multiple = multiple if multiple <= tile - overlap else 1
+    furthest, last = (tile - overlap) // multiple, -(-(length - tile) // multiple)
+    count = -(-last // furthest)
+    return [index * last // count * multiple for index in range(count + 1)]
 
 
 def ramp(size: int, overlap: int, first: bool, last: bool, like: torch.Tensor) -> torch.Tensor:
@@ -97,7 +102,7 @@ def strips(net, x, multiple: int, tile: int, overlap: int, wanted=None):
     if height <= tile and width <= tile:
         yield padded(net, x[..., :height, :width], multiple).float()
         return
-    tops, lefts = starts(height, tile, overlap), starts(width, tile, overlap)
+    tops, lefts = (starts(length, tile, overlap, multiple) for length in (height, width))
     result = weight = None  # of the rows that the tiles in work cover, from `top` on
     for top, following in zip(tops, [*tops[1:], height], strict=True):
         for left in lefts:
@@ -114,11 +119,11 @@ def strips(net, x, multiple: int, tile: int, overlap: int, wanted=None):
             blend = down[:, None] * across[None, :]
             if result.shape[:2] != output.shape[:2]:
                 result = result.expand(*output.shape[:2], -1, -1).clone()
-            result[..., left : left + tile] += output * blend
-            weight[:, left : left + tile] += blend
+            result[..., :rows, left : left + tile] += output * blend
+            weight[:rows, left : left + tile] += blend
         ready = following - top
         yield result[..., :ready, :] / weight[:ready].clamp_min(1e-6)
-        # What is left is the beginning of the next tiles' rows: all tiles are equally high.
+        # What is left is the beginning of the next tiles' rows: no tile is higher than the first.
         result, weight = F.pad(result[..., ready:, :], (0, 0, 0, ready)), F.pad(weight[ready:], (0, 0, 0, ready))
 
 

@@ -90,7 +90,7 @@ def tiny_weights(tmp_path_factory):
     folder, paths = tmp_path_factory.mktemp("weights"), {}
     small = {"width": 4, "channels": 1}
     for stage, options, settings in (
-        (segment, {"depth": 18, "classes": 1, "stem": "full", "centers": 1, **small}, {"threshold": 0.45}),
+        (segment, {"depth": 18, "classes": 1, "stem": "full", "centers": 1, **small}, {"threshold": 0.45, "sure": 0.0}),
         (inpaint, {"levels": 4, "widest": 2, **small}, {"hole_share": [0.01, 0.25]}),
         (colorize, {"depth": 18, "classes": 2, "stem": "imagenet", "centers": 0, **small}, {}),
     ):

@@ -266,12 +266,12 @@ def test_even_exposure():
         assert even_exposure(noise.clamp(0, 1)).std() < 0.02
 
 
-def test_chroma_is_made_more_vivid_but_hints_are_not(tiny_weights, portrait, monkeypatch):
+def test_chroma_is_made_more_vivid_but_hints_are_not(tiny_weights, portrait, tmp_path):
     grey, chroma = luma(portrait[:96, :96]), []
     hints = Hints(np.full((96, 96, 2), (0.1, -0.1), np.float32), np.ones((96, 96), np.float32))
     for vivid in (1.0, 2.0):
-        monkeypatch.setattr(colorize, "VIVID", vivid)
-        colorizer = colorize.load(tiny_weights["colorize"], CPU)
+        checkpoint.save(tmp_path / "w.pt", {**checkpoint.read(tiny_weights["colorize"]), "infer": {"vivid": vivid}})
+        colorizer = colorize.load(tmp_path / "w.pt", CPU)
         chroma.append(colorizer.chroma(grey))
         np.testing.assert_allclose(colorizer.chroma(grey, hints), hints.cbcr, atol=1e-6)
     np.testing.assert_allclose(chroma[1], (2 * chroma[0]).clip(-0.5, 0.5), atol=1e-5)

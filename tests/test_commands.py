@@ -14,7 +14,7 @@ import colorize
 import inpaint
 import segment
 from conftest import files, save, square
-from data import checkpoint
+from data import checkpoint, defects
 from data.images import encode, luma, read_photo, rgb_to_ycbcr
 from losses import metrics
 
@@ -123,20 +123,23 @@ def test_the_mask_is_where_the_probability_reaches_the_threshold(scan, tmp_path,
     assert 0.3 < (mask == 255).mean() < 0.5
 
 
-def test_the_threshold_of_the_weights_is_the_default(scan, tmp_path, tiny_weights, monkeypatch):
-    monkeypatch.setattr(segment, "SURE", 0.0)  # every photograph counts as damaged
-    content = checkpoint.read(tiny_weights["segment"])
+def storing(path, weights, **infer):
+    """Weights like these, of which other settings are stored."""
+    checkpoint.save(path, {**checkpoint.read(weights["segment"]), "infer": infer})
+    return {"segment": path}
+
+
+def test_the_threshold_of_the_weights_is_the_default(scan, tmp_path, tiny_weights):
     for stored, share in ((0.0, 1.0), (1.0, 0.0)):
-        checkpoint.save(tmp_path / "w.pt", {**content, "infer": {"threshold": stored}})
-        out = tmp_path / f"out{stored}"
-        assert command(segment, "infer", scan, out, weights={"segment": tmp_path / "w.pt"}) == 0
+        out, weights = tmp_path / f"out{stored}", storing(tmp_path / "w.pt", tiny_weights, threshold=stored, sure=0.0)
+        assert command(segment, "infer", scan, out, weights=weights) == 0
         assert (mask_of(out / "scan_mask.png") == 255).mean() == share
 
 
-def test_where_nothing_is_surely_damaged_nothing_is_marked(scan, tmp_path, tiny_weights, monkeypatch):
+def test_where_nothing_is_surely_damaged_nothing_is_marked(scan, tmp_path, tiny_weights):
     probability = torch.full((100, 120), 0.6)
-    finder, threshold = segment.load(tiny_weights["segment"], CPU)
-    assert threshold < 0.6 and not finder.damaged(probability)
+    finder, threshold = segment.load(storing(tmp_path / "w.pt", tiny_weights, threshold=0.3)["segment"], CPU)
+    assert finder.sure == segment.SURE and threshold < 0.6 and not finder.damaged(probability)
     assert finder.found(probability, (60, 50), threshold).shape == (50, 60) and not finder.found(probability, (60, 50), threshold).any()
     probability[10, 1:20] = 0.95
     probability[20, 1:60:3] = 0.95  # 39 px, none of them in a place of 20
@@ -147,12 +150,12 @@ def test_where_nothing_is_surely_damaged_nothing_is_marked(scan, tmp_path, tiny_
     probability[20, 1:120:2] = 0.95  # specks of 60 px altogether
     assert finder.damaged(probability)
 
-    monkeypatch.setattr(segment, "SURE", 1.1)
-    for words, share in (([], 0.0), (["--threshold", "0"], 1.0)):
-        out = tmp_path / str(share)
-        assert command(segment, "infer", scan, out, *words, "--json", tmp_path / f"{share}.jsonl", weights=tiny_weights) == 0
+    weights = storing(tmp_path / "w.pt", tiny_weights, threshold=0.01, sure=1.1)
+    for threshold, share in ((None, 0.0), (0.0, 1.0), (0.011, 0.0)):  # who asks for less than the weights does not get more
+        out, words = tmp_path / str(threshold), ["--threshold", threshold] if threshold is not None else []
+        assert command(segment, "infer", scan, out, *words, "--json", tmp_path / f"{threshold}.jsonl", weights=weights) == 0
         assert (mask_of(out / "scan_mask.png") == 255).mean() == share
-        assert ("--threshold" in (tmp_path / f"{share}.jsonl").read_text()) == (share == 0)
+        assert ("--threshold" in (tmp_path / f"{threshold}.jsonl").read_text()) == (share == 0)
 
 
 def test_dilate_widens(scan, tmp_path, tiny_weights):
@@ -229,9 +232,10 @@ def test_segment_eval(data_folder, tiny_weights, capsys):
     expected = metrics.overlap(probability >= threshold, truth)
     assert result["dice"] == pytest.approx(expected["dice"]) and result["iou"] == pytest.approx(expected["iou"])
     assert result["roc_auc"] == pytest.approx(metrics.roc_auc(metrics.histograms(probability, truth)))
-    assert result["infer"] == {"threshold": threshold} and result["photos"] == 1 and result["dice_95"] is None
+    assert result["infer"] == {"threshold": threshold, "sure": finder.sure} and result["photos"] == 1 and result["dice_95"] is None
     assert [row["photo"] for row in result["rows"]] == ["v.png"] and result["clean_photos"] == 2
-    assert 0 <= result["clean_marked"] <= 1 and result["clean_without_mark"] in (0, 0.5, 1)
+    assert 0 <= result["clean_marked"] <= result["clean_widened"] <= 1 and set(result["negatives"]) == set(defects.NEGATIVES)
+    assert all(0 <= share <= 1 for share in result["negatives"].values()) and result["clean_without_mark"] in (0, 0.5, 1)
 
 
 def test_eval_takes_the_folder_itself_without_val(tmp_path, data_folder, tiny_weights, capsys):
@@ -458,4 +462,5 @@ def test_colorize_eval_needs_colour_and_reads_16_bits(tmp_path, portrait, tiny_w
     pytest.importorskip("tifffile")
     rows = evaluated(colorize, tmp_path, tiny_weights, capsys)["rows"]
     assert [row["photo"] for row in rows] == ["16.tif", "8.png"]
-    assert {**rows[0], "photo": ""} == {**rows[1], "photo": ""}
+    own = {"photo": "", "mse_hints": 0}  # every photograph has its own strokes
+    assert {**rows[0], **own} == {**rows[1], **own} and rows[0]["mse_hints"] != rows[1]["mse_hints"]

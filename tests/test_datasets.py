@@ -166,13 +166,30 @@ def test_real_damage_is_laid_on_other_photographs(tmp_path, monkeypatch):
     picture, mask = np.full((64, 64), 0.4, np.float32), np.zeros((64, 64), np.uint8)
     picture[30:33], mask[30:33] = 0.7, 255
     samples = SegmentSamples(options(tmp_path, crop=64))
-    samples.photo = lambda mode, rng, **_: np.asarray(Image.open(path), np.float32) / 255
+    samples._undamaged = lambda rng: np.asarray(Image.open(path), np.float32) / 255
     found, truth = samples._pasted(picture, mask, np.random.default_rng(0))
     assert found.dtype == np.float32 and 0 <= found.min() and found.max() <= 1
     np.testing.assert_allclose(found[31, 8:24], 60 / 255 + 0.3, atol=0.02)
     assert (truth[30:33, 8:24] == 255).all() and (truth[30:33, 40:56] == 128).all()  # on dark, and on white
-    np.testing.assert_allclose(found[:26], samples.photo("L", None)[:26], atol=1e-6)
+    np.testing.assert_allclose(found[:26], samples._undamaged(None)[:26], atol=1e-6)
     assert not truth[:30].any() and not truth[33:].any()
+
+
+def test_undamaged_crops_are_seen_as_by_many_emulsions(tmp_path, monkeypatch):
+    """A red photograph is darker than its luma to film that is blind to red; a grey one has one tone to all."""
+    monkeypatch.setattr(datasets, "_expose", lambda picture, rng: picture)
+    tones = {}
+    for name, colour in (("red", (200, 40, 40)), ("grey", (90, 90, 90))):
+        (tmp_path / name / "clean").mkdir(parents=True)
+        Image.new("RGB", (64, 64), colour).save(tmp_path / name / "clean/a.png")
+        samples = SegmentSamples(options(tmp_path / name))
+        crops = [samples._undamaged(np.random.default_rng(number)) for number in range(40)]
+        assert all(crop.shape == (48, 48) and crop.dtype == np.float32 for crop in crops)
+        tones[name] = np.array([crop.mean() for crop in crops])
+    assert np.ptp(tones["grey"]) < 0.002
+    luma = (0.299 * 200 + 0.701 * 40) / 255
+    assert 10 < (np.abs(tones["red"] - luma) < 0.003).sum() < 30
+    assert tones["red"].min() < luma - 0.08 and tones["red"].max() > luma + 0.08
 
 
 def test_labelled_share(data_folder):

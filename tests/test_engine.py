@@ -233,7 +233,7 @@ def test_the_best_checkpoint_is_a_weights_file_ready_to_use(trained, stage):
     content = checkpoint.read_weights(best, stage.STAGE)
     training = content["training"]
     assert training["done"] in (STEPS // 2, STEPS) and training["lr"] > 0 and "score" in training["result"]
-    assert content["infer"].keys() == {segment: {"threshold"}, inpaint: {"hole_share"}, colorize: set()}[stage]
+    assert content["infer"].keys() == {segment: {"threshold", "sure"}, inpaint: {"hole_share"}, colorize: set()}[stage]
     predictor = stage.load(best, torch.device("cpu"))
     assert (predictor[0] if stage is segment else predictor).net is not None
     state = checkpoint.read(trained(stage) / "last.pt")
@@ -249,16 +249,46 @@ def test_a_finished_run_is_left_as_it_is(trained, data_folder):
     assert before == contents(run)
 
 
+def test_an_adversarial_run_goes_on_bit_for_bit(trained, data_folder, tmp_path, monkeypatch):
+    """Both networks and both optimizers, without the critic that the run began from."""
+    (start,), begun = trained(colorize).glob("best-*.pt"), tmp_path / "begun"
+    begun.mkdir()
+    (begun / "start.pt").write_bytes(start.read_bytes())
+    words = ["--adversarial-weight", 0.01, "--critic-width", 4, "--weights", begun / "start.pt"]
+    assert train(colorize, data_folder, begun / "critic", *words, steps=2) == 0
+    words += ["--critic-weights", begun / "critic/last.pt"]
+    assert train(colorize, data_folder, tmp_path / "whole", *words, steps=8) == 0
+    with monkeypatch.context() as patch:
+        stopped_at(colorize, patch, 5, signals=1)
+        assert train(colorize, data_folder, tmp_path / "halves", *words, steps=8) == 130
+    shutil.rmtree(begun / "critic")
+    assert train(colorize, data_folder, tmp_path / "halves", *words, steps=8) == 0
+    whole, halves = (checkpoint.read(tmp_path / run / "last.pt") for run in ("whole", "halves"))
+    assert whole["critic"]["optimizer"]["state"] and whole["done"] == halves["done"] == 8
+    for name in ("net", "average", "optimizer", "critic", "best"):
+        assert equal(halves[name], whole[name]), name
+
+
+def test_a_critic_without_finite_gradients_stands_still():
+    net = torch.nn.Linear(2, 1)
+    critic = engine.Critic(net, Namespace(critic_lr=0.1), engine.Processes("cpu"), None)
+    before = [x.clone() for x in net.parameters()]
+    critic.step(net(torch.ones(1, 2)).sum() * float("nan"), torch.zeros(()))
+    assert all(torch.equal(x, y) for x, y in zip(net.parameters(), before))
+    critic.step(net(torch.ones(1, 2)).sum(), torch.zeros(()))
+    assert not torch.equal(net.weight, before[0])
+
+
 def stopped_at(stage, monkeypatch, number, signals, signum=signal.SIGTERM):
     """`step` that gets this process a signal in its call `number`."""
     real, calls = stage.step, []
 
-    def step(*arguments):
+    def step(*arguments, **networks):
         calls.append(1)
         if len(calls) == number:
             for _ in range(signals):
                 os.kill(os.getpid(), signum)
-        return real(*arguments)
+        return real(*arguments, **networks)
 
     monkeypatch.setattr(stage, "step", step)
 

@@ -249,6 +249,22 @@ def test_hints_of_any_size_and_place(weights):
         assert chroma.shape == (height, width, 2) and np.isfinite(chroma).all() and np.allclose(chroma[0, 0], 0.1)
 
 
+def test_a_hinted_suit_takes_the_colour_its_neighbours_do_not():
+    """The bundled weights and all that follows them: a green stroke across the suit of a portrait."""
+    from skimage import data
+
+    grey, where, green = luma(data.astronaut()), np.zeros((512, 512), np.float32), np.array([-0.1, -0.12])
+    where[395:403, 120:215] = 1
+    hints = Hints((where[..., None] * green).astype(np.float32), where)
+    colorizer = colorize.load(colorize.WEIGHTS, CPU)
+    plain, hinted = colorizer.chroma(grey), colorizer.chroma(grey, hints)
+    away = np.hypot(*(hinted - plain).transpose(2, 0, 1))
+    np.testing.assert_allclose(hinted[where == 1], np.broadcast_to(green, (760, 2)), atol=1e-6)
+    suit = np.s_[410:480, 130:210]
+    assert (hinted - plain)[suit].mean((0, 1)) @ green / np.hypot(*green) > 0.04  # below the stroke
+    assert away[80:200, 190:250].max() < 0.01 and away[20:150, 20:100].mean() < 0.005  # face, wall
+
+
 def test_training_with_and_without_hints(data_folder, tmp_path, tiny_weights, hinting, capsys):
     def train(run, *words):
         common = ("--data", data_folder, "--run-dir", tmp_path / run, "--steps", 1, "--crop", 32, "--batch-size", 2,

@@ -100,10 +100,18 @@ def test_tiles_that_are_not_wanted_are_not_computed():
     net, x = Blur(), torch.zeros(1, 1, 64, 200)
     x[..., 150:160] = 1
     output = tiled(net, x, net.multiple, 64, 8, wanted=lambda x: bool(x.any()))
-    assert starts(200, 64, 8) == [0, 45, 91, 136] and len(net.shapes) == 2 and output.shape == (1, 2, 64, 200)
+    assert starts(200, 64, 8) == [0, 45, 90, 136] and len(net.shapes) == 2 and output.shape == (1, 2, 64, 200)
     assert (output[..., :91] == 0).all() and (output[..., 146:164] > 0).all()
     nothing = tiled(net, x, net.multiple, 64, 8, wanted=lambda x: False)
     assert len(net.shapes) == 2 and not nothing.any()
+
+
+@pytest.mark.parametrize("length, tile, overlap, multiple", [(900, 384, 256, 64), (200, 64, 8, 8), (65, 64, 0, 16), (5000, 1024, 128, 64)])
+def test_tiles_begin_on_the_grid_that_the_network_pools(length, tile, overlap, multiple):
+    first = starts(length, tile, overlap, multiple)
+    assert first[0] == 0 and all(start % multiple == 0 for start in first) and first[-1] < length <= first[-1] + tile
+    assert all(0 < after - before <= tile - overlap for before, after in zip(first, first[1:]))
+    assert len(first) <= -(-(length - overlap) // ((tile - overlap) // multiple * multiple)) + 1
 
 
 def test_ready_is_a_folded_copy():

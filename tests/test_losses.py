@@ -37,7 +37,7 @@ def test_soft_dice_by_hand():
 
 
 def losses_of(logits, mask):
-    weight = segmentation.positive_weight(mask, total, 100)
+    weight = segmentation.positive_weight(mask, total, "auto")
     return segmentation.bce(logits, mask, weight) + segmentation.soft_dice(logits, mask)
 
 
@@ -63,12 +63,13 @@ def test_a_batch_without_counted_pixels_is_zero_and_finite():
 
 
 @pytest.mark.parametrize(
-    "damaged, most, expected", [(10, 100, 9.0), (10, 5, 5.0), (80, 100, 1.0), (0, 100, 100.0), (100, 10, 1.0)]
+    "damaged, given, expected",
+    [(10, "auto", 9.0), (5, "auto", 10.0), (80, "auto", 1.0), (0, "auto", 10.0), (100, "auto", 1.0), (80, 100, 100.0), (10, 0.5, 0.5)],
 )
-def test_positive_weight_is_clean_over_damaged_within_limits(damaged, most, expected):
+def test_positive_weight_is_given_or_clean_over_damaged_within_limits(damaged, given, expected):
     mask = torch.zeros(1, 1, 10, 10, dtype=torch.uint8)
     mask.view(-1)[:damaged] = 255
-    weight = segmentation.positive_weight(mask, total, most)
+    weight = segmentation.positive_weight(mask, total, given)
     assert float(weight) == expected and weight.dtype == torch.float32
 
 
@@ -81,8 +82,8 @@ def test_positive_weight_is_that_of_the_global_batch():
         return torch.tensor([70 + 80, 30 + 0]).double()
 
     for part in parts:
-        assert float(segmentation.positive_weight(part, both, 100)) == 5
-    assert float(segmentation.positive_weight(parts.flatten(0, 1), total, 100)) == 5
+        assert float(segmentation.positive_weight(part, both, "auto")) == 5
+    assert float(segmentation.positive_weight(parts.flatten(0, 1), total, "auto")) == 5
 
 
 def test_hole_and_valid_share_the_error_out():

@@ -377,6 +377,17 @@ def test_ctrl_c_of_the_program(tmp_path, tiny_weights):
     assert found == sorted(name for stem in done for name in (f"{stem}.json", *(f"{stem}{part}.png" for part in ALL)))
 
 
+def test_the_probability_is_that_of_finding(scan, tmp_path, run, tiny_weights, capsys):
+    assert run(scan, tmp_path / "out", "--probability", "--only", "mask") == 0
+    assert segment.main(["infer", str(scan), str(tmp_path / "found"), "--probability", "--weights", str(tiny_weights["segment"])]) == 0
+    one, other = ((tmp_path / folder / "scan_probability.png").read_bytes() for folder in ("out", "found"))
+    assert one == other and "scan_probability.png" in report(tmp_path / "out")["outputs"]
+    for words in (["--mask", scan], ["--only", "color"]):
+        with pytest.raises(SystemExit):
+            run(scan, tmp_path / "none", "--probability", *words)
+        assert "--probability: nothing is searched" in capsys.readouterr().err
+
+
 # ------------------------------------------------------------------------- 5. it says what it did
 
 
@@ -389,7 +400,7 @@ def test_the_report(tmp_path, portrait, run, tiny_weights, median):
     assert facts["input"] == {"name": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "format": "TIFF",
                               "size": [64, 48], "bits": 8, "channels": 3}  # fmt: skip
     assert facts["weights"] == {stage: checkpoint.sha256(file) for stage, file in tiny_weights.items()}
-    expected = {"threshold": threshold, "dilate": segment.DILATE, "tta": True, "max_side": segment.MAX_SIDE, "grain": True,
+    expected = {"threshold": threshold, "dilate": segment.DILATE, "tta": True, "max_side": segment.MAX_SIDE, "grain": True, "sure": 0.0,
                 "precision": "fp32", "tile": 1024, "overlap": 128, "format": "jpg",
                 "outputs": list(restore.PICTURES.values())}  # fmt: skip
     assert expected.items() <= facts["options"].items()

@@ -1,5 +1,7 @@
 """The segment stage on photographs: tiles, working size, contact sheet."""
 
+import argparse
+
 import numpy as np
 import pytest
 import torch
@@ -19,16 +21,18 @@ def large():
 
 
 def finder(**settings):
-    net = randomized(segment.build({"depth": 18, "width": 4, "channels": 1, "classes": 1, "stem": "full", "centers": 1}))
+    net = randomized(segment.build({"depth": 18, "width": 4, "channels": 1, "classes": 1, "stem": "full", "centers": 2}))
     return segment.Finder(net, torch.device("cpu"), **{"tta": False, "max_side": 896, **settings})
 
 
-def test_tiles_leave_no_seam(large):
+@pytest.mark.parametrize("size", [(896, 640), (843, 612)])
+def test_tiles_leave_no_seam(large, size):
     """Tiles agree with the whole photograph everywhere, the more exactly the more they overlap."""
+    large = np.ascontiguousarray(large[: size[1], : size[0]])
     whole = finder(tile=1024)(large)
     assert whole.std() > 0.01
     errors = [float((finder(tile=384, overlap=overlap)(large) - whole).abs().max()) for overlap in (64, 256)]
-    assert errors[1] < 1e-4 and errors[1] < errors[0] < 0.05 * float(whole.max() - whole.min())
+    assert errors[1] < 0.01 * float(whole.max() - whole.min()) and errors[1] < errors[0] / 2
 
 
 @pytest.mark.parametrize(
@@ -56,19 +60,27 @@ def run(*words):
 
 
 def test_sheet(data_folder, tiny_weights, tmp_path, capsys):
-    """A row for every labelled photograph and every old one; colours say who found what."""
+    """A row for every labelled photograph, some undamaged ones and every old one; colours say who found what."""
     sheet, words = tmp_path / "sheet.png", ["--data", data_folder, "--weights", tiny_weights["segment"], "--device", "cpu"]
     assert run("sheet", *words, sheet, "--threshold", 0, "--dilate", 0, "--cell", 64) == 0
     picture = np.asarray(Image.open(sheet)).astype(int)
     overlay = picture[:, 2 * 72 :]
     red, green = ((overlay == colour).all(2).sum() for colour in ((255, 26, 26), (26, 230, 51)))
     truth = np.asarray(Image.open(data_folder / "val/labelled/masks/v.png")) == 255
-    assert green == truth.sum() > 0 and red == (~truth).sum()  # a threshold of 0 marks all
+    assert green == truth.sum() > 0 and red > (~truth).sum()  # a threshold of 0 marks all, of the undamaged one, too
     assert run("sheet", *words, sheet) == 2
     assert "exists: give --overwrite" in capsys.readouterr().err
     assert run("sheet", *words, sheet, "--threshold", 1, "--dilate", 0, "--cell", 64, "--overwrite") == 0
     blue = (np.asarray(Image.open(sheet))[:, 2 * 72 :] == (51, 102, 255)).all(2).sum()
     assert blue == truth.sum()
+
+
+@pytest.mark.parametrize("text, value", [("auto", "auto"), ("4", 4.0)])
+def test_positive_weight(text, value):
+    assert segment.positive_weight(text) == value
+    for wrong in ("often", "0", "-1"):
+        with pytest.raises((ValueError, argparse.ArgumentTypeError)):
+            segment.positive_weight(wrong)
 
 
 def test_sheet_of_old_photographs_alone(tiny_weights, tmp_path, large, capsys):
@@ -77,4 +89,4 @@ def test_sheet_of_old_photographs_alone(tiny_weights, tmp_path, large, capsys):
     assert run("sheet", "--data", tmp_path / "data", *words) == 0
     assert Image.open(tmp_path / "sheet.png").height > 64
     assert run("sheet", "--data", tmp_path / "nothing", *words[:-1], tmp_path / "other.png") == 2
-    assert "no photographs in labelled/ or old/" in capsys.readouterr().err and not (tmp_path / "other.png").exists()
+    assert "no photographs in labelled/, clean/ or old/" in capsys.readouterr().err and not (tmp_path / "other.png").exists()
