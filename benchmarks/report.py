@@ -337,7 +337,7 @@ SECTIONS = {  # title -> (block, what to know)
     "Quality: recipes, by cross-validation": ("cross_validation", "90 steps each from weights that had seen synthetic damage alone (650 "
         "steps). The recipes differ less than the folds do."),
     "Quality: fine-tuning on one's own masks": ("fine_tuning", ""),
-    "Quality: painting": ("inpaint", "Measured on 2026-11-23 or before; the line below is of the last part of `quality.py` that was run."),
+    "Quality: painting": ("inpaint", "The line below is of the last part of `quality.py` that was run, here and at the other qualities."),
     "Quality: colour": ("colorize", ""),
     "Quality: colour in three phases": ("phases", ""),
     "Quality: enlarging chroma": ("upsampling", ""),

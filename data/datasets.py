@@ -4,6 +4,7 @@ any number of processes or workers, so that a resumed run sees the samples that 
 The data folder is described in the README: `clean/`, `labelled/images` and `labelled/masks`, `textures/`, `val/`.
 """
 
+from math import exp
 from pathlib import Path
 
 import numpy as np
@@ -153,11 +154,12 @@ class SegmentSamples(_Samples):
         Mostly as sharp as a photograph is: who sees only enlarged ones takes fine detail for damage. Those that are
         enlarged, so that eyes and stripes are as large as in a good scan, are mostly sharpened to look like one.
         """
-        enlarged = rng.random() < 0.4
-        picture = _emulsion(self.photo("RGB", rng, enlarge=2.5 if enlarged else 1.0), rng, 0.5)
+        enlarged, other = rng.random() < 0.4, rng.random() < 0.5
+        picture = self.photo("RGB" if other else "L", rng, enlarge=2.5 if enlarged else 1.0)
+        picture = _emulsion(picture, rng) if other else picture
         if enlarged and rng.random() < 0.7:
             soft = picture.copy()
-            for _ in range(rng.integers(1, 5)):
+            for _ in range(rng.integers(1, 3)):
                 blur(soft, 0.25)
             picture += rng.uniform(0.5, 2) * (picture - soft)
         if rng.random() < 0.3:
@@ -181,9 +183,9 @@ class SegmentSamples(_Samples):
         picture, mask = np.rot90(picture, turns), np.rot90(mask, turns)
         if mirrored:
             picture, mask = picture[:, ::-1], mask[:, ::-1]
-        picture = np.clip(picture, 0, 1) ** np.exp(rng.normal(0, 0.25))
+        picture = np.clip(picture, 0, 1) ** exp(rng.normal(0, 0.25))
         picture = picture * rng.uniform(0.7, 1.1) + rng.uniform(-0.08, 0.12)
-        picture = picture + rng.normal(0, rng.uniform(0, 0.02), picture.shape)
+        picture = picture + rng.uniform(0, 0.02) * rng.standard_normal(picture.shape, np.float32)
         return np.ascontiguousarray(np.clip(picture, 0, 1), np.float32), np.ascontiguousarray(mask)
 
     def _pasted(self, picture, mask, rng):
@@ -275,7 +277,7 @@ class ColorizeSamples(_Samples):
         truth = ycbcr[..., 1:].transpose(2, 0, 1).copy()
         if portrait and rng.random() < 0.5:
             _dye(truth, ycbcr[..., 0], rng)
-        print_ = defects.age(_expose(_emulsion(picture, rng, 0.25), rng), rng, strength=rng.uniform(0, 0.7))
+        print_ = defects.age(_expose(_emulsion(picture, rng) if rng.random() < 0.25 else ycbcr[..., 0], rng), rng, strength=rng.uniform(0, 0.7))
         if rng.random() < FRAMED_SHARE:
             print_ = _framed(print_, truth, rng)
         sample = {"luma": torch.from_numpy(print_)[None], "cbcr": torch.from_numpy(truth)}
@@ -362,10 +364,10 @@ def _framed(luma: np.ndarray, cbcr: np.ndarray, rng) -> np.ndarray:
     return framed
 
 
-def _emulsion(picture: np.ndarray, rng, share: float) -> np.ndarray:
-    """Luma (H, W) of a colour photograph (H, W, 3), in a `share` of the cases as an emulsion has it that sees some colours
-    better: the early ones saw blue, or blue and green, alone."""
-    return picture @ rng.dirichlet((1, 1, 1)).astype(np.float32) if rng.random() < share else luma(picture)
+def _emulsion(picture: np.ndarray, rng) -> np.ndarray:
+    """A colour photograph (H, W, 3) in grey (H, W), as an emulsion has it that sees some colours better: the early ones saw
+    blue, or blue and green, alone."""
+    return picture @ rng.dirichlet((1, 1, 1)).astype(np.float32)
 
 
 def _expose(luma: np.ndarray, rng) -> np.ndarray:
@@ -373,7 +375,7 @@ def _expose(luma: np.ndarray, rng) -> np.ndarray:
     if rng.random() < 0.4:
         return np.ascontiguousarray(luma.clip(0, 1))
     black, white = rng.uniform(-0.08, 0.15), rng.uniform(0.75, 1.1)
-    return np.clip(black + (white - black) * luma.clip(0, 1) ** np.exp(rng.normal(0, 0.35)), 0, 1).astype(np.float32)
+    return np.clip(black + (white - black) * luma.clip(0, 1) ** exp(rng.normal(0, 0.35)), 0, 1).astype(np.float32)
 
 
 def _labelled(image: Path, mask: Path) -> tuple[np.ndarray, np.ndarray]:
