@@ -159,7 +159,7 @@ def main(argv=None) -> int:
     def run(args) -> int:
         single = len(args.only or ()) == 1 and not args.compare and not args.psd and not args.probability
         batch.check(parser, args, stdout=single)
-        if args.probability and (args.mask or args.only == ["color"]):
+        if args.probability and (args.mask or set(args.only or ()) == {"color"}):
             parser.error("--probability: nothing is searched for defects here")
         if args.psd and not find_spec("psd_tools"):
             parser.error("--psd needs psd-tools: pip install psd-tools")

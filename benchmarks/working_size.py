@@ -60,9 +60,9 @@ def main() -> None:
     clean = [luma(read_photo(path).pixels) for path in images_in(validation(args.data) / "clean")[:: args.every]]
     finder, threshold = segment.load(args.weights, engine.pick_device("cpu"), tta=False)
     rule = finder.least_side, finder.max_side
-    rows = []
-    smaller = segment.SMALLER_SHARE
-    for least, most, tta, share in [*((side, side, False, 0) for side in args.sides), *((*rule, *looks) for looks in ((False, 0), (True, 0), (True, smaller)))]:
+    rows, augmentations = [], [(False, 0), (True, 0), (True, segment.SMALLER_SHARE)]  # plain, mirrored too, both at the smaller size too
+    cases = [(side, side, False, 0) for side in args.sides] + [(*rule, *augmentation) for augmentation in augmentations]
+    for least, most, tta, share in cases:
         finder.least_side, finder.max_side, finder.tta, segment.SMALLER_SHARE = least, most, tta, share
         rows.append({"least_side": least, "max_side": most, "tta": tta, "smaller_share": share, **look(finder, photos, clean, threshold)})
         print(rows[-1], file=sys.stderr)

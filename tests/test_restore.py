@@ -382,7 +382,7 @@ def test_the_probability_is_that_of_finding(scan, tmp_path, run, tiny_weights, c
     assert segment.main(["infer", str(scan), str(tmp_path / "found"), "--probability", "--weights", str(tiny_weights["segment"])]) == 0
     one, other = ((tmp_path / folder / "scan_probability.png").read_bytes() for folder in ("out", "found"))
     assert one == other and "scan_probability.png" in report(tmp_path / "out")["outputs"]
-    for words in (["--mask", scan], ["--only", "color"]):
+    for words in (["--mask", scan], ["--only", "color"], ["--only", "color", "--only", "color"]):
         with pytest.raises(SystemExit):
             run(scan, tmp_path / "none", "--probability", *words)
         assert "--probability: nothing is searched" in capsys.readouterr().err
