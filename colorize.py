@@ -34,6 +34,7 @@ WEIGHTS = Path(__file__).parent / "weights" / "colorize.pt"
 REMARK = "Colours estimated by a neural network, not evidence"
 LARGE = 4_000_000  # px from which a photograph is coloured in bands
 SHORT_SIDE = 256  # px, the network's scale: that of the training crops, which hold most of a photograph
+SCALES = 3 / 4, 3 / 2  # of it, at which the network looks: people are told better from afar, what is around them from nearby
 
 
 def build(options: dict):
@@ -227,23 +228,42 @@ class Colorizer:
             return chroma[0].permute(1, 2, 0).clamp(-0.5, 0.5).cpu().numpy()
 
     def guess(self, luma, hints=None):
-        """At the network's scale: chroma (1, 2, h, w) and luma (1, 1, h, w)."""
+        """At the network's scale: chroma (1, 2, h, w), the mean of what is seen at each of `SCALES`, and luma (1, 1, h, w)."""
+        import torch.nn.functional as F
+        from nets.guided import even
+        from nets.hints import spread
+
+        small, known = self.shrunk(luma, hints, self.short_side)
+        chroma = 0
+        for scale in SCALES:
+            answer = self.answer(*self.shrunk(luma, hints, scale * self.short_side))
+            mode = "area" if scale > 1 else "bilinear"
+            chroma += F.interpolate(answer, small.shape[-2:], mode=mode)
+        chroma = self.vivid / len(SCALES) * even(chroma, small)
+        return chroma if hints is None else spread(chroma, known, small), small
+
+    def shrunk(self, luma, hints, short_side):
+        """Luma (1, 1, h, w) and the hints (1, 3, h, w), all 0 without, at a short side of `short_side` px."""
         import numpy as np
         import torch
-        import torch.nn.functional as F
         from data.images import resize
-        from nets.exposure import even_exposure
-        from nets.guided import even, guided_upsample
-        from nets.hints import spread, with_hints
-        from nets.inference import padded
 
         # A long strip is brought to a bounded length too: at most four times the short side.
-        scale = min(self.short_side / min(luma.shape), 4 * self.short_side / max(luma.shape))
+        scale = min(short_side / min(luma.shape), 4 * short_side / max(luma.shape))
         size = tuple(max(8, round(side * scale)) for side in luma.shape[::-1])
         small = np.clip(resize(luma, size, "box" if scale < 1 else "bicubic"), 0, 1)
         small = torch.from_numpy(small)[None, None].to(self.device, memory_format=torch.channels_last)
         known = torch.zeros(1, 3, *small.shape[-2:]) if hints is None else torch.from_numpy(hints.at(size))[None]
-        known = known.to(self.device)
+        return small, known.to(self.device)
+
+    def answer(self, small, known):
+        """The network's chroma (1, 2, h, w) of luma (1, 1, h, w) and hints (1, 3, h, w)."""
+        import torch
+        import torch.nn.functional as F
+        from nets.exposure import even_exposure
+        from nets.guided import guided_upsample
+        from nets.hints import with_hints
+        from nets.inference import padded
 
         def run(both):  # luma, and what the network sees of it; the network's output has half the scale
             luma, x = both[:, :1], both[:, 1:]
@@ -251,8 +271,7 @@ class Colorizer:
 
         x = even_exposure(small)
         x = with_hints(x, known) if self.takes_hints else x
-        chroma = self.vivid * even(padded(run, torch.cat([small, x], 1), self.net.multiple), small)
-        return chroma if hints is None else spread(chroma, known, small), small
+        return padded(run, torch.cat([small, x], 1), self.net.multiple)
 
 
 def load(weights: Path, device, **settings) -> Colorizer:

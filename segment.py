@@ -17,19 +17,25 @@ import argparse
 import sys
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import engine
 from data import batch
 
+if TYPE_CHECKING:
+    import torch
+
 STAGE = "segment"
 WEIGHTS = Path(__file__).parent / "weights" / "segment.pt"
 MAX_SIDE = 1024  # px, the working size of the longer side
-SMALLER, SMALLER_SHARE = 0.7, 1 / 3  # of the working size, at which test-time augmentation looks again, and how much that counts
+LOOKS = (1.0, False), (0.85, True), (0.7, False)  # share of the working size, mirrored: their logits are averaged; the first one alone without tta
+AFAR, AFAR_MARGIN = 0.35, 5.5  # so small what is wide is seen as a whole; it counts where its logit is this much above that average
 DILATE = 2  # px of the working size: a crack's anti-aliased edge must not stay
-# A photograph counts as damaged if so many px of the working size are this probable, in one place or altogether: an undamaged
-# one has its doubtful places, too, and must come back as it was. Weights store a lower probability if they were never that sure.
-SURE, SURE_REGION, SURE_PIXELS = 0.9, 20, 40
-NEARLY_BEST = 0.96  # of the best mean Dice: the highest threshold that reaches it is kept, as it raises the fewest false alarms
+# A photograph counts as damaged if so many px of the working size are this certain: an undamaged one has its doubtful places,
+# too, and must come back as it was. Glitter, leaves and hair look damaged from afar as well, most damage does not: a share of
+# the logits from afar is taken off. Weights store a lower certainty if this one costs too much.
+SURE, SURE_PIXELS, SURE_AFAR = 0.96, 40, 0.3
+NEARLY_BEST = 0.96  # of the best mean Dice: the highest threshold, and then the highest certainty to ask for, that keep so much
 
 
 def build(options: dict):
@@ -75,39 +81,39 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
                     sure=infer.get("sure", SURE) if infer else None)  # fmt: skip
     training, pairs = infer is None, measured_pairs(args.data, getattr(args, "hold_out", None))
     clean, rows, samples = images_in(validation(args.data) / "clean"), [], []
-    clean, probabilities = clean[:: max(1, len(clean) // 12)] if training else clean, []
+    clean, looked_at = clean[:: max(1, len(clean) // 12)] if training else clean, []
     for path, mask_path in processes.share(pairs):
         photo = read_photo(path)
         mask, grey = torch.from_numpy(read_mask(mask_path, photo.size)[0]), luma(photo.pixels)
-        probability = finder(grey)
-        enlarged = finder.enlarge(probability, photo.size)
+        seen = finder(grey)
+        enlarged = finder.enlarge(seen.probability, photo.size)
         if training:
             samples.append((path.stem, (grey, enlarged.numpy(), mask.numpy())))
         counts = metrics.histograms(enlarged, mask)
-        probabilities.append((path.name, probability, mask))
-        surest = probability.flatten().topk(min(SURE_PIXELS, probability.numel())).values[-1]
-        rows.append({"photo": path.name, "damaged": bool((mask > 128).any()), "counts": counts, "sure": float(surest)})
+        looked_at.append((path.name, seen, mask))
+        rows.append({"photo": path.name, "damaged": bool((mask > 128).any()), "counts": counts, "certainty": seen.certainty})
     rows = processes.gather(rows)
     if not any(row["damaged"] for row in rows):
         raise ValueError(f"{validation(args.data) / 'labelled'}: no mask marks any damage to measure on")
-    curves = torch.stack([metrics.dice_by_threshold(row["counts"]) for row in rows if row["damaged"]]).mean(0)
+    each = torch.stack([metrics.dice_by_threshold(row["counts"]) for row in rows if row["damaged"]])
+    curves = each.mean(0)
     if infer is None:
-        good = (curves >= NEARLY_BEST * curves.max()).nonzero()
-        infer = {"threshold": float(good[-1]) / metrics.BINS, "sure": min([SURE, *(row["sure"] for row in rows if row["damaged"])])}
+        best = int((curves >= NEARLY_BEST * curves.max()).nonzero()[-1])
+        infer = {"threshold": best / metrics.BINS, "sure": surest(each[:, best].tolist(), [row["certainty"] for row in rows if row["damaged"]])}
         finder.sure = infer["sure"]
     threshold = infer["threshold"]
     pooled = torch.stack([row.pop("counts") for row in rows]).sum(0)
     measured = []
-    for name, probability, mask in probabilities:
-        found = finder.found(probability, mask.shape[::-1], threshold)
+    for name, seen, mask in looked_at:
+        found = finder.found(seen, mask.shape[::-1], threshold)
         measured.append({"photo": name, **metrics.overlap(found, mask),
                          "tolerant_dice": metrics.tolerant_dice(found, mask), "marked": float(found.float().mean())})  # fmt: skip
     measured = processes.gather(measured)
     alarms = []
     for path in processes.share(clean):
         photo = read_photo(path)
-        probability = finder(luma(photo.pixels))
-        found, widened = (finder.found(probability, photo.size, threshold, dilate) for dilate in (0, DILATE))
+        seen = finder(luma(photo.pixels))
+        found, widened = (finder.found(seen, photo.size, threshold, dilate) for dilate in (0, DILATE))
         alarms.append({"photo": path.name, "marked": float(found.float().mean()), "widened": float(widened.float().mean())})
     alarms = processes.gather(alarms)
     damaged = [row for row, seen in zip(measured, rows) if seen["damaged"]]
@@ -131,6 +137,13 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
     return {**result, "rows": measured, "clean_rows": alarms}
 
 
+def surest(dice: list[float], certainty: list[float]) -> float:
+    """The highest certainty up to `SURE` to ask for: damaged photographs, with `dice` found, of which it leaves those alone
+    that are less certain, keep nearly the mean Dice."""
+    kept = lambda least: sum(found for found, sure in zip(dice, certainty) if sure >= least)  # noqa: E731
+    return max(least for least in [*certainty, SURE] if least <= SURE and kept(least) >= NEARLY_BEST * sum(dice))
+
+
 def negatives(finder: Finder, threshold: float, clean: list, processes) -> dict:
     """kind of hard negative -> share of its pixels that are marked, on up to ten undamaged photographs for each kind."""
     import numpy as np
@@ -151,13 +164,20 @@ def negatives(finder: Finder, threshold: float, clean: list, processes) -> dict:
     return {kind: marked / max(1, there) for kind, (marked, there) in total.items()}
 
 
+class Seen(NamedTuple):
+    """What was seen of a photograph: the probability of damage (h, w) at the working size, and how certain it is that there is any."""
+
+    probability: torch.Tensor
+    certainty: float
+
+
 class Finder:
-    """Predicts the defects of one photograph: luma (H, W) in [0, 1] to probability (h, w) at the working size.
+    """Predicts the defects of one photograph: luma (H, W) in [0, 1] to what is `Seen` of it.
 
     Photographs are brought to a longer side of at most `max_side` px, and small ones are enlarged to `least_side`: the
-    network knows cracks of 1.5 to 6 px. `tta` averages the logits of the photograph and its mirror image, at
-    this size and at `SMALLER` of it, where what is large is seen better. `sure`: the probability that some pixels of a
-    photograph must have, or nothing in it is marked; None: all is.
+    network knows cracks of 1.5 to 6 px. `tta` averages the logits of several `LOOKS`, some smaller, where what is large is
+    seen better, some mirrored. What is very sure `AFAR` counts as well. `sure`: how certain damage must be in a photograph,
+    or nothing in it is marked; None: all is.
     """
 
     least_side = 512
@@ -166,7 +186,8 @@ class Finder:
         from nets.inference import Tiling, ready
 
         self.net, self.tiling = ready(net, device), Tiling(tile, overlap)
-        self.device, self.precision, self.tta, self.max_side, self.sure = device, precision, tta, max_side, sure
+        self.device, self.precision, self.max_side, self.sure = device, precision, max_side, sure
+        self.looks, self.afar_margin = LOOKS if tta else LOOKS[:1], AFAR_MARGIN
 
     def working_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """(width, height) at which a photo of `size` is looked at."""
@@ -180,23 +201,32 @@ class Finder:
 
         size = self.working_size(luma.shape[::-1])
         with inference(self.device, self.precision):
-            logits = self.look(luma, size)
-            if self.tta:
-                smaller = tuple(max(1, round(side * SMALLER)) for side in size)
-                logits = logits.lerp(self.enlarge(self.look(luma, smaller), size), SMALLER_SHARE)
-        return torch.sigmoid(logits)
+            logits = self.mean(luma, size, self.looks)
+            afar = self.mean(luma, size, [(AFAR, False), (AFAR, True)])
+            surest = (logits - SURE_AFAR * afar).flatten().topk(min(SURE_PIXELS, logits.numel())).values[-1]
+            probability = torch.sigmoid(torch.maximum(logits, afar - self.afar_margin))
+        return Seen(probability, float(torch.sigmoid(surest)))
 
-    def look(self, luma, size: tuple[int, int]):
-        """The network's logits of a photo brought to `size`, (h, w) float32; with `tta` their mean with the mirrored photo's."""
+    def mean(self, luma, size: tuple[int, int], looks):
+        """The mean logits of `looks`, (share of `size`, mirrored) each, at a photo brought to `size`: (h, w) float32."""
+        total = 0
+        for share, mirrored in looks:
+            smaller = tuple(max(1, round(share * side)) for side in size)
+            total += self.enlarge(self.look(luma, smaller, mirrored), size)
+        return total / len(looks)
+
+    def look(self, luma, size: tuple[int, int], mirrored=False):
+        """The network's logits of a photo brought to `size`, (h, w) float32; `mirrored`: as seen in its mirror image."""
         import torch
         from data.images import resize
         from nets.inference import tiled
 
         if size != luma.shape[::-1]:
             luma = resize(luma, size, "bicubic" if size > luma.shape[::-1] else "box")
-        x = torch.from_numpy(luma)[None, None].to(self.device, memory_format=torch.channels_last)
-        run = lambda x: self.tiling.run(partial(tiled, self.net, x, self.net.multiple))[0, 0].float().cpu()  # noqa: E731
-        return (run(x) + run(x.flip(-1)).flip(-1)) / 2 if self.tta else run(x)
+        x = torch.from_numpy(luma)[None, None]
+        x = (x.flip(-1) if mirrored else x).to(self.device, memory_format=torch.channels_last)
+        logits = self.tiling.run(partial(tiled, self.net, x, self.net.multiple))[0, 0].float().cpu()
+        return logits.flip(-1) if mirrored else logits
 
     def enlarge(self, probability, size: tuple[int, int]):
         """The probability, or the logits, at a photo's (width, height)."""
@@ -206,17 +236,7 @@ class Finder:
             return probability
         return F.interpolate(probability[None, None], size[::-1], mode="bilinear", align_corners=False)[0, 0]
 
-    def damaged(self, probability) -> bool:
-        """Whether a photo counts as damaged: a region of it is surely so, or many small ones are."""
-        from data.report import regions
-
-        sure = probability >= self.sure
-        total = int(sure.sum())
-        if not SURE_REGION <= total < SURE_PIXELS:
-            return total >= SURE_PIXELS
-        return regions(sure.byte().mul_(255).numpy(), most=1)["largest"][0]["pixels"] >= SURE_REGION
-
-    def found(self, probability, size: tuple[int, int], threshold: float, dilate: int = 0):
+    def found(self, seen: Seen, size: tuple[int, int], threshold: float, dilate: int = 0):
         """Where a photo of `size` is damaged, (H, W) bool: probability at least `threshold`, widened by `dilate` px of the
         working size; nowhere in a photo that counts as undamaged.
 
@@ -225,8 +245,9 @@ class Finder:
         import torch
         import torch.nn.functional as F
 
-        if self.sure is not None and not self.damaged(probability):
+        if self.sure is not None and seen.certainty < self.sure:
             return torch.zeros(size[::-1], dtype=torch.bool)
+        probability = seen.probability
         if dilate:
             probability = F.max_pool2d(probability[None], 2 * dilate + 1, 1, dilate)[0]
         return self.enlarge(probability, size) >= threshold
@@ -247,12 +268,12 @@ def find(finder: Finder, photo, source, args, threshold: float):
     """The final mask (H, W) uint8 of a photo, after dilation and protection, its probability, and notes for the report."""
     from data.images import luma
 
-    probability = finder(luma(photo.pixels))
-    mask = finder.found(probability, photo.size, threshold, args.dilate).byte().mul_(255).numpy()
+    seen = finder(luma(photo.pixels))
+    mask = finder.found(seen, photo.size, threshold, args.dilate).byte().mul_(255).numpy()
     notes = finder.tiling.warned()
-    if finder.sure is not None and not mask.any() and bool((probability >= threshold).any()):
+    if finder.sure is not None and not mask.any() and bool((seen.probability >= threshold).any()):
         notes.append("nothing is surely damaged, so nothing was marked; a --threshold below that of the weights marks what may be")
-    return mask, probability, notes + protect(mask, photo, source)
+    return mask, seen.probability, notes + protect(mask, photo, source)
 
 
 def protect(mask, photo, source) -> list[str]:
@@ -342,7 +363,7 @@ def finding(args, finder: Finder | None, threshold: float | None) -> dict:
 def working_options(parser) -> None:
     """Options of the working size and test-time augmentation, shared by `infer`, `eval` and restore.py."""
     parser.add_argument("--tta", action=argparse.BooleanOptionalAction, default=True,
-                        help="average with the mirrored photo, and with both at 0.7 of the size: three times the time (default: on)")  # fmt: skip
+                        help="look at smaller and mirrored versions of the photo too: twice the time (default: on)")  # fmt: skip
     parser.add_argument("--max-side", type=engine.positive(int), default=MAX_SIDE, metavar="PX",
                         help=f"working size of the longer side for finding defects (default: {MAX_SIDE} px)")  # fmt: skip
 

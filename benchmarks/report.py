@@ -92,7 +92,9 @@ def working_size() -> str:
     for row in results("working_size"):
         size = f"{row['least_side']} px" if row["least_side"] == row["max_side"] else (
             f"as it is, {row['least_side']} to {row['max_side']} px"
-            + row["tta"] * (", and mirrored, both also at 0.7 of it (the default)" if row["smaller_share"] else ", and mirrored"))  # fmt: skip
+            + "".join(f", and {'mirrored ' * mirrored}at {share:g} of it" for share, mirrored in row["looks"][1:])
+            + (f", and from afar at {row['afar']:g}" if row["afar"] else "")
+            + (" (the default)" if row["afar"] and len(row["looks"]) == 3 else ""))  # fmt: skip
         rows.append([size, interval(row["dice"], row["dice_95"], 3), f"{row['best_dice']:.3f}", f"{row['roc_auc']:.3f}",
                      percent(row["clean_marked"])])  # fmt: skip
     first = results("working_size")[0]

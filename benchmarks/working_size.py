@@ -1,5 +1,5 @@
-"""How well defects are found against the size at which photographs are looked at, and what the mirrored photograph
-and both at a smaller size bring as test-time augmentation.
+"""How well defects are found against the size at which photographs are looked at, and what each look of test-time
+augmentation brings.
 
     python benchmarks/working_size.py --data DIR [--weights FILE]      one JSON object on standard output
 
@@ -12,6 +12,7 @@ the mean of the best Dice that any one threshold gives, the ROC AUC over all pix
 
 import argparse
 import sys
+from math import inf
 from pathlib import Path
 
 import torch
@@ -30,9 +31,9 @@ from losses import metrics
 def look(finder, photos, clean, threshold) -> dict:
     dice, counts = [], []
     for grey, mask in photos:
-        probability, size = finder(grey), mask.shape[::-1]
-        counts.append(metrics.histograms(finder.enlarge(probability, size), mask))
-        dice.append(metrics.overlap(finder.found(probability, size, threshold), mask)["dice"])
+        seen, size = finder(grey), mask.shape[::-1]
+        counts.append(metrics.histograms(finder.enlarge(seen.probability, size), mask))
+        dice.append(metrics.overlap(finder.found(seen, size, threshold), mask)["dice"])
     curve = torch.stack([metrics.dice_by_threshold(count) for count in counts]).mean(0)
     marked = [float(finder.found(finder(grey), grey.shape[::-1], threshold).float().mean()) for grey in clean]
     return {"dice": round(sum(dice) / len(dice), 4), "dice_95": [round(x, 4) for x in metrics.bootstrap(dice)],
@@ -60,11 +61,13 @@ def main() -> None:
     clean = [luma(read_photo(path).pixels) for path in images_in(validation(args.data) / "clean")[:: args.every]]
     finder, threshold = segment.load(args.weights, engine.pick_device("cpu"), tta=False)
     rule = finder.least_side, finder.max_side
-    rows, augmentations = [], [(False, 0), (True, 0), (True, segment.SMALLER_SHARE)]  # plain, mirrored too, both at the smaller size too
-    cases = [(side, side, False, 0) for side in args.sides] + [(*rule, *augmentation) for augmentation in augmentations]
-    for least, most, tta, share in cases:
-        finder.least_side, finder.max_side, finder.tta, segment.SMALLER_SHARE = least, most, tta, share
-        rows.append({"least_side": least, "max_side": most, "tta": tta, "smaller_share": share, **look(finder, photos, clean, threshold)})
+    rows, margin = [], segment.AFAR_MARGIN
+    cases = [(side, side, 1, inf) for side in args.sides]
+    cases += [(*rule, looks, afar) for looks, afar in ((1, inf), (1, margin), (2, margin), (3, margin), (3, inf))]
+    for least, most, looks, afar in cases:
+        finder.least_side, finder.max_side, finder.looks, finder.afar_margin = least, most, segment.LOOKS[:looks], afar
+        rows.append({"least_side": least, "max_side": most, "looks": finder.looks, "afar": afar < inf and segment.AFAR,
+                     **look(finder, photos, clean, threshold)})  # fmt: skip
         print(rows[-1], file=sys.stderr)
     record.emit("working_size", rows, args.store, weights_sha256=sha256(args.weights), threshold=threshold)
 

@@ -277,6 +277,16 @@ def test_chroma_is_made_more_vivid_but_hints_are_not(tiny_weights, portrait, tmp
     np.testing.assert_allclose(chroma[1], (2 * chroma[0]).clip(-0.5, 0.5), atol=1e-5)
 
 
+def test_chroma_is_the_mean_of_what_is_seen_at_each_scale(tiny_weights, portrait, monkeypatch):
+    grey, colorizer = luma(portrait[:160, :128]), colorize.load(tiny_weights["colorize"], CPU, vivid=0.1)  # nothing is clipped
+    both, scales, alone = colorizer.chroma(grey), colorize.SCALES, []
+    for scale in scales:
+        monkeypatch.setattr(colorize, "SCALES", (scale,))
+        alone.append(colorizer.chroma(grey))
+    assert len(scales) == 2 and np.abs(alone[0] - alone[1]).max() > 1e-3
+    np.testing.assert_allclose(both, (alone[0] + alone[1]) / 2, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee"])
 def test_one_photograph_at_three_exposures_has_the_same_colours(name):
     """CIEDE2000 of the bundled weights' colours over the same luma: at most 2, where unequal treatment gave up to 7.6."""

@@ -49,7 +49,7 @@ def median(tiny_weights):
     finder, _ = segment.load(tiny_weights["segment"], torch.device("cpu"))
 
     def threshold(photo, share=0.3):
-        return float(torch.quantile(finder(luma(photo.pixels)), 1 - share))
+        return float(torch.quantile(finder(luma(photo.pixels)).probability, 1 - share))
 
     return threshold
 

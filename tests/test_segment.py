@@ -1,6 +1,7 @@
 """The segment stage on photographs: tiles, working size, contact sheet."""
 
 import argparse
+import math
 
 import numpy as np
 import pytest
@@ -29,9 +30,9 @@ def finder(**settings):
 def test_tiles_leave_no_seam(large, size):
     """Tiles agree with the whole photograph everywhere, the more exactly the more they overlap."""
     large = np.ascontiguousarray(large[: size[1], : size[0]])
-    whole = finder(tile=1024)(large)
+    whole = finder(tile=1024)(large).probability
     assert whole.std() > 0.01
-    errors = [float((finder(tile=384, overlap=overlap)(large) - whole).abs().max()) for overlap in (64, 256)]
+    errors = [float((finder(tile=384, overlap=overlap)(large).probability - whole).abs().max()) for overlap in (64, 256)]
     assert errors[1] < 0.01 * float(whole.max() - whole.min()) and errors[1] < errors[0] / 2
 
 
@@ -43,16 +44,32 @@ def test_working_size(size, expected):
     assert finder().working_size(size) == expected
 
 
-def test_augmentation_is_the_mean_of_both_sides_at_two_sizes(large):
+def test_augmentation_is_the_mean_of_looks_and_what_is_sure_from_afar(large):
     plain, augmented, small = finder(), finder(tta=True), np.ascontiguousarray(large[:512, :512])
-    plain.least_side = 1
-    sides = []
-    for plain.max_side in (512, 358):
-        sides += [plain(small), plain(np.ascontiguousarray(small[:, ::-1])).flip(-1)]
-    logits = [torch.logit(side) for side in sides]
-    expected = torch.sigmoid(sum(share * plain.enlarge(side, (512, 512)) for side, share in zip(logits, (1 / 3, 1 / 3, 1 / 6, 1 / 6))))
-    torch.testing.assert_close(augmented(small), expected, rtol=0, atol=1e-5)
-    assert all((plain.enlarge(side, (512, 512)) - expected).abs().max() > 1e-3 for side in sides)
+    plain.least_side, plain.afar_margin = 1, math.inf
+    augmented.afar_margin = 0.1  # random weights are never very sure
+
+    def look(side, mirrored):
+        plain.max_side = side
+        logits = torch.logit(plain(np.ascontiguousarray(small[:, ::-1]) if mirrored else small).probability)
+        return plain.enlarge(logits.flip(-1) if mirrored else logits, (512, 512))
+
+    mean = (look(512, False) + look(435, True) + look(358, False)) / 3
+    afar = (look(179, False) + look(179, True)) / 2
+    assert 0.05 < (afar - 0.1 > mean).float().mean() < 0.95
+    seen, certainty = augmented(small), torch.sigmoid((mean - 0.3 * afar).flatten().sort(descending=True).values[39])
+    torch.testing.assert_close(seen.probability, torch.sigmoid(torch.maximum(mean, afar - 0.1)), rtol=0, atol=1e-5)
+    assert seen.certainty == pytest.approx(float(certainty), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "dice, sure, expected",
+    [([0.5, 0.5], [0.99, 0.999], segment.SURE), ([0.5, 0.4], [0.99, 0.6], 0.6),
+     ([0.5, 0.02], [0.99, 0.6], segment.SURE),  # of that one hardly anything is found anyway
+     ([0.5, 0.4, 0.01], [0.9, 0.95, 0.3], 0.9), ([0.0], [0.2], segment.SURE)],
+)  # fmt: skip
+def test_sure_is_what_nearly_all_damage_reaches(dice, sure, expected):
+    assert segment.surest(dice, sure) == expected
 
 
 def run(*words):
