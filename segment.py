@@ -141,7 +141,7 @@ def surest(dice: list[float], certainty: list[float]) -> float:
     """The highest certainty up to `SURE` to ask for: damaged photographs, with `dice` found, of which it leaves those alone
     that are less certain, keep nearly the mean Dice."""
     kept = lambda least: sum(found for found, sure in zip(dice, certainty) if sure >= least)  # noqa: E731
-    return max(least for least in [*certainty, SURE] if least <= SURE and kept(least) >= NEARLY_BEST * sum(dice))
+    return max((least for least in [*certainty, SURE] if least <= SURE and kept(least) >= NEARLY_BEST * sum(dice)), default=0.0)
 
 
 def negatives(finder: Finder, threshold: float, clean: list, processes) -> dict:

@@ -66,7 +66,7 @@ def test_augmentation_is_the_mean_of_looks_and_what_is_sure_from_afar(large):
     "dice, sure, expected",
     [([0.5, 0.5], [0.99, 0.999], segment.SURE), ([0.5, 0.4], [0.99, 0.6], 0.6),
      ([0.5, 0.02], [0.99, 0.6], segment.SURE),  # of that one hardly anything is found anyway
-     ([0.5, 0.4, 0.01], [0.9, 0.95, 0.3], 0.9), ([0.0], [0.2], segment.SURE)],
+     ([0.5, 0.4, 0.01], [0.9, 0.95, 0.3], 0.9), ([0.0], [0.2], segment.SURE), ([float("nan")], [float("nan")], 0.0)],
 )  # fmt: skip
 def test_sure_is_what_nearly_all_damage_reaches(dice, sure, expected):
     assert segment.surest(dice, sure) == expected
