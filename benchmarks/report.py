@@ -338,7 +338,8 @@ SECTIONS = {  # title -> (block, what to know)
     "Quality: working size": ("working_size", ""),
     "Quality: recipes, by cross-validation": ("cross_validation", "90 steps each from weights that had seen synthetic damage alone (650 "
         "steps). The recipes differ less than the folds do."),
-    "Quality: fine-tuning on one's own masks": ("fine_tuning", ""),
+    "Quality: fine-tuning on one's own masks": ("fine_tuning", "The portraits of `val/labelled` as one's own, which have little in common: six or "
+        "seven to learn from and the others to measure on, in three folds; without test-time augmentation, at the best threshold of each fold."),
     "Quality: painting": ("inpaint", "The line below is of the last part of `quality.py` that was run, here and at the other qualities."),
     "Quality: colour": ("colorize", ""),
     "Quality: colour in three phases": ("phases", ""),
