@@ -164,6 +164,18 @@ def negatives(finder: Finder, threshold: float, clean: list, processes) -> dict:
     return {kind: marked / max(1, there) for kind, (marked, there) in total.items()}
 
 
+def scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
+    """(width, height) times `scale`, at least 1."""
+    return tuple(max(1, round(side * scale)) for side in size)
+
+
+def brought(luma, size: tuple[int, int]):
+    """Luma (H, W) at another (width, height); itself, if it has that one."""
+    from data.images import resize
+
+    return luma if size == luma.shape[::-1] else resize(luma, size, "bicubic" if size > luma.shape[::-1] else "box")
+
+
 class Seen(NamedTuple):
     """What was seen of a photograph: the probability of damage (h, w) at the working size, and how certain it is that there is any."""
 
@@ -193,7 +205,7 @@ class Finder:
         """(width, height) at which a photo of `size` is looked at."""
         longer = max(size)
         scale = min(self.max_side, max(longer, min(self.least_side, 3 * longer))) / longer
-        return tuple(max(1, round(side * scale)) for side in size)
+        return scaled(size, scale)
 
     def __call__(self, luma):
         import torch
@@ -202,28 +214,25 @@ class Finder:
         size = self.working_size(luma.shape[::-1])
         with inference(self.device, self.precision):
             logits = self.mean(luma, size, self.looks)
-            afar = self.mean(luma, size, [(AFAR, False), (AFAR, True)])
-            surest = (logits - SURE_AFAR * afar).flatten().topk(min(SURE_PIXELS, logits.numel())).values[-1]
+            small = brought(luma, scaled(size, AFAR))  # once for both looks: of a large scan it takes time
+            afar = self.mean(small, size, [(AFAR, False), (AFAR, True)])
+            certain = (logits - SURE_AFAR * afar).flatten().topk(min(SURE_PIXELS, logits.numel())).values[-1]
             probability = torch.sigmoid(torch.maximum(logits, afar - self.afar_margin))
-        return Seen(probability, float(torch.sigmoid(surest)))
+        return Seen(probability, float(torch.sigmoid(certain)))
 
     def mean(self, luma, size: tuple[int, int], looks):
         """The mean logits of `looks`, (share of `size`, mirrored) each, at a photo brought to `size`: (h, w) float32."""
         total = 0
         for share, mirrored in looks:
-            smaller = tuple(max(1, round(share * side)) for side in size)
-            total += self.enlarge(self.look(luma, smaller, mirrored), size)
+            total += self.enlarge(self.look(luma, scaled(size, share), mirrored), size)
         return total / len(looks)
 
     def look(self, luma, size: tuple[int, int], mirrored=False):
         """The network's logits of a photo brought to `size`, (h, w) float32; `mirrored`: as seen in its mirror image."""
         import torch
-        from data.images import resize
         from nets.inference import tiled
 
-        if size != luma.shape[::-1]:
-            luma = resize(luma, size, "bicubic" if size > luma.shape[::-1] else "box")
-        x = torch.from_numpy(luma)[None, None]
+        x = torch.from_numpy(brought(luma, size))[None, None]
         x = (x.flip(-1) if mirrored else x).to(self.device, memory_format=torch.channels_last)
         logits = self.tiling.run(partial(tiled, self.net, x, self.net.multiple))[0, 0].float().cpu()
         return logits.flip(-1) if mirrored else logits
