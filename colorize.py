@@ -34,7 +34,10 @@ WEIGHTS = Path(__file__).parent / "weights" / "colorize.pt"
 REMARK = "Colours estimated by a neural network, not evidence"
 LARGE = 4_000_000  # px from which a photograph is coloured in bands
 SHORT_SIDE = 256  # px, the network's scale: that of the training crops, which hold most of a photograph
-SCALES = 3 / 4, 3 / 2  # of it, at which the network looks: people are told better from afar, what is around them from nearby
+SCALES = (
+    3 / 4,
+    3 / 2,
+)  # of it, at which the network looks: people are told better from afar, what is around them from nearby
 
 
 def build(options: dict):
@@ -87,24 +90,51 @@ def train(args) -> int:
     from nets.vgg import VGG16
 
     if not args.l1_weight + args.adversarial_weight + args.perceptual_weight:
-        raise ValueError("nothing to train on: all of --l1-weight, --adversarial-weight and --perceptual-weight are 0")
+        raise ValueError(
+            "nothing to train on: all of --l1-weight, --adversarial-weight and --perceptual-weight are 0"
+        )
     if args.critic_weights and not args.adversarial_weight:
         raise ValueError("--critic-weights needs --adversarial-weight above 0")
     if args.perceptual_weight and not args.vgg_weights:
         raise ValueError("--perceptual-weight needs --vgg-weights")
-    options = engine.network(args, STAGE, {"channels": channels(args), "classes": 2, "stem": "imagenet", "centers": 0},
-                             depth=("encoder", 50), width=("width", 64), norm=("norm", "batch"))  # fmt: skip
-    vgg = engine.pretrained(VGG16, args.vgg_weights, args.device) if args.perceptual_weight and not args.dry_run else None
-    return engine.fit(args, STAGE, options, build, ColorizeSamples, partial(step, vgg=vgg) if vgg else step, evaluate,
-                      validation_photos, critic=build_critic if args.adversarial_weight else None)  # fmt: skip
+    options = engine.network(
+        args,
+        STAGE,
+        {"channels": channels(args), "classes": 2, "stem": "imagenet", "centers": 0},
+        depth=("encoder", 50),
+        width=("width", 64),
+        norm=("norm", "batch"),
+    )
+    vgg = (
+        engine.pretrained(VGG16, args.vgg_weights, args.device)
+        if args.perceptual_weight and not args.dry_run
+        else None
+    )
+    return engine.fit(
+        args,
+        STAGE,
+        options,
+        build,
+        ColorizeSamples,
+        partial(step, vgg=vgg) if vgg else step,
+        evaluate,
+        validation_photos,
+        critic=build_critic if args.adversarial_weight else None,
+    )
 
 
 def channels(args) -> int:
     """Of the network's input: 4 with hints, 1 without. Raises ValueError if `--weights` takes hints and none are to come."""
     from data import checkpoint
 
-    if not args.hint_share and args.weights and checkpoint.read_weights(args.weights, STAGE)["build"]["channels"] == 4:
-        raise ValueError(f"--hint-share 0: the network of {args.weights} takes hints, and would forget what they are")
+    if (
+        not args.hint_share
+        and args.weights
+        and checkpoint.read_weights(args.weights, STAGE)["build"]["channels"] == 4
+    ):
+        raise ValueError(
+            f"--hint-share 0: the network of {args.weights} takes hints, and would forget what they are"
+        )
     return 4 if args.hint_share else 1
 
 
@@ -132,23 +162,42 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
             pixels = np.rint(pixels / 257).astype("uint8")
         if max(pixels.shape) > 512:
             height, width = (round(side * 512 / max(pixels.shape)) for side in pixels.shape[:2])
-            pixels = (resize(pixels.astype("float32"), (width, height), "box") + 0.5).clip(0, 255).astype("uint8")
+            pixels = (
+                (resize(pixels.astype("float32"), (width, height), "box") + 0.5).clip(0, 255).astype("uint8")
+            )
         grey = luma(pixels)
         picture = merge_chroma(grey, colorizer.chroma(grey))
-        ours, truth = (torch.from_numpy(x.astype("float32") / 255).permute(2, 0, 1) for x in (picture, pixels))
+        ours, truth = (
+            torch.from_numpy(x.astype("float32") / 255).permute(2, 0, 1) for x in (picture, pixels)
+        )
         flat = torch.from_numpy(grey).expand(3, -1, -1)
-        cbcr, true_cbcr = (torch.from_numpy(rgb_to_ycbcr(x)[..., 1:].copy()).permute(2, 0, 1) for x in (picture, pixels))
-        row = {"photo": path.name, "group": path.parent.name, "mse": metrics.chroma_mse(cbcr, true_cbcr),
-               "mse_grey": metrics.chroma_mse(0 * true_cbcr, true_cbcr), "psnr": metrics.psnr(ours, truth),
-               "psnr_grey": metrics.psnr(flat, truth), "colourfulness": metrics.colourfulness(ours),
-               "colourfulness_truth": metrics.colourfulness(truth)}  # fmt: skip
+        cbcr, true_cbcr = (
+            torch.from_numpy(rgb_to_ycbcr(x)[..., 1:].copy()).permute(2, 0, 1) for x in (picture, pixels)
+        )
+        row = {
+            "photo": path.name,
+            "group": path.parent.name,
+            "mse": metrics.chroma_mse(cbcr, true_cbcr),
+            "mse_grey": metrics.chroma_mse(0 * true_cbcr, true_cbcr),
+            "psnr": metrics.psnr(ours, truth),
+            "psnr_grey": metrics.psnr(flat, truth),
+            "colourfulness": metrics.colourfulness(ours),
+            "colourfulness_truth": metrics.colourfulness(truth),
+        }
         for name, x in (("", cbcr), ("_truth", true_cbcr)):
             row["cb" + name], row["cr" + name] = (float(mean) * 255 for mean in x.mean((1, 2)))
         if not training:
-            row["ciede2000"], row["ciede2000_grey"] = metrics.ciede2000(ours, truth), metrics.ciede2000(flat, truth)
+            row["ciede2000"], row["ciede2000_grey"] = (
+                metrics.ciede2000(ours, truth),
+                metrics.ciede2000(flat, truth),
+            )
             strokes = simulate(true_cbcr.numpy(), np.random.default_rng([3, number]))
-            hinted = merge_chroma(grey, colorizer.chroma(grey, Hints(strokes[:2].transpose(1, 2, 0), strokes[2])))
-            row["mse_hints"] = metrics.chroma_mse(torch.from_numpy(rgb_to_ycbcr(hinted)[..., 1:]).permute(2, 0, 1), true_cbcr)
+            hinted = merge_chroma(
+                grey, colorizer.chroma(grey, Hints(strokes[:2].transpose(1, 2, 0), strokes[2]))
+            )
+            row["mse_hints"] = metrics.chroma_mse(
+                torch.from_numpy(rgb_to_ycbcr(hinted)[..., 1:]).permute(2, 0, 1), true_cbcr
+            )
         rows.append(row)
         if training:
             samples.append((path.stem, (grey, picture, pixels)))
@@ -157,7 +206,10 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
         raise ValueError(f"{args.data}: no colour photographs to measure on")
     result = {"photos": len(rows), **_means(rows)}
     result["mse_95"] = metrics.bootstrap([row["mse"] for row in rows])
-    groups = {"people": [r for r in rows if r["group"] == "people"], "others": [r for r in rows if r["group"] != "people"]}
+    groups = {
+        "people": [r for r in rows if r["group"] == "people"],
+        "others": [r for r in rows if r["group"] != "people"],
+    }
     for name, members in groups.items():
         if members:
             result[name] = {**_means(members), "mse_95": metrics.bootstrap([row["mse"] for row in members])}
@@ -167,7 +219,9 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
 
 
 def _means(rows: list[dict]) -> dict:
-    return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0] if name not in ("photo", "group")}
+    return {
+        name: sum(row[name] for row in rows) / len(rows) for name in rows[0] if name not in ("photo", "group")
+    }
 
 
 class Colorizer:
@@ -208,7 +262,10 @@ class Colorizer:
             for rows in bands(len(luma)):
                 large = torch.from_numpy(luma[rows])[None, None].to(self.device)
                 base, guide, steep = (enlarged(x, luma.shape, rows) for x in (chroma, small, slope))
-                yield rows, (steep * (large - guide) + base)[0].permute(1, 2, 0).clamp(-0.5, 0.5).cpu().numpy()
+                yield (
+                    rows,
+                    (steep * (large - guide) + base)[0].permute(1, 2, 0).clamp(-0.5, 0.5).cpu().numpy(),
+                )
 
     def chroma(self, luma, hints=None):
         """Cb and Cr (H, W, 2) float32 in [-0.5, 0.5] of luma (H, W)."""
@@ -253,7 +310,9 @@ class Colorizer:
         size = tuple(max(8, round(side * scale)) for side in luma.shape[::-1])
         small = np.clip(resize(luma, size, "box" if scale < 1 else "bicubic"), 0, 1)
         small = torch.from_numpy(small)[None, None].to(self.device, memory_format=torch.channels_last)
-        known = torch.zeros(1, 3, *small.shape[-2:]) if hints is None else torch.from_numpy(hints.at(size))[None]
+        known = (
+            torch.zeros(1, 3, *small.shape[-2:]) if hints is None else torch.from_numpy(hints.at(size))[None]
+        )
         return small, known.to(self.device)
 
     def answer(self, small, known):
@@ -304,10 +363,21 @@ def infer(args) -> int:
         hints, notes = known(photo, source)
         dtype, said = batch.color_depth(photo, args.format)
         picture = colorizer(luma(photo.pixels), hints, dtype)
-        return {"_color.{ext}": (picture, REMARK)}, {"warnings": report.cautions(photo, coloring=True) + said + notes}
+        return {"_color.{ext}": (picture, REMARK)}, {
+            "warnings": report.cautions(photo, coloring=True) + said + notes
+        }
 
-    return batch.run(args, work, ["_color.{ext}"], {}, {STAGE: sha256(args.weights)}, {"hints": args.hints}, rank=engine.rank(),
-                     world_size=engine.world(), program=engine.PROGRAM)  # fmt: skip
+    return batch.run(
+        args,
+        work,
+        ["_color.{ext}"],
+        {},
+        {STAGE: sha256(args.weights)},
+        {"hints": args.hints},
+        rank=engine.rank(),
+        world_size=engine.world(),
+        program=engine.PROGRAM,
+    )
 
 
 def sheet(args) -> list:
@@ -319,8 +389,15 @@ def sheet(args) -> list:
     colorizer, rows = load(args.weights, engine.pick_device(args.device)), []
     clean = validation_photos(args.data)
     portraits = [path for path in clean if path.parent.name == "people"] or clean
-    for title, photos, columns in (("old photographs", images_in(validation(args.data) / "old"), 3), ("portraits", portraits, 2)):
-        chosen = [photos[place] for place in np.unique(np.linspace(0, len(photos) - 1, 12).round().astype(int))] if photos else []
+    for title, photos, columns in (
+        ("old photographs", images_in(validation(args.data) / "old"), 3),
+        ("portraits", portraits, 2),
+    ):
+        chosen = (
+            [photos[place] for place in np.unique(np.linspace(0, len(photos) - 1, 12).round().astype(int))]
+            if photos
+            else []
+        )
         for first in range(0, len(chosen), columns):
             cells = {}
             for path in chosen[first : first + columns]:
@@ -351,30 +428,64 @@ def vote(args) -> int:
 
 def hints_option(parser) -> None:
     """The option of known colours, shared by `infer` and restore.py."""
-    parser.add_argument("--hints", type=Path, metavar="FILE_OR_FOLDER",
-                        help="known colours, painted on transparent ground, paired by stem (default: none)")  # fmt: skip
+    parser.add_argument(
+        "--hints",
+        type=Path,
+        metavar="FILE_OR_FOLDER",
+        help="known colours, painted on transparent ground, paired by stem (default: none)",
+    )
 
 
 def main(argv=None) -> int:
     parser, commands = engine.stage_parser(__doc__)
     options = engine.train_command(commands, STAGE, train, batch_size=32, crop=256)
     engine.encoder_options(options, 50)
-    options.add_argument("--chroma-weight", type=engine.loss_weight, default=6.0,
-                         help="how much more a colourful pixel counts than a grey one in the L1 term (default: 6)")  # fmt: skip
-    for name, weight, text in (("l1", 1.0, "absolute error of chroma"), ("adversarial", 0.0, "critic's opinion"),
-                               ("perceptual", 0.0, "squared differences of VGG-16's features")):  # fmt: skip
-        options.add_argument(f"--{name}-weight", type=engine.loss_weight, default=weight,
-                             help=f"weight of the {text} (default: {weight:g})")  # fmt: skip
-    options.add_argument("--vgg-weights", metavar="imagenet|FILE",
-                         help="torchvision's weights of VGG-16, downloaded or from a file (default: none)")  # fmt: skip
-    options.add_argument("--critic-width", type=engine.positive(int), default=64,
-                         help="channels of the critic's first layer; 64 is the published size (default: 64)")  # fmt: skip
-    options.add_argument("--critic-lr", type=engine.positive(float), default=4e-4,
-                         help="learning rate of the critic's AdamW (default: 0.0004)")  # fmt: skip
-    options.add_argument("--critic-weights", type=Path, metavar="FILE",
-                         help="a last.pt of an adversarial run, whose critic goes on (default: a new critic)")  # fmt: skip
-    options.add_argument("--hint-share", type=engine.share, default=0.5,
-                         help="share of samples with colour hints, 0 for a network that takes none (default: 0.5)")  # fmt: skip
+    options.add_argument(
+        "--chroma-weight",
+        type=engine.loss_weight,
+        default=6.0,
+        help="how much more a colourful pixel counts than a grey one in the L1 term (default: 6)",
+    )
+    for name, weight, text in (
+        ("l1", 1.0, "absolute error of chroma"),
+        ("adversarial", 0.0, "critic's opinion"),
+        ("perceptual", 0.0, "squared differences of VGG-16's features"),
+    ):
+        options.add_argument(
+            f"--{name}-weight",
+            type=engine.loss_weight,
+            default=weight,
+            help=f"weight of the {text} (default: {weight:g})",
+        )
+    options.add_argument(
+        "--vgg-weights",
+        metavar="imagenet|FILE",
+        help="torchvision's weights of VGG-16, downloaded or from a file (default: none)",
+    )
+    options.add_argument(
+        "--critic-width",
+        type=engine.positive(int),
+        default=64,
+        help="channels of the critic's first layer; 64 is the published size (default: 64)",
+    )
+    options.add_argument(
+        "--critic-lr",
+        type=engine.positive(float),
+        default=4e-4,
+        help="learning rate of the critic's AdamW (default: 0.0004)",
+    )
+    options.add_argument(
+        "--critic-weights",
+        type=Path,
+        metavar="FILE",
+        help="a last.pt of an adversarial run, whose critic goes on (default: a new critic)",
+    )
+    options.add_argument(
+        "--hint-share",
+        type=engine.share,
+        default=0.5,
+        help="share of samples with colour hints, 0 for a network that takes none (default: 0.5)",
+    )
     engine.eval_command(commands, STAGE, build, evaluate, WEIGHTS)
     hints_option(batch.infer_command(commands, infer, WEIGHTS))
     engine.sheet_command(commands, STAGE, sheet, WEIGHTS)

@@ -73,26 +73,43 @@ def train_options(parser: argparse.ArgumentParser, stage: str, **defaults) -> No
         parser.add_argument(name, default=default, help=f"{text} (default: {default})", **kwargs)
 
     add("--data", "data folder", type=Path, default=Path("datasets") / stage, metavar="DIR")
-    add("--run-dir", "run folder; the same command again resumes", type=Path, default=Path("runs") / stage, metavar="DIR")
+    add(
+        "--run-dir",
+        "run folder; the same command again resumes",
+        type=Path,
+        default=Path("runs") / stage,
+        metavar="DIR",
+    )
     add("--steps", "optimizer steps of the whole run", type=positive(int), default=100000)
     add("--batch-size", "samples of a step, over all processes", type=positive(int), default=32)
     add("--lr", "peak learning rate of AdamW", type=positive(float), default=1e-3)
     add("--crop", "side of the training crops in px", type=positive(int), default=256)
     add("--precision", "number format of the forward pass", choices=("fp32", "bf16"), default="fp32")
     add("--ema", "decay of the averaged weights per step", type=share, default=0.999)
-    add("--freeze-bn-from", "share of the steps after which the norms keep their statistics, 1 for never", type=share, default=1.0)
+    add(
+        "--freeze-bn-from",
+        "share of the steps after which the norms keep their statistics, 1 for never",
+        type=share,
+        default=1.0,
+    )
     add("--workers", "processes that make samples, per training process", type=int, default=2)
     add("--seed", "seed of weights and samples", type=int, default=0)
     add("--keep", "how many of the best checkpoints stay", type=positive(int), default=1)
     add("--device", "auto, cpu, cuda or cuda:N", default="auto")
-    parser.add_argument("--weights", type=Path, metavar="FILE",
-                        help="start from these weights, with their network (default: from random ones)")  # fmt: skip
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="start from these weights, with their network (default: from random ones)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the derived configuration and stop")
 
 
 def stage_parser(doc: str):
     """(parser, sub-commands) of a stage script, whose docstring is the description."""
-    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("--version", action="version", version=PROGRAM)
     return parser, parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -122,9 +139,16 @@ def train_command(commands, stage: str, train, norm="batch", **defaults) -> argp
     """`train`, with the options that every stage has; `norm` and `defaults` are the stage's own."""
     parser = commands.add_parser("train", help="train on a data folder", allow_abbrev=False)
     train_options(parser, stage, **defaults)
-    network_option(parser, "--width", "channels of the first layer; 64 is the published size", 64, type=positive(int))
-    network_option(parser, "--norm", "batch: BatchNorm; inplace: half its memory, statistics shared over processes", norm,
-                   choices=("batch", "inplace"))  # fmt: skip
+    network_option(
+        parser, "--width", "channels of the first layer; 64 is the published size", 64, type=positive(int)
+    )
+    network_option(
+        parser,
+        "--norm",
+        "batch: BatchNorm; inplace: half its memory, statistics shared over processes",
+        norm,
+        choices=("batch", "inplace"),
+    )
     parser.set_defaults(run=train)
     return parser
 
@@ -132,9 +156,16 @@ def train_command(commands, stage: str, train, norm="batch", **defaults) -> argp
 def eval_command(commands, stage: str, build, evaluate, weights: Path) -> argparse.ArgumentParser:
     """`eval`: the measures of a weights file on a data folder, as one JSON object on standard output."""
     parser = commands.add_parser("eval", help="measure weights on a data folder", allow_abbrev=False)
-    parser.add_argument("--data", type=Path, default=Path("datasets") / stage, metavar="DIR",
-                        help=f"data folder; its val/ is measured, if there is one (default: datasets/{stage})")  # fmt: skip
-    parser.add_argument("--weights", type=Path, default=weights, metavar="FILE", help="weights (default: the bundled ones)")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path("datasets") / stage,
+        metavar="DIR",
+        help=f"data folder; its val/ is measured, if there is one (default: datasets/{stage})",
+    )
+    parser.add_argument(
+        "--weights", type=Path, default=weights, metavar="FILE", help="weights (default: the bundled ones)"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda[:N] or mps (default: auto)")
 
     def run(args) -> int:
@@ -156,13 +187,24 @@ def eval_command(commands, stage: str, build, evaluate, weights: Path) -> argpar
 
 def sheet_command(commands, stage: str, rows, weights: Path) -> argparse.ArgumentParser:
     """`sheet`: a contact sheet to look at; rows(args) are those of `data.sheet.contact_sheet`."""
-    parser = commands.add_parser("sheet", help="draw a contact sheet of validation photographs", allow_abbrev=False)
+    parser = commands.add_parser(
+        "sheet", help="draw a contact sheet of validation photographs", allow_abbrev=False
+    )
     parser.add_argument("out", type=Path, metavar="OUT.png", help="where to write the sheet")
-    parser.add_argument("--data", type=Path, default=Path("datasets") / stage, metavar="DIR",
-                        help=f"data folder; its val/ is shown, if there is one (default: datasets/{stage})")  # fmt: skip
-    parser.add_argument("--weights", type=Path, default=weights, metavar="FILE", help="weights (default: the bundled ones)")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path("datasets") / stage,
+        metavar="DIR",
+        help=f"data folder; its val/ is shown, if there is one (default: datasets/{stage})",
+    )
+    parser.add_argument(
+        "--weights", type=Path, default=weights, metavar="FILE", help="weights (default: the bundled ones)"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda[:N] or mps (default: auto)")
-    parser.add_argument("--cell", type=positive(int), default=480, metavar="PX", help="widest picture, in px (default: 480)")
+    parser.add_argument(
+        "--cell", type=positive(int), default=480, metavar="PX", help="widest picture, in px (default: 480)"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace OUT.png if it exists (default: no)")
 
     def run(args) -> int:
@@ -186,7 +228,9 @@ def load_net(weights: Path, stage: str, build):
     try:
         net = build(content["build"])
     except (TypeError, ValueError, KeyError) as error:  # written by another version
-        raise checkpoint.WeightsError(f"{weights}: not a network of this version of photo-restore ({error})") from None
+        raise checkpoint.WeightsError(
+            f"{weights}: not a network of this version of photo-restore ({error})"
+        ) from None
     checkpoint.load_state(net, content, weights)
     return net.eval(), content["infer"]
 
@@ -206,9 +250,12 @@ def pretrained(vgg, source: str, device: str):
 def encoder_options(parser: argparse.ArgumentParser, depth: int) -> None:
     """The options of a ResNet encoder, for the stages that have one."""
     network_option(parser, "--encoder", "depth of the ResNet", depth, type=int, choices=(18, 34, 50))
-    parser.add_argument("--encoder-weights", metavar="imagenet|FILE",
-                        help="start the encoder from torchvision's ImageNet weights, downloaded or from a file of the same "
-                             "layout; needs --width 64 (default: random weights)")  # fmt: skip
+    parser.add_argument(
+        "--encoder-weights",
+        metavar="imagenet|FILE",
+        help="start the encoder from torchvision's ImageNet weights, downloaded or from a file of the same "
+        "layout; needs --width 64 (default: random weights)",
+    )
 
 
 def run_command(parser: argparse.ArgumentParser, argv) -> int:
@@ -259,7 +306,11 @@ def _store():
 
     store, _, _ = next(distributed.rendezvous("env://"))
     one_machine = os.environ.get("GROUP_WORLD_SIZE", "1") == "1"
-    return distributed.PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store) if one_machine else store
+    return (
+        distributed.PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
+        if one_machine
+        else store
+    )
 
 
 class Processes:
@@ -274,7 +325,9 @@ class Processes:
             torch.cuda.set_device(self.device)
         if self.world > 1:
             backend = "nccl" if self.device.type == "cuda" else "gloo"
-            torch.distributed.init_process_group(backend, store=_store(), rank=self.rank, world_size=self.world)
+            torch.distributed.init_process_group(
+                backend, store=_store(), rank=self.rank, world_size=self.world
+            )
 
     def total(self, x):
         """Sums a tensor over all processes."""
@@ -385,7 +438,9 @@ class Tally:
         """(skipped steps, sums of the losses, counted steps, broken steps in a row, told to stop): means over processes."""
         import torch
 
-        facts = torch.cat([self.sums, torch.stack([self.in_a_row, self.in_a_row.new_tensor(float(stopping))])])
+        facts = torch.cat(
+            [self.sums, torch.stack([self.in_a_row, self.in_a_row.new_tensor(float(stopping))])]
+        )
         skipped, *sums, counted, in_a_row, stop = (processes.total(facts) / processes.world).tolist()
         self.sums = None
         return skipped, sums, counted, in_a_row, stop > 0
@@ -415,7 +470,9 @@ def peak_memory(device) -> float:
         import resource
     except ImportError:  # not on Windows
         return math.nan
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+    return (
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+    )
 
 
 def freeze_statistics(net) -> None:
@@ -432,8 +489,13 @@ class Critic:
         import torch
         from data import checkpoint
 
-        self.net, self.processes = net.to(processes.device, memory_format=torch.channels_last).train(), processes
-        self.optimizer = torch.optim.AdamW(net.parameters(), lr=args.critic_lr, betas=(0.0, 0.9), weight_decay=0.0, fused=True)
+        self.net, self.processes = (
+            net.to(processes.device, memory_format=torch.channels_last).train(),
+            processes,
+        )
+        self.optimizer = torch.optim.AdamW(
+            net.parameters(), lr=args.critic_lr, betas=(0.0, 0.9), weight_decay=0.0, fused=True
+        )
         if weights:
             state = checkpoint.read(weights)
             if "critic" not in state:
@@ -494,8 +556,15 @@ def _fit(args, stage, options, build, samples, step, evaluate, measured, critic,
     if args.dry_run:
         if rank == 0:
             count = sum(p.numel() for p in net.parameters())
-            derived = {**stored(args), "stage": stage, "parameters": count, "processes": world, "device": str(device),
-                       "samples_per_process": args.batch_size // world, "network": options}  # fmt: skip
+            derived = {
+                **stored(args),
+                "stage": stage,
+                "parameters": count,
+                "processes": world,
+                "device": str(device),
+                "samples_per_process": args.batch_size // world,
+                "network": options,
+            }
             print(json.dumps(derived, indent=2))
         return 0
     measured(args.data)
@@ -520,8 +589,11 @@ def _fit(args, stage, options, build, samples, step, evaluate, measured, critic,
         state = checkpoint.read(run.last)
         if changed := changed_options(state["args"], stored(args)):
             names = ", ".join("--" + name.replace("_", "-") for name in changed)
-            print(f"{run.last}: this run was started with another {names}; "
-                  "give another --run-dir, or --weights to start from its result", file=sys.stderr)  # fmt: skip
+            print(
+                f"{run.last}: this run was started with another {names}; "
+                "give another --run-dir, or --weights to start from its result",
+                file=sys.stderr,
+            )
             return 2
         net.load_state_dict(state["net"])
         average.net.load_state_dict(state["average"])
@@ -534,8 +606,14 @@ def _fit(args, stage, options, build, samples, step, evaluate, measured, critic,
         run.begin({"stage": stage, "version": VERSION, "network": options, **stored(args)})
 
     def save():
-        state = {"args": stored(args), "net": net.state_dict(), "average": average.net.state_dict(),
-                 "optimizer": optimizer.state_dict(), "done": done, "best": best}  # fmt: skip
+        state = {
+            "args": stored(args),
+            "net": net.state_dict(),
+            "average": average.net.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "done": done,
+            "best": best,
+        }
         run.save({**state, "critic": critic.state()} if critic else state)
 
     def measure():
@@ -544,9 +622,15 @@ def _fit(args, stage, options, build, samples, step, evaluate, measured, critic,
         started = time.perf_counter()
         result = evaluate(average.net, args, processes)
         pictures, name = result.pop("samples"), f"best-{done}.pt"
-        best = sorted([*best, (result["score"], name)], key=lambda entry: entry[0], reverse=True)[: args.keep]  # of equals the first
+        best = sorted([*best, (result["score"], name)], key=lambda entry: entry[0], reverse=True)[
+            : args.keep
+        ]  # of equals the first
         training = {**stored(args), "done": done, "result": result}
-        run.keep_best(best, name, lambda: checkpoint.weights(stage, VERSION, options, average.net, result["infer"], training))
+        run.keep_best(
+            best,
+            name,
+            lambda: checkpoint.weights(stage, VERSION, options, average.net, result["infer"], training),
+        )
         shown = {name: x for name, x in result.items() if not isinstance(x, (list, dict))}
         run.log(step=done, evaluation_s=time.perf_counter() - started, **shown)
         run.draw(pictures)
@@ -554,7 +638,9 @@ def _fit(args, stage, options, build, samples, step, evaluate, measured, critic,
 
     model, began = net, 0.0
     if world > 1:
-        model = torch.nn.parallel.DistributedDataParallel(net, device_ids=[device] if device.type == "cuda" else None)
+        model = torch.nn.parallel.DistributedDataParallel(
+            net, device_ids=[device] if device.type == "cuda" else None
+        )
     loader = torch.utils.data.DataLoader(
         dataset,
         batch_sampler=Batches(done, args.steps, args.batch_size, rank, world),
@@ -565,7 +651,10 @@ def _fit(args, stage, options, build, samples, step, evaluate, measured, critic,
     if args.weights and done == 0:
         measure()  # what fine-tuning has to beat; the start stays among the best if it does not
     stopping = []
-    previous = {number: signal.signal(number, lambda *_: stopping.append(1)) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {
+        number: signal.signal(number, lambda *_: stopping.append(1))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     every = max(1, args.steps // EVALUATIONS)
     tally, stop = Tally(), False
     sums, counted, since, waited = {}, 0, done, 0.0  # of the next line of the log
@@ -580,11 +669,15 @@ def _fit(args, stage, options, build, samples, step, evaluate, measured, critic,
             if args.freeze_bn_from < 1 and done >= args.freeze_bn_from * args.steps:
                 freeze_statistics(model)
             with torch.autocast(device.type, torch.bfloat16, enabled=args.precision == "bf16"):
-                losses = step(model, batch, args, processes.total, **({"critic": critic.net} if critic else {}))
+                losses = step(
+                    model, batch, args, processes.total, **({"critic": critic.net} if critic else {})
+                )
             optimizer.zero_grad(set_to_none=True)
             losses["loss"].backward()
             norm = torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-            broken = (~norm.isfinite()).float()  # 0 or 1, on the device: the optimizers read it there and do nothing if it is 1
+            broken = (
+                ~norm.isfinite()
+            ).float()  # 0 or 1, on the device: the optimizers read it there and do nothing if it is 1
             optimizer.found_inf = broken
             optimizer.step()
             done += 1
@@ -600,13 +693,21 @@ def _fit(args, stage, options, build, samples, step, evaluate, measured, critic,
                 if skipped:
                     run.log(step=done, skipped=f"{skipped:g} steps: their gradients are not finite")
                 if in_a_row >= MAX_BAD_STEPS:
-                    print(f"{in_a_row:g} steps in a row gave no finite gradient: lower --lr or use --precision fp32", file=sys.stderr)
+                    print(
+                        f"{in_a_row:g} steps in a row gave no finite gradient: lower --lr or use --precision fp32",
+                        file=sys.stderr,
+                    )
                     return 1
             if logged:
                 seconds = time.perf_counter() - began
-                run.log(step=done, **{name: value / max(counted, 1) for name, value in sums.items()},
-                        lr=optimizer.param_groups[0]["lr"], samples_per_s=(done - since) * args.batch_size / seconds,
-                        waiting_s=waited, memory_mb=peak_memory(device))  # fmt: skip
+                run.log(
+                    step=done,
+                    **{name: value / max(counted, 1) for name, value in sums.items()},
+                    lr=optimizer.param_groups[0]["lr"],
+                    samples_per_s=(done - since) * args.batch_size / seconds,
+                    waiting_s=waited,
+                    memory_mb=peak_memory(device),
+                )
                 sums, counted, since, began, waited = {}, 0, done, time.perf_counter(), 0.0
             if evaluated := done % every == 0 or done == args.steps:
                 measure()
@@ -622,5 +723,8 @@ def _fit(args, stage, options, build, samples, step, evaluate, measured, critic,
             signal.signal(number, handler)
     if args.weights and rank == 0:
         scores = [row["score"] for row in read_log(args.run_dir) if "score" in row]
-        print(f"score: {scores[0]:.4f} before, {scores[-1]:.4f} after, {best[0][0]:.4f} in {args.run_dir / best[0][1]}", file=sys.stderr)
+        print(
+            f"score: {scores[0]:.4f} before, {scores[-1]:.4f} after, {best[0][0]:.4f} in {args.run_dir / best[0][1]}",
+            file=sys.stderr,
+        )
     return 0

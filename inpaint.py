@@ -26,7 +26,10 @@ STAGE = "inpaint"
 REMARK = "Damage painted in by a neural network, not evidence"
 WEIGHTS = Path(__file__).parent / "weights" / "inpaint.pt"
 BINS = ((0.0, 0.02), (0.02, 0.10), (0.10, 0.25))  # hole shares that eval measures
-LARGE, LARGE_TILE = 16_000_000, 512  # px of a photograph from which tiles have at most this side, and the side
+LARGE, LARGE_TILE = (
+    16_000_000,
+    512,
+)  # px of a photograph from which tiles have at most this side, and the side
 FEATURE_WEIGHTS = {"perceptual_weight": 0.05, "style_weight": 120.0}  # of Liu et al. 2018
 
 
@@ -73,8 +76,15 @@ def train(args) -> int:
     losses = step
     if on_features and not args.dry_run:
         losses = partial(step, vgg=engine.pretrained(VGG16, args.vgg_weights, args.device))
-    options = engine.network(args, STAGE, {"channels": 1}, width=("width", 64), levels=("levels", 8), widest=("widest", 8),
-                             norm=("norm", "batch"))  # fmt: skip
+    options = engine.network(
+        args,
+        STAGE,
+        {"channels": 1},
+        width=("width", 64),
+        levels=("levels", 8),
+        widest=("widest", 8),
+        norm=("norm", "batch"),
+    )
     return engine.fit(args, STAGE, options, build, InpaintSamples, losses, evaluate, validation_photos)
 
 
@@ -92,7 +102,9 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
     textures = defects.load_textures(args.data / "textures")
     painters = {"ours": painter.grey, "telea": _opencv("TELEA"), "navier_stokes": _opencv("NS")}
     rows, samples = [], []
-    for number, path in processes.share(list(enumerate(photos if infer is not None else photos[:: max(1, len(photos) // 12)]))):
+    for number, path in processes.share(
+        list(enumerate(photos if infer is not None else photos[:: max(1, len(photos) // 12)]))
+    ):
         truth = luma(read_photo(path).pixels)
         scale = 512 / max(truth.shape)
         if scale < 1:
@@ -102,16 +114,25 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
         for bin, share in enumerate(BINS):
             rng = np.random.default_rng([7, number, bin])
             holes = defects.holes(truth.shape, rng, (max(share[0], 0.002), share[1]), textures)
-            where, row = torch.from_numpy(holes > 0), {"photo": path.name, "bin": bin, "share": float((holes > 0).mean())}
+            where, row = (
+                torch.from_numpy(holes > 0),
+                {"photo": path.name, "bin": bin, "share": float((holes > 0).mean())},
+            )
             for name, paint in painters.items():
                 if paint is None:
                     row[name] = None
                     continue
-                painted = torch.from_numpy(paint(np.where(holes > 0, 0, truth).astype(np.float32), holes))[None]
+                painted = torch.from_numpy(paint(np.where(holes > 0, 0, truth).astype(np.float32), holes))[
+                    None
+                ]
                 target = torch.from_numpy(truth.astype(np.float32))[None]
-                row[name] = {"hole_psnr": metrics.psnr(painted, target, where), "psnr": metrics.psnr(painted, target),
-                             "hole_ssim": metrics.ssim(painted, target, where), "ssim": metrics.ssim(painted, target),
-                             "seam": metrics.seam(painted, target, where)}  # fmt: skip
+                row[name] = {
+                    "hole_psnr": metrics.psnr(painted, target, where),
+                    "psnr": metrics.psnr(painted, target),
+                    "hole_ssim": metrics.ssim(painted, target, where),
+                    "ssim": metrics.ssim(painted, target),
+                    "seam": metrics.seam(painted, target, where),
+                }
             measured.append(row)
         rows.append(measured)
         if infer is None:  # of the largest holes
@@ -144,7 +165,9 @@ def _opencv(method: str):
     import numpy as np
 
     flag = getattr(cv2, f"INPAINT_{method}")
-    return lambda pixels, holes: cv2.inpaint(np.round(pixels * 255).astype("uint8"), holes, 3, flag).astype("float32") / 255
+    return lambda pixels, holes: (
+        cv2.inpaint(np.round(pixels * 255).astype("uint8"), holes, 3, flag).astype("float32") / 255
+    )
 
 
 def sheet(args) -> list:
@@ -153,7 +176,11 @@ def sheet(args) -> list:
     from data.datasets import validation_pairs
     from data.images import PhotoError, read_mask, read_photo
 
-    painter, telea, rows = load(args.weights, engine.pick_device(args.device), grain=args.grain), _opencv("TELEA"), []
+    painter, telea, rows = (
+        load(args.weights, engine.pick_device(args.device), grain=args.grain),
+        _opencv("TELEA"),
+        [],
+    )
     for path, drawn in validation_pairs(args.data):
         try:
             photo = read_photo(path)
@@ -188,7 +215,10 @@ class Painter:
     def __init__(self, net, device, precision="fp32", tile=512, overlap=64, grain=True, hole_share=None):
         from nets.inference import Tiling, ready
 
-        self.net, self.hole_share = ready(net, device), hole_share  # (least, most) of training, None if not known
+        self.net, self.hole_share = (
+            ready(net, device),
+            hole_share,
+        )  # (least, most) of training, None if not known
         self.device, self.precision, self.grain = device, precision, grain
         self.tiling = Tiling(tile, overlap)
 
@@ -205,7 +235,9 @@ class Painter:
             if chroma is None:
                 here[where] = np.rint(painted[rows][where] * np.iinfo(pixels.dtype).max)
             else:
-                here[where] = merge_chroma(painted[rows][where][None], chroma[rows][where][None], pixels.dtype)[0]
+                here[where] = merge_chroma(
+                    painted[rows][where][None], chroma[rows][where][None], pixels.dtype
+                )[0]
         return result
 
     def check(self, mask, given=True) -> list[str]:
@@ -218,7 +250,9 @@ class Painter:
         if share == 0:
             return ["the mask is empty: nothing was painted"]
         if self.hole_share and share > self.hole_share[1]:
-            return [f"{share:.1%} of the photograph are holes, more than the {self.hole_share[1]:.1%} of training: look at them"]
+            return [
+                f"{share:.1%} of the photograph are holes, more than the {self.hole_share[1]:.1%} of training: look at them"
+            ]
         return []
 
     def grey(self, luma, mask):
@@ -237,7 +271,9 @@ class Painter:
         def fill(tile, overlap):
             # Beside a large scan there is less room: a tile of 1024 px takes half a gigabyte, and no scan is all cracks.
             large = tile > LARGE_TILE and luma.size > LARGE
-            self._fill(picture, valid, *((LARGE_TILE, min(overlap, LARGE_TILE // 8)) if large else (tile, overlap)))
+            self._fill(
+                picture, valid, *((LARGE_TILE, min(overlap, LARGE_TILE // 8)) if large else (tile, overlap))
+            )
 
         with inference(self.device, self.precision):
             self.tiling.run(fill)
@@ -262,14 +298,20 @@ class Painter:
             near = valid[..., first : rows.stop + reach, :]
             if near.all():
                 return torch.zeros_like(valid[..., rows, :])
-            near = F.max_pool2d(near.float(), (span, 1), 1, (reach, 0))[..., rows.start - first : rows.stop - first, :]
-            return F.max_pool2d(near, (1, span), 1, (0, reach)) == 0  # a wide maximum, one direction after the other
+            near = F.max_pool2d(near.float(), (span, 1), 1, (reach, 0))[
+                ..., rows.start - first : rows.stop - first, :
+            ]
+            return (
+                F.max_pool2d(near, (1, span), 1, (0, reach)) == 0
+            )  # a wide maximum, one direction after the other
 
         inner = torch.cat([deep(rows) for rows in bands(height)], 2)
         if inner.any() and max(height, width) > 2 * self.reach:
             mean = lambda x: F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False)  # noqa: E731
             share = torch.cat([mean(valid[..., rows, :].float()) for rows in bands(height)], 2)
-            half = torch.cat([mean(picture[..., rows, :] * valid[..., rows, :]) for rows in bands(height)], 2) / share.clamp_min(1e-6)
+            half = torch.cat(
+                [mean(picture[..., rows, :] * valid[..., rows, :]) for rows in bands(height)], 2
+            ) / share.clamp_min(1e-6)
             half = self._fill(half, share > 0, tile, overlap)
             for rows in bands(height):
                 if inner[..., rows, :].any():
@@ -282,8 +324,14 @@ class Painter:
             del share, half
         del inner
         top = 0
-        for strip in strips(lambda x: self.net(x[:, :1], x[:, 1:]), Known(picture, known), self.net.multiple, tile, overlap,
-                            wanted=lambda x: bool((x[:, 1] == 0).any())):  # fmt: skip
+        for strip in strips(
+            lambda x: self.net(x[:, :1], x[:, 1:]),
+            Known(picture, known),
+            self.net.multiple,
+            tile,
+            overlap,
+            wanted=lambda x: bool((x[:, 1] == 0).any()),
+        ):
             rows = slice(top, top + strip.shape[-2])
             picture[..., rows, :] = torch.where(known[..., rows, :], picture[..., rows, :], strip)
             top = rows.stop
@@ -309,8 +357,14 @@ def infer(args) -> int:
     from data.checkpoint import sha256
     from data.images import PhotoError
 
-    painter = load(args.weights, engine.pick_device(args.device), precision=args.precision, tile=args.tile,
-                   overlap=args.overlap, grain=args.grain)  # fmt: skip
+    painter = load(
+        args.weights,
+        engine.pick_device(args.device),
+        precision=args.precision,
+        tile=args.tile,
+        overlap=args.overlap,
+        grain=args.grain,
+    )
 
     def work(photo, source):
         if "mask" not in source.companions:
@@ -321,8 +375,17 @@ def infer(args) -> int:
         facts = {"invented": share, "warnings": notes + painter.tiling.warned()}
         return {"_restored.{ext}": (pixels, REMARK if share else "")}, facts
 
-    return batch.run(args, work, ["_restored.{ext}"], {"grain": args.grain}, {STAGE: sha256(args.weights)}, {"mask": args.mask},
-                     program=engine.PROGRAM, rank=engine.rank(), world_size=engine.world())  # fmt: skip
+    return batch.run(
+        args,
+        work,
+        ["_restored.{ext}"],
+        {"grain": args.grain},
+        {STAGE: sha256(args.weights)},
+        {"mask": args.mask},
+        program=engine.PROGRAM,
+        rank=engine.rank(),
+        world_size=engine.world(),
+    )
 
 
 def vote(args) -> int:
@@ -345,46 +408,98 @@ def vote(args) -> int:
 
     def classic(photo, source):
         channels = np.moveaxis(rgb8(photo.pixels), -1, 0).astype(np.float32) / 255
-        return np.rint(np.stack([telea(channel, holes(photo, source)) for channel in channels], -1) * 255).astype(np.uint8)
+        return np.rint(
+            np.stack([telea(channel, holes(photo, source)) for channel in channels], -1) * 255
+        ).astype(np.uint8)
 
     candidates = [candidate(weights) for weights in args.weights] + [classic] * bool(args.include)
-    return ballot.vote(args, candidates, lambda photo: photo.pixels, "Which picture is repaired best?", {"mask": args.mask})
+    return ballot.vote(
+        args, candidates, lambda photo: photo.pixels, "Which picture is repaired best?", {"mask": args.mask}
+    )
 
 
 def painting_options(parser) -> None:
     """Options of painting, shared by `infer`, `sheet` and restore.py."""
-    parser.add_argument("--grain", action=argparse.BooleanOptionalAction, default=True,
-                        help="give painted areas the grain of their surroundings (default: on)")  # fmt: skip
+    parser.add_argument(
+        "--grain",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="give painted areas the grain of their surroundings (default: on)",
+    )
 
 
 def main(argv=None) -> int:
     parser, commands = engine.stage_parser(__doc__)
     options = engine.train_command(commands, STAGE, train, batch_size=16, crop=256, freeze_bn_from=0.8)
-    engine.network_option(options, "--levels", "scales of the UNet, each half the last", 8, type=engine.positive(int))
-    engine.network_option(options, "--widest", "widest layer in units of --width", 8, type=engine.positive(int))
-    options.add_argument("--hole-share", type=float, nargs=2, default=[0.002, 0.25], metavar=("LEAST", "MOST"),
-                         help="share of a training crop that is holes (default: 0.002 0.25)")  # fmt: skip
-    options.add_argument("--masks", type=Path, metavar="DIR",
-                         help="folder of masks of real photographs, as segment.py infer writes them (default: none)")  # fmt: skip
-    options.add_argument("--mask-share", type=engine.share, default=0.25,
-                         help="share of the samples with holes from --masks and labelled/masks, if any (default: 0.25)")  # fmt: skip
-    for name, weight, text in (("hole", 6.0, "error in holes"), ("valid", 1.0, "error outside holes"), ("tv", 0.1, "variation")):
-        options.add_argument(f"--{name}-weight", type=engine.loss_weight, default=weight, help=f"weight of the {text} (default: {weight})")
+    engine.network_option(
+        options, "--levels", "scales of the UNet, each half the last", 8, type=engine.positive(int)
+    )
+    engine.network_option(
+        options, "--widest", "widest layer in units of --width", 8, type=engine.positive(int)
+    )
+    options.add_argument(
+        "--hole-share",
+        type=float,
+        nargs=2,
+        default=[0.002, 0.25],
+        metavar=("LEAST", "MOST"),
+        help="share of a training crop that is holes (default: 0.002 0.25)",
+    )
+    options.add_argument(
+        "--masks",
+        type=Path,
+        metavar="DIR",
+        help="folder of masks of real photographs, as segment.py infer writes them (default: none)",
+    )
+    options.add_argument(
+        "--mask-share",
+        type=engine.share,
+        default=0.25,
+        help="share of the samples with holes from --masks and labelled/masks, if any (default: 0.25)",
+    )
+    for name, weight, text in (
+        ("hole", 6.0, "error in holes"),
+        ("valid", 1.0, "error outside holes"),
+        ("tv", 0.1, "variation"),
+    ):
+        options.add_argument(
+            f"--{name}-weight",
+            type=engine.loss_weight,
+            default=weight,
+            help=f"weight of the {text} (default: {weight})",
+        )
     for name, weight in FEATURE_WEIGHTS.items():
         option = name.replace("_", "-")
-        options.add_argument(f"--{option}", type=engine.loss_weight, help=f"weight of the {option.split('-')[0]} loss on VGG-16's features "
-                             f"(default: {weight:g} with --vgg-weights, else 0)")  # fmt: skip
-    options.add_argument("--vgg-weights", metavar="imagenet|FILE",
-                         help="torchvision's VGG-16 for the losses on features, downloaded or from a file (default: none)")  # fmt: skip
+        options.add_argument(
+            f"--{option}",
+            type=engine.loss_weight,
+            help=f"weight of the {option.split('-')[0]} loss on VGG-16's features "
+            f"(default: {weight:g} with --vgg-weights, else 0)",
+        )
+    options.add_argument(
+        "--vgg-weights",
+        metavar="imagenet|FILE",
+        help="torchvision's VGG-16 for the losses on features, downloaded or from a file (default: none)",
+    )
     engine.eval_command(commands, STAGE, build, evaluate, WEIGHTS)
     painting_options(engine.sheet_command(commands, STAGE, sheet, WEIGHTS))
     options = batch.infer_command(commands, infer, WEIGHTS)
-    options.add_argument("--mask", type=Path, required=True, metavar="FILE_OR_FOLDER",
-                         help="what to paint: 255 damaged, 0 clean; a folder is paired by stem")  # fmt: skip
+    options.add_argument(
+        "--mask",
+        type=Path,
+        required=True,
+        metavar="FILE_OR_FOLDER",
+        help="what to paint: 255 damaged, 0 clean; a folder is paired by stem",
+    )
     painting_options(options)
     options = ballot.vote_command(commands, vote, include="telea")
-    options.add_argument("--mask", type=Path, required=True, metavar="FILE_OR_FOLDER",
-                         help="what to paint: 255 damaged, 0 clean; a folder is paired by stem")  # fmt: skip
+    options.add_argument(
+        "--mask",
+        type=Path,
+        required=True,
+        metavar="FILE_OR_FOLDER",
+        help="what to paint: 255 damaged, 0 clean; a folder is paired by stem",
+    )
     ballot.tally_command(commands)
     return engine.run_command(parser, argv)
 

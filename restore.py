@@ -27,8 +27,12 @@ import inpaint
 import segment
 from data import batch
 
-PICTURES = {"mask": "_mask.png", "restored": "_restored.{ext}",
-            "restored_color": "_restored_color.{ext}", "color": "_color.{ext}"}  # fmt: skip
+PICTURES = {
+    "mask": "_mask.png",
+    "restored": "_restored.{ext}",
+    "restored_color": "_restored_color.{ext}",
+    "color": "_color.{ext}",
+}
 
 
 def layered(photo, files: dict, mask, probability, weights: dict) -> bytes:
@@ -44,14 +48,18 @@ def layered(photo, files: dict, mask, probability, weights: dict) -> bytes:
     if "restored" in files:
         stack.append(Layer("Repairs", files["restored"][0], (mask == 255).astype("uint8") * 255))
     if "color" in files:
-        stack.append(Layer("Color of original", files["color"][0], color=True, visible="restored" not in files))
+        stack.append(
+            Layer("Color of original", files["color"][0], color=True, visible="restored" not in files)
+        )
     if "restored_color" in files:
         stack.append(Layer("Color", files["restored_color"][0], color=True))
     if probability is not None:
         stack.append(Layer("Probability", (probability * 255).round().astype("uint8"), visible=False))
     shown = [name for name in ("restored_color", "restored", "color") if name in files]
     pixels, remark, *stages = files[shown[0]] if shown else (photo.pixels, "")
-    packet = xmp.stamp(photo.xmp, remark, batch.tool(engine.PROGRAM, weights, stages)) if remark else photo.xmp
+    packet = (
+        xmp.stamp(photo.xmp, remark, batch.tool(engine.PROGRAM, weights, stages)) if remark else photo.xmp
+    )
     return photoshop(photo, stack, pixels, packet)
 
 
@@ -66,12 +74,26 @@ def restore(args) -> int:
     weights, finder, threshold = {}, None, None
     if args.mask is None and wanted != ["color"]:
         weights[segment.STAGE] = sha256(args.segment_weights)
-        finder, threshold = segment.load(args.segment_weights, device, args.threshold, precision=args.precision, tta=args.tta,
-                                         max_side=args.max_side, tile=args.tile, overlap=args.overlap)  # fmt: skip
+        finder, threshold = segment.load(
+            args.segment_weights,
+            device,
+            args.threshold,
+            precision=args.precision,
+            tta=args.tta,
+            max_side=args.max_side,
+            tile=args.tile,
+            overlap=args.overlap,
+        )
     if {"restored", "restored_color"} & set(wanted):
         weights[inpaint.STAGE] = sha256(args.inpaint_weights)
-        painter = inpaint.load(args.inpaint_weights, device, precision=args.precision, tile=args.tile,
-                               overlap=args.overlap, grain=args.grain)  # fmt: skip
+        painter = inpaint.load(
+            args.inpaint_weights,
+            device,
+            precision=args.precision,
+            tile=args.tile,
+            overlap=args.overlap,
+            grain=args.grain,
+        )
     if {"restored_color", "color"} & set(wanted):
         weights[colorize.STAGE] = sha256(args.colorize_weights)
         colorizer = colorize.load(args.colorize_weights, device, precision=args.precision)
@@ -95,8 +117,12 @@ def restore(args) -> int:
 
         if wanted != ["color"]:
             if args.mask is None:
-                mask, found, notes = timed(segment.STAGE, segment.find, finder, photo, source, args, threshold)
-                probability = finder.enlarge(found, photo.size).numpy() if args.psd or args.probability else None
+                mask, found, notes = timed(
+                    segment.STAGE, segment.find, finder, photo, source, args, threshold
+                )
+                probability = (
+                    finder.enlarge(found, photo.size).numpy() if args.psd or args.probability else None
+                )
             elif "mask" in source.companions:
                 mask, notes = source.mask("mask", photo)
                 notes += segment.protect(mask, photo, source)
@@ -110,51 +136,103 @@ def restore(args) -> int:
             warnings += painter.check(mask, given=args.mask is not None)
             pixels = timed(inpaint.STAGE, painter, pixels, mask)
             warnings += painter.tiling.warned()
-            painted = [stage for stage in (segment.STAGE, inpaint.STAGE) if stage in weights] if facts["invented"] else []
+            painted = (
+                [stage for stage in (segment.STAGE, inpaint.STAGE) if stage in weights]
+                if facts["invented"]
+                else []
+            )
             measured["outside_mask"] = report.difference(photo.pixels, written(pixels), mask != 255)
             files["restored"] = pixels, inpaint.REMARK if painted else "", *painted
         for name, base, stages in (("restored_color", pixels, painted), ("color", photo.pixels, [])):
             if name in wanted:
                 same = base is pixels and "restored_color" in files
-                picture = files["restored_color"][0] if same else timed(colorize.STAGE, colorizer, luma(base), hints, dtype)
+                picture = (
+                    files["restored_color"][0]
+                    if same
+                    else timed(colorize.STAGE, colorizer, luma(base), hints, dtype)
+                )
                 measured[f"luma_{name}"] = report.luma_difference(base, written(picture))
                 remark = "; ".join([inpaint.REMARK] * bool(stages) + [colorize.REMARK])
                 files[name] = picture, remark, *stages, colorize.STAGE
         results = {PICTURES[name]: files[name] for name in wanted}
         if args.compare:
             panels = {name.replace("_", " + "): files[name][0] for name in wanted if name != "mask"}
-            results["_compare.png"] = encode(layers.compare({"original": photo.pixels, **panels}), None, "PNG")
+            results["_compare.png"] = encode(
+                layers.compare({"original": photo.pixels, **panels}), None, "PNG"
+            )
         if args.probability:
             results["_probability.png"] = segment.probability_file(probability)
         if args.psd:
             results[".{psd}"] = layered(photo, files, mask, probability, weights)
         return results, facts
 
-    outputs = [PICTURES[name] for name in wanted] + ["_compare.png"] * args.compare + ["_probability.png"] * args.probability + [".{psd}"] * args.psd
-    return batch.run(args, work, outputs, {**segment.finding(args, finder, threshold), "grain": args.grain}, weights,
-                     {"mask": args.mask, "protect": args.protect, "hints": args.hints}, commit=True, max_pixels=args.max_pixels,
-                     rank=engine.rank(), world_size=engine.world(), program=engine.PROGRAM)  # fmt: skip
+    outputs = (
+        [PICTURES[name] for name in wanted]
+        + ["_compare.png"] * args.compare
+        + ["_probability.png"] * args.probability
+        + [".{psd}"] * args.psd
+    )
+    return batch.run(
+        args,
+        work,
+        outputs,
+        {**segment.finding(args, finder, threshold), "grain": args.grain},
+        weights,
+        {"mask": args.mask, "protect": args.protect, "hints": args.hints},
+        commit=True,
+        max_pixels=args.max_pixels,
+        rank=engine.rank(),
+        world_size=engine.world(),
+        program=engine.PROGRAM,
+    )
 
 
 def main(argv=None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("--version", action="version", version=engine.PROGRAM)
     for stage in (segment, inpaint, colorize):
-        parser.add_argument(f"--{stage.STAGE}-weights", type=Path, default=stage.WEIGHTS, metavar="FILE",
-                            help=f"weights of the {stage.STAGE} stage (default: the bundled ones)")  # fmt: skip
+        parser.add_argument(
+            f"--{stage.STAGE}-weights",
+            type=Path,
+            default=stage.WEIGHTS,
+            metavar="FILE",
+            help=f"weights of the {stage.STAGE} stage (default: the bundled ones)",
+        )
     batch.infer_options(parser)
     segment.finding_options(parser)
     inpaint.painting_options(parser)
-    parser.add_argument("--mask", type=Path, metavar="FILE_OR_FOLDER",
-                        help="repair what these masks mark, 255, and find nothing; paired by stem (default: find defects)")  # fmt: skip
+    parser.add_argument(
+        "--mask",
+        type=Path,
+        metavar="FILE_OR_FOLDER",
+        help="repair what these masks mark, 255, and find nothing; paired by stem (default: find defects)",
+    )
     colorize.hints_option(parser)
-    parser.add_argument("--only", action="append", choices=PICTURES, help="write this picture alone; repeatable (default: all four)")
-    parser.add_argument("--compare", action="store_true",
-                        help="write OUT/STEM_compare.png too: original and results side by side (default: no)")  # fmt: skip
-    parser.add_argument("--psd", action="store_true",
-                        help="write OUT/STEM.psd too, .psb if very large: every step as a layer (default: no)")  # fmt: skip
-    parser.add_argument("--max-pixels", type=batch.count(1), default=batch.MAX_PIXELS, metavar="N",
-                        help=f"refuse photographs of more pixels (default: {batch.MAX_PIXELS})")  # fmt: skip
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=PICTURES,
+        help="write this picture alone; repeatable (default: all four)",
+    )
+    parser.add_argument(
+        "--compare",
+        action="store_true",
+        help="write OUT/STEM_compare.png too: original and results side by side (default: no)",
+    )
+    parser.add_argument(
+        "--psd",
+        action="store_true",
+        help="write OUT/STEM.psd too, .psb if very large: every step as a layer (default: no)",
+    )
+    parser.add_argument(
+        "--max-pixels",
+        type=batch.count(1),
+        default=batch.MAX_PIXELS,
+        metavar="N",
+        help=f"refuse photographs of more pixels (default: {batch.MAX_PIXELS})",
+    )
 
     def run(args) -> int:
         single = len(args.only or ()) == 1 and not args.compare and not args.psd and not args.probability

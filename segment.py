@@ -28,8 +28,15 @@ if TYPE_CHECKING:
 STAGE = "segment"
 WEIGHTS = Path(__file__).parent / "weights" / "segment.pt"
 MAX_SIDE = 1024  # px, the working size of the longer side
-LOOKS = (1.0, False), (0.85, True), (0.7, False)  # share of the working size, mirrored: their logits are averaged; the first one alone without tta
-AFAR, AFAR_MARGIN = 0.35, 5.5  # so small what is wide is seen as a whole; it counts where its logit is this much above that average
+LOOKS = (
+    (1.0, False),
+    (0.85, True),
+    (0.7, False),
+)  # share of the working size, mirrored: their logits are averaged; the first one alone without tta
+AFAR, AFAR_MARGIN = (
+    0.35,
+    5.5,
+)  # so small what is wide is seen as a whole; it counts where its logit is this much above that average
 DILATE = 2  # px of the working size: a crack's anti-aliased edge must not stay
 # A photograph counts as damaged if so many px of the working size are this certain: an undamaged one has its doubtful places,
 # too, and must come back as it was. Glitter, leaves and hair look damaged from afar as well, most damage does not: a share of
@@ -61,9 +68,24 @@ def step(net, samples: dict, args, total) -> dict:
 def train(args) -> int:
     from data.datasets import SegmentSamples, measured_pairs
 
-    options = engine.network(args, STAGE, {"channels": 1, "classes": 1, "stem": "full", "centers": 2},
-                             depth=("encoder", 18), width=("width", 64), norm=("norm", "inplace"))  # fmt: skip
-    return engine.fit(args, STAGE, options, build, SegmentSamples, step, evaluate, lambda data: measured_pairs(data, args.hold_out))
+    options = engine.network(
+        args,
+        STAGE,
+        {"channels": 1, "classes": 1, "stem": "full", "centers": 2},
+        depth=("encoder", 18),
+        width=("width", 64),
+        norm=("norm", "inplace"),
+    )
+    return engine.fit(
+        args,
+        STAGE,
+        options,
+        build,
+        SegmentSamples,
+        step,
+        evaluate,
+        lambda data: measured_pairs(data, args.hold_out),
+    )
 
 
 def evaluate(net, args, processes, infer: dict | None = None) -> dict:
@@ -77,8 +99,13 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
     from data.images import luma, read_mask, read_photo
     from losses import metrics
 
-    finder = Finder(net, processes.device, tta=getattr(args, "tta", False), max_side=getattr(args, "max_side", MAX_SIDE),
-                    sure=infer.get("sure", SURE) if infer else None)  # fmt: skip
+    finder = Finder(
+        net,
+        processes.device,
+        tta=getattr(args, "tta", False),
+        max_side=getattr(args, "max_side", MAX_SIDE),
+        sure=infer.get("sure", SURE) if infer else None,
+    )
     training, pairs = infer is None, measured_pairs(args.data, getattr(args, "hold_out", None))
     clean, rows, samples = images_in(validation(args.data) / "clean"), [], []
     clean, looked_at = clean[:: max(1, len(clean) // 12)] if training else clean, []
@@ -91,7 +118,14 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
             samples.append((path.stem, (grey, enlarged.numpy(), mask.numpy())))
         counts = metrics.histograms(enlarged, mask)
         looked_at.append((path.name, seen, mask))
-        rows.append({"photo": path.name, "damaged": bool((mask > 128).any()), "counts": counts, "certainty": seen.certainty})
+        rows.append(
+            {
+                "photo": path.name,
+                "damaged": bool((mask > 128).any()),
+                "counts": counts,
+                "certainty": seen.certainty,
+            }
+        )
     rows = processes.gather(rows)
     if not any(row["damaged"] for row in rows):
         raise ValueError(f"{validation(args.data) / 'labelled'}: no mask marks any damage to measure on")
@@ -99,22 +133,37 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
     curves = each.mean(0)
     if infer is None:
         best = int((curves >= NEARLY_BEST * curves.max()).nonzero()[-1])
-        infer = {"threshold": best / metrics.BINS, "sure": surest(each[:, best].tolist(), [row["certainty"] for row in rows if row["damaged"]])}
+        infer = {
+            "threshold": best / metrics.BINS,
+            "sure": surest(each[:, best].tolist(), [row["certainty"] for row in rows if row["damaged"]]),
+        }
         finder.sure = infer["sure"]
     threshold = infer["threshold"]
     pooled = torch.stack([row.pop("counts") for row in rows]).sum(0)
     measured = []
     for name, seen, mask in looked_at:
         found = finder.found(seen, mask.shape[::-1], threshold)
-        measured.append({"photo": name, **metrics.overlap(found, mask),
-                         "tolerant_dice": metrics.tolerant_dice(found, mask), "marked": float(found.float().mean())})  # fmt: skip
+        measured.append(
+            {
+                "photo": name,
+                **metrics.overlap(found, mask),
+                "tolerant_dice": metrics.tolerant_dice(found, mask),
+                "marked": float(found.float().mean()),
+            }
+        )
     measured = processes.gather(measured)
     alarms = []
     for path in processes.share(clean):
         photo = read_photo(path)
         seen = finder(luma(photo.pixels))
         found, widened = (finder.found(seen, photo.size, threshold, dilate) for dilate in (0, DILATE))
-        alarms.append({"photo": path.name, "marked": float(found.float().mean()), "widened": float(widened.float().mean())})
+        alarms.append(
+            {
+                "photo": path.name,
+                "marked": float(found.float().mean()),
+                "widened": float(widened.float().mean()),
+            }
+        )
     alarms = processes.gather(alarms)
     damaged = [row for row, seen in zip(measured, rows) if seen["damaged"]]
     result = {"score": sum(row["dice"] for row in damaged) / len(damaged), "infer": infer}
@@ -122,8 +171,13 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
         values = [row[name] for row in damaged]
         result[name] = sum(values) / len(values)
         result[name + "_95"] = metrics.bootstrap(values)
-    result |= {"best_threshold": float(curves.argmax()) / metrics.BINS, "best_dice": float(curves.max()),
-               "roc_auc": metrics.roc_auc(pooled), "average_precision": metrics.average_precision(pooled), "photos": len(damaged)}  # fmt: skip
+    result |= {
+        "best_threshold": float(curves.argmax()) / metrics.BINS,
+        "best_dice": float(curves.max()),
+        "roc_auc": metrics.roc_auc(pooled),
+        "average_precision": metrics.average_precision(pooled),
+        "photos": len(damaged),
+    }
     if alarms:
         result["clean_marked"] = sum(row["marked"] for row in alarms) / len(alarms)
         result["clean_marked_95"] = metrics.bootstrap([row["marked"] for row in alarms])
@@ -141,7 +195,10 @@ def surest(dice: list[float], certainty: list[float]) -> float:
     """The highest certainty up to `SURE` to ask for: damaged photographs, with `dice` found, of which it leaves those alone
     that are less certain, keep nearly the mean Dice."""
     kept = lambda least: sum(found for found, sure in zip(dice, certainty) if sure >= least)  # noqa: E731
-    return max((least for least in [*certainty, SURE] if least <= SURE and kept(least) >= NEARLY_BEST * sum(dice)), default=0.0)
+    return max(
+        (least for least in [*certainty, SURE] if least <= SURE and kept(least) >= NEARLY_BEST * sum(dice)),
+        default=0.0,
+    )
 
 
 def negatives(finder: Finder, threshold: float, clean: list, processes) -> dict:
@@ -154,13 +211,18 @@ def negatives(finder: Finder, threshold: float, clean: list, processes) -> dict:
     rows = []
     for number, (kind, path) in processes.share(list(enumerate(cases))):
         grey = luma(read_photo(path).pixels)
-        grey = np.clip(resize(grey, finder.working_size(grey.shape[::-1]), "bicubic"), 0, 1)  # sizes are px of the network's scale
+        grey = np.clip(
+            resize(grey, finder.working_size(grey.shape[::-1]), "bicubic"), 0, 1
+        )  # sizes are px of the network's scale
         changed = defects.hard_negative(grey, np.random.default_rng([5, number]), [kind])
         there = np.abs(changed - grey) > 0.02
         found = finder.found(finder(changed), grey.shape[::-1], threshold).numpy()
         rows.append((kind, int((found & there).sum()), int(there.sum())))
     rows = processes.gather(rows)
-    total = {kind: [sum(column) for column in zip(*(row[1:] for row in rows if row[0] == kind), strict=True)] for kind in defects.NEGATIVES}
+    total = {
+        kind: [sum(column) for column in zip(*(row[1:] for row in rows if row[0] == kind), strict=True)]
+        for kind in defects.NEGATIVES
+    }
     return {kind: marked / max(1, there) for kind, (marked, there) in total.items()}
 
 
@@ -173,7 +235,11 @@ def brought(luma, size: tuple[int, int]):
     """Luma (H, W) at another (width, height); itself, if it has that one."""
     from data.images import resize
 
-    return luma if size == luma.shape[::-1] else resize(luma, size, "bicubic" if size > luma.shape[::-1] else "box")
+    return (
+        luma
+        if size == luma.shape[::-1]
+        else resize(luma, size, "bicubic" if size > luma.shape[::-1] else "box")
+    )
 
 
 class Seen(NamedTuple):
@@ -194,7 +260,17 @@ class Finder:
 
     least_side = 512
 
-    def __init__(self, net, device, precision="fp32", tta=True, max_side=MAX_SIDE, tile=1024, overlap=128, sure: float | None = SURE):
+    def __init__(
+        self,
+        net,
+        device,
+        precision="fp32",
+        tta=True,
+        max_side=MAX_SIDE,
+        tile=1024,
+        overlap=128,
+        sure: float | None = SURE,
+    ):
         from nets.inference import Tiling, ready
 
         self.net, self.tiling = ready(net, device), Tiling(tile, overlap)
@@ -281,7 +357,9 @@ def find(finder: Finder, photo, source, args, threshold: float):
     mask = finder.found(seen, photo.size, threshold, args.dilate).byte().mul_(255).numpy()
     notes = finder.tiling.warned()
     if finder.sure is not None and not mask.any() and bool((seen.probability >= threshold).any()):
-        notes.append("nothing is surely damaged, so nothing was marked; a --threshold below that of the weights marks what may be")
+        notes.append(
+            "nothing is surely damaged, so nothing was marked; a --threshold below that of the weights marks what may be"
+        )
     return mask, seen.probability, notes + protect(mask, photo, source)
 
 
@@ -298,8 +376,16 @@ def infer(args) -> int:
     from data.checkpoint import sha256
     from data.images import encode
 
-    finder, threshold = load(args.weights, engine.pick_device(args.device), args.threshold, precision=args.precision,
-                             tta=args.tta, max_side=args.max_side, tile=args.tile, overlap=args.overlap)  # fmt: skip
+    finder, threshold = load(
+        args.weights,
+        engine.pick_device(args.device),
+        args.threshold,
+        precision=args.precision,
+        tta=args.tta,
+        max_side=args.max_side,
+        tile=args.tile,
+        overlap=args.overlap,
+    )
     outputs = ["_mask.png", "_probability.png"] if args.probability else ["_mask.png"]
 
     def work(photo, source):
@@ -309,8 +395,17 @@ def infer(args) -> int:
             files["_probability.png"] = probability_file(finder.enlarge(probability, photo.size).numpy())
         return files, {"warnings": notes}
 
-    return batch.run(args, work, outputs, finding(args, finder, threshold), {STAGE: sha256(args.weights)}, {"protect": args.protect},
-                     program=engine.PROGRAM, rank=engine.rank(), world_size=engine.world())  # fmt: skip
+    return batch.run(
+        args,
+        work,
+        outputs,
+        finding(args, finder, threshold),
+        {STAGE: sha256(args.weights)},
+        {"protect": args.protect},
+        program=engine.PROGRAM,
+        rank=engine.rank(),
+        world_size=engine.world(),
+    )
 
 
 def probability_file(probability) -> bytes:
@@ -330,7 +425,9 @@ def sheet(args) -> list:
     from data.datasets import images_in, pairs_in, validation
     from data.images import luma, read_mask, read_photo
 
-    finder, threshold = load(args.weights, engine.pick_device(args.device), args.threshold, tta=args.tta, max_side=args.max_side)
+    finder, threshold = load(
+        args.weights, engine.pick_device(args.device), args.threshold, tta=args.tta, max_side=args.max_side
+    )
     folder, rows = validation(args.data), []
     unlabelled = images_in(folder / "clean")[::4] + images_in(folder / "old")
     for path, drawn in [*pairs_in(folder / "labelled"), *((path, None) for path in unlabelled)]:
@@ -339,10 +436,20 @@ def sheet(args) -> list:
         found = finder.found(finder(grey), photo.size, threshold, args.dilate).numpy()
         truth = read_mask(drawn, photo.size)[0] == 255 if drawn else np.zeros_like(found)
         overlay = np.repeat(0.7 * grey[..., None], 3, 2)
-        for where, colour in ((found & ~truth, (1, 0.1, 0.1)), (found & truth, (0.1, 0.9, 0.2)), (truth & ~found, (0.2, 0.4, 1))):
+        for where, colour in (
+            (found & ~truth, (1, 0.1, 0.1)),
+            (found & truth, (0.1, 0.9, 0.2)),
+            (truth & ~found, (0.2, 0.4, 1)),
+        ):
             overlay[where] = colour
         cells = {"photo": photo.pixels, "mask": found.astype(np.float32), "overlay": overlay}
-        rows.append((f"{path.stem}: {found.mean():.2%} marked" + (f", by hand {truth.mean():.2%}" if drawn else ""), cells))
+        rows.append(
+            (
+                f"{path.stem}: {found.mean():.2%} marked"
+                + (f", by hand {truth.mean():.2%}" if drawn else ""),
+                cells,
+            )
+        )
     if not rows:
         raise ValueError(f"{folder}: no photographs in labelled/, clean/ or old/")
     return rows
@@ -356,7 +463,10 @@ def preview(args) -> int:
 
     samples = SegmentSamples(args)
     pairs = [samples[number] for number in range(args.count)]
-    cells = [np.hstack([(pair["luma"][0].numpy() * 255).astype("uint8"), pair["mask"][0].numpy()]) for pair in pairs]
+    cells = [
+        np.hstack([(pair["luma"][0].numpy() * 255).astype("uint8"), pair["mask"][0].numpy()])
+        for pair in pairs
+    ]
     columns = max(1, min(args.count, 1600 // (2 * args.crop)))
     cells += [np.zeros_like(cells[0])] * (-len(cells) % columns)
     sheet = np.vstack([np.hstack(cells[row : row + columns]) for row in range(0, len(cells), columns)])
@@ -366,34 +476,65 @@ def preview(args) -> int:
 
 def finding(args, finder: Finder | None, threshold: float | None) -> dict:
     """The options that decide a mask, for the report; without a finder masks are given, or not needed."""
-    return {"threshold": threshold, "sure": finder and finder.sure, "dilate": args.dilate, "tta": args.tta, "max_side": args.max_side}
+    return {
+        "threshold": threshold,
+        "sure": finder and finder.sure,
+        "dilate": args.dilate,
+        "tta": args.tta,
+        "max_side": args.max_side,
+    }
 
 
 def working_options(parser) -> None:
     """Options of the working size and test-time augmentation, shared by `infer`, `eval` and restore.py."""
-    parser.add_argument("--tta", action=argparse.BooleanOptionalAction, default=True,
-                        help="look at smaller and mirrored versions of the photo too: twice the time (default: on)")  # fmt: skip
-    parser.add_argument("--max-side", type=engine.positive(int), default=MAX_SIDE, metavar="PX",
-                        help=f"working size of the longer side for finding defects (default: {MAX_SIDE} px)")  # fmt: skip
+    parser.add_argument(
+        "--tta",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="look at smaller and mirrored versions of the photo too: twice the time (default: on)",
+    )
+    parser.add_argument(
+        "--max-side",
+        type=engine.positive(int),
+        default=MAX_SIDE,
+        metavar="PX",
+        help=f"working size of the longer side for finding defects (default: {MAX_SIDE} px)",
+    )
 
 
 def marking_options(parser) -> None:
     """What makes a mask of a probability, shared by `infer`, `sheet` and restore.py."""
-    parser.add_argument("--threshold", type=engine.share, metavar="P",
-                        help="probability from which a pixel is damaged, 0 to 1 (default: that stored in the weights, and none in "
-                             "photographs where nothing is surely damaged)")  # fmt: skip
-    parser.add_argument("--dilate", type=batch.count(0), default=DILATE, metavar="PX",
-                        help=f"widen found masks by this many px of the working size (default: {DILATE})")  # fmt: skip
+    parser.add_argument(
+        "--threshold",
+        type=engine.share,
+        metavar="P",
+        help="probability from which a pixel is damaged, 0 to 1 (default: that stored in the weights, and none in "
+        "photographs where nothing is surely damaged)",
+    )
+    parser.add_argument(
+        "--dilate",
+        type=batch.count(0),
+        default=DILATE,
+        metavar="PX",
+        help=f"widen found masks by this many px of the working size (default: {DILATE})",
+    )
     working_options(parser)
 
 
 def finding_options(parser) -> None:
     """Options of finding defects, shared by `infer` and restore.py."""
     marking_options(parser)
-    parser.add_argument("--protect", type=Path, metavar="FILE_OR_FOLDER",
-                        help="masks of what must not be repaired, 255, paired by stem (default: none)")  # fmt: skip
-    parser.add_argument("--probability", action="store_true",
-                        help="write the probability too, as OUT/STEM_probability.png, 16 bit (default: no)")  # fmt: skip
+    parser.add_argument(
+        "--protect",
+        type=Path,
+        metavar="FILE_OR_FOLDER",
+        help="masks of what must not be repaired, 255, paired by stem (default: none)",
+    )
+    parser.add_argument(
+        "--probability",
+        action="store_true",
+        help="write the probability too, as OUT/STEM_probability.png, 16 bit (default: no)",
+    )
 
 
 def fold(text: str) -> str:
@@ -411,30 +552,56 @@ def positive_weight(text: str) -> float | str:
 
 def main(argv=None) -> int:
     parser, commands = engine.stage_parser(__doc__)
-    labelled = {"type": engine.share, "default": 0.25, "metavar": "SHARE",
-                "help": "share of samples that come from labelled/, 0 to 1 (default: 0.25)"}  # fmt: skip
+    labelled = {
+        "type": engine.share,
+        "default": 0.25,
+        "metavar": "SHARE",
+        "help": "share of samples that come from labelled/, 0 to 1 (default: 0.25)",
+    }
     options = engine.train_command(commands, STAGE, train, batch_size=16, crop=256, norm="inplace")
     engine.encoder_options(options, 18)
     options.add_argument("--labelled-share", **labelled)
-    options.add_argument("--hold-out", type=fold, metavar="I/N",
-                         help="cross-validation: measure on every N-th labelled pair from the I-th on, and train on the others "
-                              "(default: measure on val/)")  # fmt: skip
-    options.add_argument("--positive-weight", type=positive_weight, default="auto", metavar="auto|N",
-                         help="what a damaged pixel counts against a clean one; auto: clean over damaged pixels of the global batch, 1 "
-                              "to 10 (default: auto)")  # fmt: skip
-    options.add_argument("--dice-weight", type=engine.loss_weight, default=1.0, help="weight of soft Dice (default: 1)")
+    options.add_argument(
+        "--hold-out",
+        type=fold,
+        metavar="I/N",
+        help="cross-validation: measure on every N-th labelled pair from the I-th on, and train on the others "
+        "(default: measure on val/)",
+    )
+    options.add_argument(
+        "--positive-weight",
+        type=positive_weight,
+        default="auto",
+        metavar="auto|N",
+        help="what a damaged pixel counts against a clean one; auto: clean over damaged pixels of the global batch, 1 "
+        "to 10 (default: auto)",
+    )
+    options.add_argument(
+        "--dice-weight", type=engine.loss_weight, default=1.0, help="weight of soft Dice (default: 1)"
+    )
     working_options(engine.eval_command(commands, STAGE, build, evaluate, WEIGHTS))
     marking_options(engine.sheet_command(commands, STAGE, sheet, WEIGHTS))
     finding_options(batch.infer_command(commands, infer, WEIGHTS))
-    options = commands.add_parser("preview", help="draw training samples with their masks", allow_abbrev=False)
+    options = commands.add_parser(
+        "preview", help="draw training samples with their masks", allow_abbrev=False
+    )
     options.add_argument("out", type=Path, metavar="OUT.png", help="the sheet to write")
-    options.add_argument("--data", type=Path, default=Path("datasets") / STAGE, metavar="DIR",
-                         help=f"data folder (default: datasets/{STAGE})")  # fmt: skip
+    options.add_argument(
+        "--data",
+        type=Path,
+        default=Path("datasets") / STAGE,
+        metavar="DIR",
+        help=f"data folder (default: datasets/{STAGE})",
+    )
     options.add_argument("--count", type=batch.count(1), default=12, help="how many samples (default: 12)")
-    options.add_argument("--crop", type=batch.count(32), default=256, help="side of the samples in px (default: 256)")
+    options.add_argument(
+        "--crop", type=batch.count(32), default=256, help="side of the samples in px (default: 256)"
+    )
     options.add_argument("--seed", type=int, default=0, help="seed of the samples (default: 0)")
     options.add_argument("--labelled-share", **labelled)
-    options.add_argument("--overwrite", action="store_true", help="replace OUT.png if it exists (default: no)")
+    options.add_argument(
+        "--overwrite", action="store_true", help="replace OUT.png if it exists (default: no)"
+    )
     options.set_defaults(run=preview)
     return engine.run_command(parser, argv)
 

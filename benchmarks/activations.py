@@ -38,7 +38,9 @@ def saved_bytes(forward, net) -> int:
     """Bytes that `forward()` keeps for backward, but for tensors of a parameter's shape."""
     shapes = {parameter.shape for parameter in net.parameters()}
     kept = []  # the tensors themselves: an address that is free again would be counted as known
-    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor):
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor
+    ):
         result = forward()
     storages = [tensor.untyped_storage() for tensor in kept if tensor.shape not in shapes]
     del result
@@ -50,11 +52,21 @@ class Trainee:
 
     def __init__(self, norm, width: int, side: int, batch: int, precision: str, device):
         torch.manual_seed(0)
-        self.net = AlbuNet(depth=18, width=width, channels=1, classes=1, stem="full", centers=2, norm=partial(norm, slope=0.01))
+        self.net = AlbuNet(
+            depth=18,
+            width=width,
+            channels=1,
+            classes=1,
+            stem="full",
+            centers=2,
+            norm=partial(norm, slope=0.01),
+        )
         self.net.to(device, memory_format=torch.channels_last)
         self.optimizer = engine.make_optimizer(self.net, 1e-3)
-        self.samples = {"luma": torch.rand(batch, 1, side, side, device=device),
-                        "mask": (torch.rand(batch, 1, side, side, device=device) > 0.95).to(torch.uint8) * 255}  # fmt: skip
+        self.samples = {
+            "luma": torch.rand(batch, 1, side, side, device=device),
+            "mask": (torch.rand(batch, 1, side, side, device=device) > 0.95).to(torch.uint8) * 255,
+        }
         self.device, self.bf16 = device, precision == "bf16"
 
     def loss(self):
@@ -90,11 +102,20 @@ def compare(width: int, side: int, batch: int, precision: str, device, rounds: i
     times = [(ours.step(), theirs.step()) for _ in range(rounds)]
     ratios = [a / b for a, b in times]
     low, middle, high = statistics.quantiles(ratios, n=4)
-    result = {"width": width, "side_px": side, "batch": batch, "precision": precision, "n": rounds,
-              "bytes": kept[0], "bytes_of_batch_norm": kept[1], "bytes_ratio": round(kept[0] / kept[1], 4),
-              "step_s": round(statistics.median(a for a, _ in times), 4),
-              "step_s_of_batch_norm": round(statistics.median(b for _, b in times), 4),
-              "step_ratio": round(middle, 4), "step_ratio_quartiles": [round(low, 4), round(high, 4)]}  # fmt: skip
+    result = {
+        "width": width,
+        "side_px": side,
+        "batch": batch,
+        "precision": precision,
+        "n": rounds,
+        "bytes": kept[0],
+        "bytes_of_batch_norm": kept[1],
+        "bytes_ratio": round(kept[0] / kept[1], 4),
+        "step_s": round(statistics.median(a for a, _ in times), 4),
+        "step_s_of_batch_norm": round(statistics.median(b for _, b in times), 4),
+        "step_ratio": round(middle, 4),
+        "step_ratio_quartiles": [round(low, 4), round(high, 4)],
+    }
     peaks = [trainee.peak() for trainee in (ours, theirs)]
     return {**result, "peak_ratio": round(peaks[0] / peaks[1], 4) if peaks[0] else None}
 
@@ -129,12 +150,19 @@ def largest_batch(norm, device, width: int = 64, side: int = 1024) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     best = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--device", default=best, help=f"cpu or cuda[:N] (default: {best})")
     parser.add_argument("--rounds", type=int, default=15, help="pairs of steps that are timed (default: 15)")
-    parser.add_argument("--precision", choices=("fp32", "bf16"), nargs="+", default=["fp32", "bf16"],
-                        help="number types; bf16 is very slow on a CPU that has none (default: both)")  # fmt: skip
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "bf16"),
+        nargs="+",
+        default=["fp32", "bf16"],
+        help="number types; bf16 is very slow on a CPU that has none (default: both)",
+    )
     record.store_option(parser)
     args = parser.parse_args()
     device = engine.pick_device(args.device)
@@ -142,7 +170,10 @@ def main() -> None:
     rows = [compare(*case, device, args.rounds) for case in cases]
     results = {"steps": rows}
     if device.type == "cuda":
-        results["largest_batch"] = {"in place": largest_batch(InPlaceABN, device), "ordinary": largest_batch(NormAct, device)}
+        results["largest_batch"] = {
+            "in place": largest_batch(InPlaceABN, device),
+            "ordinary": largest_batch(NormAct, device),
+        }
     record.emit("activations", results, args.store, device, threads=torch.get_num_threads())
 
 

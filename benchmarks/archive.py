@@ -31,12 +31,28 @@ from benchmarks import record
 
 PICTURES = ("mask", "restored", "restored_color", "color")
 KINDS = {  # mode and format -> ending
-    ("L", "JPEG"): "jpg", ("RGB", "JPEG"): "jpeg", ("CMYK", "JPEG"): "jpg", ("L", "PNG"): "png", ("RGB", "PNG"): "png",
-    ("RGBA", "PNG"): "png", ("LA", "PNG"): "png", ("P", "PNG"): "png", ("1", "PNG"): "png", ("I;16", "PNG"): "png",
-    ("L", "TIFF"): "tif", ("RGB", "TIFF"): "tiff", ("RGBA", "TIFF"): "tif", ("I;16", "TIFF"): "tif", ("CMYK", "TIFF"): "tif",
-    ("1", "TIFF"): "tif", ("RGB", "WEBP"): "webp", ("RGBA", "WEBP"): "webp", ("L", "BMP"): "bmp", ("RGB", "BMP"): "bmp",
+    ("L", "JPEG"): "jpg",
+    ("RGB", "JPEG"): "jpeg",
+    ("CMYK", "JPEG"): "jpg",
+    ("L", "PNG"): "png",
+    ("RGB", "PNG"): "png",
+    ("RGBA", "PNG"): "png",
+    ("LA", "PNG"): "png",
+    ("P", "PNG"): "png",
+    ("1", "PNG"): "png",
+    ("I;16", "PNG"): "png",
+    ("L", "TIFF"): "tif",
+    ("RGB", "TIFF"): "tiff",
+    ("RGBA", "TIFF"): "tif",
+    ("I;16", "TIFF"): "tif",
+    ("CMYK", "TIFF"): "tif",
+    ("1", "TIFF"): "tif",
+    ("RGB", "WEBP"): "webp",
+    ("RGBA", "WEBP"): "webp",
+    ("L", "BMP"): "bmp",
+    ("RGB", "BMP"): "bmp",
     ("P", "GIF"): "gif",
-}  # fmt: skip
+}
 FOLDERS = ("", "box 1", "box 1/Älbum", "box 2")
 
 
@@ -70,7 +86,11 @@ def fill(folder: Path, photos: int, broken_ones: int, seed: int = 0) -> tuple[li
     for number in range(photos):
         mode, format = kinds[number % len(kinds)]
         bad = number * broken_ones // photos != (number + 1) * broken_ones // photos
-        path = folder / FOLDERS[number % len(FOLDERS)] / f"{number:05} {mode.replace(';', '')}.{KINDS[mode, format]}"
+        path = (
+            folder
+            / FOLDERS[number % len(FOLDERS)]
+            / f"{number:05} {mode.replace(';', '')}.{KINDS[mode, format]}"
+        )
         path.parent.mkdir(parents=True, exist_ok=True)
         data = picture(mode, format, rng)
         path.write_bytes(broken(data, len(names[1])) if bad else data)
@@ -80,8 +100,13 @@ def fill(folder: Path, photos: int, broken_ones: int, seed: int = 0) -> tuple[li
 
 def reports(out: Path) -> list[Path]:
     """All STEM.json so far; not by rglob, which stumbles over folders that come and go."""
-    return [Path(root) / name for root, folders, names in os.walk(out) if Path(root).suffix != ".part"
-            for name in names if name.endswith(".json")]  # fmt: skip
+    return [
+        Path(root) / name
+        for root, folders, names in os.walk(out)
+        if Path(root).suffix != ".part"
+        for name in names
+        if name.endswith(".json")
+    ]
 
 
 def torn(out: Path, pictures=PICTURES) -> list[str]:
@@ -123,7 +148,11 @@ def run(folder: Path, processes: int, options: list[str], kills: int) -> dict:
     """Restores folder/in into folder/out, killed so many times on the way; facts of all starts."""
     out, log, starts, before, again = folder / "out", folder / "log.jsonl", [], {}, []
     total, moments = sum(path.is_file() for path in (folder / "in").rglob("*")), np.random.default_rng(kills)
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"] if processes > 1 else []
+    launcher = (
+        ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+        if processes > 1
+        else []
+    )
     options = ["--recursive", "--quiet", "--json", log, *options]
     command = [sys.executable, *launcher, ROOT / "restore.py", folder / "in", out, *options]
     began = time.perf_counter()
@@ -139,22 +168,43 @@ def run(folder: Path, processes: int, options: list[str], kills: int) -> dict:
         else:
             process.wait()
         stamps = {path: path.stat().st_mtime_ns for path in reports(out)}
-        again += [str(path) for path, stamp in before.items() if stamps.get(path) != stamp]  # done before, and done again
+        again += [
+            str(path) for path, stamp in before.items() if stamps.get(path) != stamp
+        ]  # done before, and done again
         before = stamps
         starts.append({"done": len(stamps), "unfinished": len(torn(out))})
-    rows = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{") and line.endswith("}")]
+    rows = [
+        json.loads(line)
+        for line in log.read_text().splitlines()
+        if line.startswith("{") and line.endswith("}")
+    ]
     failed = {row["input"]["name"] for row in rows if row["status"] == "failed"}
-    return {"status": process.returncode, "starts": starts, "done": len(before), "failed": sorted(failed), "again": again,
-            "torn": torn(out), "stderr": (folder / f"stderr-{kills}").read_text(),
-            "seconds": round(time.perf_counter() - began, 1)}  # fmt: skip
+    return {
+        "status": process.returncode,
+        "starts": starts,
+        "done": len(before),
+        "failed": sorted(failed),
+        "again": again,
+        "torn": torn(out),
+        "stderr": (folder / f"stderr-{kills}").read_text(),
+        "seconds": round(time.perf_counter() - began, 1),
+    }
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=int, default=500, help="photographs, broken ones included (default: 500)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--photos", type=int, default=500, help="photographs, broken ones included (default: 500)"
+    )
     parser.add_argument("--broken", type=int, default=25, help="how many of them are broken (default: 25)")
-    parser.add_argument("--kills", type=int, default=5, help="how often the run is ended by SIGKILL (default: 5)")
-    parser.add_argument("--processes", type=int, default=1, help="processes, under torchrun if more than 1 (default: 1)")
+    parser.add_argument(
+        "--kills", type=int, default=5, help="how often the run is ended by SIGKILL (default: 5)"
+    )
+    parser.add_argument(
+        "--processes", type=int, default=1, help="processes, under torchrun if more than 1 (default: 1)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the photographs (default: 0)")
     record.store_option(parser)
     args = parser.parse_args()
@@ -164,11 +214,26 @@ def main() -> int:
         facts = run(folder, args.processes, ["--device", "cpu"], args.kills)
         named = sorted(str(Path(path).relative_to(folder / "in")) for path in facts.pop("failed"))
         errors = facts.pop("stderr")
-    tracebacks = errors.count("Traceback") - (args.processes > 1)  # torchrun prints one of its own when the status is 1
-    good = (facts["status"] == 1 and facts["done"] == len(whole) and named == sorted(map(str, bad))
-            and not facts["torn"] and not facts["again"] and tracebacks <= 0)  # fmt: skip
-    facts = {"good": good, "photos": args.photos, "broken": len(bad), "named": len(named), "kills": args.kills,
-             "processes": args.processes, **facts}  # fmt: skip
+    tracebacks = errors.count("Traceback") - (
+        args.processes > 1
+    )  # torchrun prints one of its own when the status is 1
+    good = (
+        facts["status"] == 1
+        and facts["done"] == len(whole)
+        and named == sorted(map(str, bad))
+        and not facts["torn"]
+        and not facts["again"]
+        and tracebacks <= 0
+    )
+    facts = {
+        "good": good,
+        "photos": args.photos,
+        "broken": len(bad),
+        "named": len(named),
+        "kills": args.kills,
+        "processes": args.processes,
+        **facts,
+    }
     record.emit("archive" if args.processes == 1 else f"archive_{args.processes}", facts, args.store)
     return 0 if good else 1
 

@@ -31,8 +31,20 @@ MEASURES = ("dice", "tolerant_dice", "roc_auc", "average_precision", "clean_mark
 
 
 def train(data: Path, weights: Path, run: Path, fold: str, words: list[str]) -> None:
-    command = [sys.executable, ROOT / "segment.py", "train", "--data", data, "--weights", weights, "--run-dir", run,
-               "--hold-out", fold, *words]  # fmt: skip
+    command = [
+        sys.executable,
+        ROOT / "segment.py",
+        "train",
+        "--data",
+        data,
+        "--weights",
+        weights,
+        "--run-dir",
+        run,
+        "--hold-out",
+        fold,
+        *words,
+    ]
     subprocess.run([str(word) for word in command], check=True, stdout=sys.stderr)
 
 
@@ -55,29 +67,54 @@ def compare(results: list[list[dict]]) -> list[dict]:
     rows, photos = [], [[row for result in recipe for row in result["rows"]] for recipe in results]
     for recipe, seen in zip(results, photos, strict=True):
         count = [result["photos"] for result in recipe]
-        means = {name: sum(n * result[name] for n, result in zip(count, recipe, strict=True)) / sum(count) for name in MEASURES}
+        means = {
+            name: sum(n * result[name] for n, result in zip(count, recipe, strict=True)) / sum(count)
+            for name in MEASURES
+        }
         wins = sum(ours["dice"] > theirs["dice"] for ours, theirs in zip(seen, photos[0], strict=True))
-        rows.append({**{name: round(value, 4) for name, value in means.items()}, "photos": sum(count), "wins": wins})
+        rows.append(
+            {**{name: round(value, 4) for name, value in means.items()}, "photos": sum(count), "wins": wins}
+        )
     return rows
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="data folder")
     parser.add_argument("--weights", type=Path, required=True, metavar="FILE", help="where every run starts")
-    parser.add_argument("--recipe", action="append", required=True, metavar="OPTIONS", help="options of train; repeatable")
+    parser.add_argument(
+        "--recipe", action="append", required=True, metavar="OPTIONS", help="options of train; repeatable"
+    )
     parser.add_argument("--folds", type=int, default=3, help="parts of the labelled photographs (default: 3)")
-    parser.add_argument("--runs", type=Path, default=Path("runs/recipes"), metavar="DIR",
-                        help="run folders (default: runs/recipes)")  # fmt: skip
-    parser.add_argument("common", nargs="*", metavar="OPTION", help="options of train that all recipes share, after --")
-    parser.add_argument("--before", action="store_true", help="measure the weights themselves too, as the first recipe (default: no)")
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        default=Path("runs/recipes"),
+        metavar="DIR",
+        help="run folders (default: runs/recipes)",
+    )
+    parser.add_argument(
+        "common", nargs="*", metavar="OPTION", help="options of train that all recipes share, after --"
+    )
+    parser.add_argument(
+        "--before",
+        action="store_true",
+        help="measure the weights themselves too, as the first recipe (default: no)",
+    )
     record.store_option(parser)
     args = parser.parse_args()
     recipes, results = list(args.recipe), []
     folds = [f"{part}/{args.folds}" for part in range(1, args.folds + 1)]
     if args.before:
         recipes.insert(0, "before")
-        results.append([measure(args.data, engine.load_net(args.weights, segment.STAGE, segment.build)[0], fold) for fold in folds])
+        results.append(
+            [
+                measure(args.data, engine.load_net(args.weights, segment.STAGE, segment.build)[0], fold)
+                for fold in folds
+            ]
+        )
     for number, recipe in enumerate(args.recipe, 1):
         results.append([])
         for part, fold in enumerate(folds, 1):

@@ -30,9 +30,11 @@ from data.images import PhotoError, encode, read_photo  # noqa: E402
 
 MOST_PIXELS = 4_000_000
 SLOW = 10  # seconds for one file
-XMP = (b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-       b'<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:source>box 7</dc:source></rdf:Description>'
-       b"</rdf:RDF></x:xmpmeta>")  # fmt: skip
+XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b'<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:source>box 7</dc:source></rdf:Description>'
+    b"</rdf:RDF></x:xmpmeta>"
+)
 
 
 def originals() -> list[tuple[str, bytes]]:
@@ -40,13 +42,20 @@ def originals() -> list[tuple[str, bytes]]:
     rng = np.random.default_rng(0)
     files = [(ending, archive.picture(mode, format, rng)) for (mode, format), ending in archive.KINDS.items()]
     exif = Image.Exif()
-    exif[270], exif[274], exif[0x8769], exif[0x8825] = "Grandmother", 6, {36867: "1943:01:02 03:04:05"}, {1: "N"}
+    exif[270], exif[274], exif[0x8769], exif[0x8825] = (
+        "Grandmother",
+        6,
+        {36867: "1943:01:02 03:04:05"},
+        {1: "N"},
+    )
     icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     pixels = rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)
     for ending, format in (("jpg", "JPEG"), ("png", "PNG"), ("webp", "WEBP"), ("tif", "TIFF")):
         file = io.BytesIO()
         xmp = {} if format in ("PNG", "TIFF") else {"xmp": XMP}
-        Image.fromarray(pixels).save(file, format, exif=exif.tobytes(), icc_profile=icc, dpi=(300, 300), **xmp)
+        Image.fromarray(pixels).save(
+            file, format, exif=exif.tobytes(), icc_profile=icc, dpi=(300, 300), **xmp
+        )
         files.append((ending, file.getvalue()))
     deep = rng.integers(0, 65536, (20, 24, 3), dtype=np.uint16)
     like = read_photo(files[-4][1])
@@ -56,7 +65,10 @@ def originals() -> list[tuple[str, bytes]]:
         file, pages = io.BytesIO(), [Image.fromarray(pixels[..., page]) for page in range(3)]
         pages[0].save(file, format, save_all=True, append_images=pages[1:])
         files.append((ending, file.getvalue()))
-    return files + [("jpg", (ROOT / "examples" / f"{name}_old.jpg").read_bytes()) for name in ("astronaut", "grace_hopper")]
+    return files + [
+        ("jpg", (ROOT / "examples" / f"{name}_old.jpg").read_bytes())
+        for name in ("astronaut", "grace_hopper")
+    ]
 
 
 def mutation(files: list[tuple[str, bytes]], number: int, seed: int = 0) -> tuple[str, bytes]:
@@ -71,7 +83,9 @@ def mutation(files: list[tuple[str, bytes]], number: int, seed: int = 0) -> tupl
         if kind == 0:  # a bit
             data[at : at + 1] = bytes([data[at] ^ 1 << int(rng.integers(8))]) if data else b"x"
         elif kind == 1:  # an extreme number, of 1 to 4 bytes
-            data[at : at + length % 4 + 1] = bytes([int(rng.choice([0, 1, 0x7F, 0x80, 0xFF]))]) * (length % 4 + 1)
+            data[at : at + length % 4 + 1] = bytes([int(rng.choice([0, 1, 0x7F, 0x80, 0xFF]))]) * (
+                length % 4 + 1
+            )
         elif kind == 2:
             data[at : at + length] = rng.bytes(length)
         elif kind == 3:  # cut off
@@ -98,15 +112,23 @@ def read(data: bytes) -> str:
             assert 5 < len(str(error)) < 400 and str(error).isprintable(), repr(str(error))
             photo = None
         if photo is not None:
-            format = "PNG" if photo.pixels.dtype == np.uint8 or photo.pixels.ndim == 2 and photo.alpha is None else "TIFF"
-            again = read_photo(encode(photo.pixels, photo, format, "painted"), MOST_PIXELS)  # as the stages write it
+            format = (
+                "PNG"
+                if photo.pixels.dtype == np.uint8 or photo.pixels.ndim == 2 and photo.alpha is None
+                else "TIFF"
+            )
+            again = read_photo(
+                encode(photo.pixels, photo, format, "painted"), MOST_PIXELS
+            )  # as the stages write it
             assert np.array_equal(again.pixels, photo.pixels), "does not come back"
     spent = time.perf_counter() - began
     assert spent < SLOW, f"{spent:.0f} s"
     return "refused" if photo is None else "read"
 
 
-def command(files, numbers, folder: Path, restore, words: list[str], seed: int = 0) -> tuple[Counter, list[str]]:
+def command(
+    files, numbers, folder: Path, restore, words: list[str], seed: int = 0
+) -> tuple[Counter, list[str]]:
     """Mutations through restore.py in this process: counts of statuses, and faults found. restore: its `main`."""
     names = {}
     (folder / "in").mkdir(parents=True)
@@ -116,8 +138,17 @@ def command(files, numbers, folder: Path, restore, words: list[str], seed: int =
         path.write_bytes(data)
     text, rows = io.StringIO(), folder / "rows.jsonl"
     with contextlib.redirect_stderr(text):
-        status = restore([*map(str, (folder / "in", folder / "out")), "--quiet", "--json", str(rows),
-                          "--max-pixels", str(MOST_PIXELS), *words])  # fmt: skip
+        status = restore(
+            [
+                *map(str, (folder / "in", folder / "out")),
+                "--quiet",
+                "--json",
+                str(rows),
+                "--max-pixels",
+                str(MOST_PIXELS),
+                *words,
+            ]
+        )
     facts = {row["input"]["name"]: row for row in map(json.loads, rows.read_text().splitlines())}
     counts = Counter(row["status"] for row in facts.values())
     faults = archive.torn(folder / "out")
@@ -135,11 +166,15 @@ def command(files, numbers, folder: Path, restore, words: list[str], seed: int =
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--reader", type=int, default=10000, help="files for the reader (default: 10000)")
     parser.add_argument("--command", type=int, default=500, help="files for restore.py (default: 500)")
     parser.add_argument("--seed", type=int, default=0, help="of the damage (default: 0)")
-    parser.add_argument("--only", type=int, metavar="N", help="write file N into the current folder and end (default: no)")
+    parser.add_argument(
+        "--only", type=int, metavar="N", help="write file N into the current folder and end (default: no)"
+    )
     record.store_option(parser)
     args = parser.parse_args()
     files, counts, faults, slowest = originals(), Counter(), [], (0.0, None)
@@ -157,9 +192,20 @@ def main() -> int:
     import restore
 
     with tempfile.TemporaryDirectory() as folder:
-        done, more = command(files, range(args.command), Path(folder), restore.main, ["--device", "cpu", "--no-tta"], args.seed)
-    record.emit("fuzz", {"reader": dict(counts), "slowest_s": slowest[0], "slowest": slowest[1], "command": dict(done),
-                         "faults": faults + more}, args.store)  # fmt: skip
+        done, more = command(
+            files, range(args.command), Path(folder), restore.main, ["--device", "cpu", "--no-tta"], args.seed
+        )
+    record.emit(
+        "fuzz",
+        {
+            "reader": dict(counts),
+            "slowest_s": slowest[0],
+            "slowest": slowest[1],
+            "command": dict(done),
+            "faults": faults + more,
+        },
+        args.store,
+    )
     return int(bool(faults + more))
 
 

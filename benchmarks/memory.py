@@ -34,7 +34,16 @@ def measure(pixels: int, options: list[str], env: dict) -> dict:
             ratio = (pixels / (image.width * image.height)) ** 0.5
             size = tuple(max(1, round(side * ratio)) for side in image.size)
             image.convert("L").resize(size, Image.Resampling.BICUBIC).save(path, compress_level=1)
-        command = [sys.executable, ROOT / "restore.py", path, Path(folder) / "out", "--device", "cpu", "--quiet", *options]
+        command = [
+            sys.executable,
+            ROOT / "restore.py",
+            path,
+            Path(folder) / "out",
+            "--device",
+            "cpu",
+            "--quiet",
+            *options,
+        ]
         began = time.perf_counter()
         process = subprocess.Popen([str(word) for word in command], env=env)
         _, status, usage = os.wait4(process.pid, 0)
@@ -44,19 +53,34 @@ def measure(pixels: int, options: list[str], env: dict) -> dict:
         report = json.loads((Path(folder) / "out" / "photo.json").read_text())
     return {
         "megapixels": round(size[0] * size[1] / 1e6, 2),
-        "peak_mb": round(usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3 / 1.024)),  # bytes there, KiB elsewhere
+        "peak_mb": round(
+            usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3 / 1.024)
+        ),  # bytes there, KiB elsewhere
         "seconds": round(time.perf_counter() - began, 1),
         "invented": report["invented"],
     }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--megapixels", type=float, nargs="+", default=[1, 4, 12, 25, 50, 100], metavar="MP",
-                        help="sizes of the photograph (default: 1 4 12 25 50 100)")  # fmt: skip
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--megapixels",
+        type=float,
+        nargs="+",
+        default=[1, 4, 12, 25, 50, 100],
+        metavar="MP",
+        help="sizes of the photograph (default: 1 4 12 25 50 100)",
+    )
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (default: 2)")
-    parser.add_argument("--options", type=shlex.split, default=[], metavar="WORDS",
-                        help="more options of restore.py (default: none)")  # fmt: skip
+    parser.add_argument(
+        "--options",
+        type=shlex.split,
+        default=[],
+        metavar="WORDS",
+        help="more options of restore.py (default: none)",
+    )
     record.store_option(parser)
     args = parser.parse_args()
     env = {**os.environ, "OMP_NUM_THREADS": str(args.threads)}

@@ -70,7 +70,10 @@ def modes():
 
 
 def autocast():
-    finder = segment.Finder(network(segment), CPU, "bf16", tta=False), segment.Finder(network(segment), CPU, tta=False)
+    finder = (
+        segment.Finder(network(segment), CPU, "bf16", tta=False),
+        segment.Finder(network(segment), CPU, tta=False),
+    )
     luma, _ = photograph((512, 512))
     return tuple(lambda f=f: f(luma) for f in finder)
 
@@ -83,7 +86,9 @@ def tiles_with_holes():
     strips = inference.strips
 
     def every():
-        inference.strips = lambda net, x, multiple, tile, overlap, wanted: strips(net, x, multiple, tile, overlap)
+        inference.strips = lambda net, x, multiple, tile, overlap, wanted: strips(
+            net, x, multiple, tile, overlap
+        )
         try:
             painter.grey(luma, mask)
         finally:
@@ -96,21 +101,32 @@ def scan_tiles():
     """Tiles of 512 px against 1024 px on a scan of 16 megapixels with cracks."""
     luma, holes = photograph((4096, 4096))
     mask = np.where(np.arange(4096)[:, None] // 512 % 4 == 0, holes, 0).astype(np.uint8)
-    painters = [inpaint.Painter(network(inpaint), CPU, tile=tile, overlap=overlap, grain=False) for tile, overlap in ((512, 64), (1024, 128))]
+    painters = [
+        inpaint.Painter(network(inpaint), CPU, tile=tile, overlap=overlap, grain=False)
+        for tile, overlap in ((512, 64), (1024, 128))
+    ]
     return tuple(lambda p=p: p.grey(luma, mask) for p in painters)
 
 
 def colour_scale():
     """Colour at 256 px of the short side, enlarged, against the whole photograph of 1024 px."""
     luma, _ = photograph((1024, 1024))
-    return tuple(lambda c=c: c.chroma(luma) for c in (colorize.Colorizer(network(colorize), CPU, short_side=side) for side in (256, 1024)))
+    return tuple(
+        lambda c=c: c.chroma(luma)
+        for c in (colorize.Colorizer(network(colorize), CPU, short_side=side) for side in (256, 1024))
+    )
 
 
 def pairs(calls, rounds: int) -> dict:
     """The measures of `compare`, of a call with and one without the optimisation."""
     found = compare(*calls, CPU, rounds)
-    return {"n": rounds, "ratio": found["ratio"], "quartiles": found["quartiles"], "ms_with": found["ms"],
-            "ms_without": found["ms_of_conv2d"]}  # fmt: skip
+    return {
+        "n": rounds,
+        "ratio": found["ratio"],
+        "quartiles": found["quartiles"],
+        "ms_with": found["ms"],
+        "ms_without": found["ms_of_conv2d"],
+    }
 
 
 def compiled() -> dict:
@@ -141,7 +157,9 @@ DROPPED = {"bf16 autocast on the CPU (segment, 512 px)": autocast}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=7, help="pairs of runs that are timed (default: 7)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
     record.store_option(parser)

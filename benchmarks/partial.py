@@ -29,12 +29,26 @@ from nets.partial import PartialConv2d, PartialUNet
 
 # (channels of each pair, channels out, kernel, stride, side in px, batch size); of the UNet, and one of width 32 alone
 LAYERS = {
-    "cpu": [((1,), 16, 5, 1, 128, 4), ((16,), 32, 5, 2, 128, 4), ((64,), 128, 3, 2, 32, 4), ((128,), 128, 3, 2, 16, 8),
-            ((128, 128), 128, 3, 1, 16, 4), ((64, 32), 32, 3, 1, 64, 4), ((32, 16), 16, 3, 1, 128, 4), ((16, 1), 1, 3, 1, 128, 4),
-            ((128, 64), 64, 3, 1, 64, 2), ((32,), 32, 3, 1, 128, 4)],
-    "cuda": [((64,), 64, 3, 1, 256, 16), ((64,), 128, 5, 2, 256, 16), ((256,), 512, 3, 2, 64, 16),
-             ((128, 64), 64, 3, 1, 256, 16), ((512, 256), 256, 3, 1, 64, 16)],
-}  # fmt: skip
+    "cpu": [
+        ((1,), 16, 5, 1, 128, 4),
+        ((16,), 32, 5, 2, 128, 4),
+        ((64,), 128, 3, 2, 32, 4),
+        ((128,), 128, 3, 2, 16, 8),
+        ((128, 128), 128, 3, 1, 16, 4),
+        ((64, 32), 32, 3, 1, 64, 4),
+        ((32, 16), 16, 3, 1, 128, 4),
+        ((16, 1), 1, 3, 1, 128, 4),
+        ((128, 64), 64, 3, 1, 64, 2),
+        ((32,), 32, 3, 1, 128, 4),
+    ],
+    "cuda": [
+        ((64,), 64, 3, 1, 256, 16),
+        ((64,), 128, 5, 2, 256, 16),
+        ((256,), 512, 3, 2, 64, 16),
+        ((128, 64), 64, 3, 1, 256, 16),
+        ((512, 256), 256, 3, 1, 64, 16),
+    ],
+}
 # (width, levels, widest, side in px, batch size)
 NETWORKS = {"cpu": [(32, 6, 4, 128, 4), (64, 6, 8, 128, 2)], "cuda": [(64, 8, 8, 256, 16)]}
 
@@ -85,9 +99,12 @@ def compare(ours, theirs, device, rounds: int) -> dict:
 
     pairs = [(often(ours), often(theirs)) for _ in range(rounds)]
     low, middle, high = statistics.quantiles((a / b for a, b in pairs), n=4)
-    return {"ratio": round(middle, 3), "quartiles": [round(low, 3), round(high, 3)],
-            "ms": round(1e3 * statistics.median(a for a, _ in pairs) / times, 3),
-            "ms_of_conv2d": round(1e3 * statistics.median(b for _, b in pairs) / times, 3)}  # fmt: skip
+    return {
+        "ratio": round(middle, 3),
+        "quartiles": [round(low, 3), round(high, 3)],
+        "ms": round(1e3 * statistics.median(a for a, _ in pairs) / times, 3),
+        "ms_of_conv2d": round(1e3 * statistics.median(b for _, b in pairs) / times, 3),
+    }
 
 
 def measure(build, call, device, rounds: int) -> dict:
@@ -102,27 +119,58 @@ def measure(build, call, device, rounds: int) -> dict:
     def training(net):
         call(net).mean().backward()
 
-    return {run.__name__: compare(*(partial(run, net) for net in both), device, rounds)
-            for run, both in ((forward, folded), (training, nets))}  # fmt: skip
+    return {
+        run.__name__: compare(*(partial(run, net) for net in both), device, rounds)
+        for run, both in ((forward, folded), (training, nets))
+    }
 
 
 def layer(channels, outputs, kernel, stride, side, batch, device, rounds):
-    pairs = [(torch.randn(batch, count, side, side, device=device).to(memory_format=torch.channels_last).requires_grad_(),
-              holes(batch, side, device).roll(number, -1)) for number, count in enumerate(channels)]  # fmt: skip
-    result = measure(lambda: PartialConv2d(sum(channels), outputs, kernel, stride, kernel // 2, bias=False),
-                     lambda net: net(*pairs)[0], device, rounds)  # fmt: skip
-    return {"channels": channels, "outputs": outputs, "kernel": kernel, "stride": stride, "side_px": side, "batch": batch,
-            **result}  # fmt: skip
+    pairs = [
+        (
+            torch.randn(batch, count, side, side, device=device)
+            .to(memory_format=torch.channels_last)
+            .requires_grad_(),
+            holes(batch, side, device).roll(number, -1),
+        )
+        for number, count in enumerate(channels)
+    ]
+    result = measure(
+        lambda: PartialConv2d(sum(channels), outputs, kernel, stride, kernel // 2, bias=False),
+        lambda net: net(*pairs)[0],
+        device,
+        rounds,
+    )
+    return {
+        "channels": channels,
+        "outputs": outputs,
+        "kernel": kernel,
+        "stride": stride,
+        "side_px": side,
+        "batch": batch,
+        **result,
+    }
 
 
 def network(width, levels, widest, side, batch, device, rounds):
     picture, mask = torch.rand(batch, 1, side, side, device=device), holes(batch, side, device)
-    result = measure(lambda: PartialUNet(width, 1, levels, widest), lambda net: net(picture * mask, mask), device, rounds)
-    return {"network": "PartialUNet", "width": width, "levels": levels, "side_px": side, "batch": batch, **result}
+    result = measure(
+        lambda: PartialUNet(width, 1, levels, widest), lambda net: net(picture * mask, mask), device, rounds
+    )
+    return {
+        "network": "PartialUNet",
+        "width": width,
+        "levels": levels,
+        "side_px": side,
+        "batch": batch,
+        **result,
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     best = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--device", default=best, help=f"cpu or cuda[:N] (default: {best})")
     parser.add_argument("--rounds", type=int, default=15, help="pairs of runs that are timed (default: 15)")

@@ -22,8 +22,11 @@ from benchmarks import record
 from benchmarks.cross_validation import trained
 
 CRITIC = ["--adversarial-weight", "0.01"]
-PHASES = {"absolute error": [], "and critic": CRITIC, "features in its place, and critic": [*CRITIC, "--l1-weight", "0",
-                                                                                           "--perceptual-weight", "0.02"]}  # fmt: skip
+PHASES = {
+    "absolute error": [],
+    "and critic": CRITIC,
+    "features in its place, and critic": [*CRITIC, "--l1-weight", "0", "--perceptual-weight", "0.02"],
+}
 
 
 def measure(net, data: Path) -> dict:
@@ -44,28 +47,67 @@ def draw(nets: dict, path: Path) -> None:
     for example in ("grace_hopper", "astronaut"):
         (photo,) = (ROOT / "examples").glob(f"{example}.*")
         grey = luma(read_photo(photo).pixels)
-        rows.append((example, {name: colorize.Colorizer(net, torch.device("cpu"))(grey) for name, net in nets.items()}))
+        rows.append(
+            (
+                example,
+                {name: colorize.Colorizer(net, torch.device("cpu"))(grey) for name, net in nets.items()},
+            )
+        )
     write_whole(path, encode(contact_sheet(rows, 300), None, "JPEG"), overwrite=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="data folder")
     parser.add_argument("--weights", type=Path, required=True, metavar="FILE", help="where every run starts")
-    parser.add_argument("--vgg-weights", required=True, metavar="imagenet|FILE", help="torchvision's weights of VGG-16")
-    parser.add_argument("--vgg-name", default="ImageNet", help="what they were trained on, for the record (default: ImageNet)")
-    parser.add_argument("--critic-width", type=int, default=24, help="channels of the critic's first layer (default: 24)")
+    parser.add_argument(
+        "--vgg-weights", required=True, metavar="imagenet|FILE", help="torchvision's weights of VGG-16"
+    )
+    parser.add_argument(
+        "--vgg-name", default="ImageNet", help="what they were trained on, for the record (default: ImageNet)"
+    )
+    parser.add_argument(
+        "--critic-width", type=int, default=24, help="channels of the critic's first layer (default: 24)"
+    )
     parser.add_argument("--steps", type=int, default=300, help="of each run (default: 300)")
-    parser.add_argument("--runs", type=Path, default=Path("runs/phases"), metavar="DIR", help="run folders (default: runs/phases)")
-    parser.add_argument("--picture", type=Path, metavar="OUT.jpg", help="draw both examples in each one's colours (default: no)")
-    parser.add_argument("common", nargs="*", metavar="OPTION", help="options of train that all runs share, after --")
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        default=Path("runs/phases"),
+        metavar="DIR",
+        help="run folders (default: runs/phases)",
+    )
+    parser.add_argument(
+        "--picture",
+        type=Path,
+        metavar="OUT.jpg",
+        help="draw both examples in each one's colours (default: no)",
+    )
+    parser.add_argument(
+        "common", nargs="*", metavar="OPTION", help="options of train that all runs share, after --"
+    )
     record.store_option(parser)
     args = parser.parse_args()
     rows, nets = [], {}
     for number, (phase, words) in enumerate(PHASES.items(), 1):
         run = args.runs / str(number)
-        command = [sys.executable, ROOT / "colorize.py", "train", "--data", args.data, "--weights", args.weights, "--run-dir", run,
-                   "--steps", args.steps, *args.common, *words]  # fmt: skip
+        command = [
+            sys.executable,
+            ROOT / "colorize.py",
+            "train",
+            "--data",
+            args.data,
+            "--weights",
+            args.weights,
+            "--run-dir",
+            run,
+            "--steps",
+            args.steps,
+            *args.common,
+            *words,
+        ]
         command += ["--critic-width", args.critic_width] * bool(words)
         command += ["--vgg-weights", args.vgg_weights] * ("--perceptual-weight" in words)
         subprocess.run([str(word) for word in command], check=True, stdout=sys.stderr)

@@ -16,7 +16,12 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks import record
 
-EVALS = {"segment": ["segment.py"], "segment_no_tta": ["segment.py", "--no-tta"], "inpaint": ["inpaint.py"], "colorize": ["colorize.py"]}
+EVALS = {
+    "segment": ["segment.py"],
+    "segment_no_tta": ["segment.py", "--no-tta"],
+    "inpaint": ["inpaint.py"],
+    "colorize": ["colorize.py"],
+}
 
 
 def measure(data: Path, script: str, *options: str) -> dict:
@@ -29,9 +34,17 @@ def measure(data: Path, script: str, *options: str) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="data folder")
-    parser.add_argument("--only", choices=EVALS, nargs="+", default=list(EVALS), help="which evals; others stay as stored (default: all)")
+    parser.add_argument(
+        "--only",
+        choices=EVALS,
+        nargs="+",
+        default=list(EVALS),
+        help="which evals; others stay as stored (default: all)",
+    )
     record.store_option(parser)
     args = parser.parse_args()
     results = (record.read("quality") or {"results": {}})["results"]

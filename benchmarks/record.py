@@ -47,7 +47,9 @@ def command() -> str:
 
 
 def store_option(parser) -> None:
-    parser.add_argument("--store", action="store_true", help="write the result to benchmarks/results/ too (default: no)")
+    parser.add_argument(
+        "--store", action="store_true", help="write the result to benchmarks/results/ too (default: no)"
+    )
 
 
 def emit(name: str, results, store: bool, device=None, **facts) -> None:
@@ -56,8 +58,21 @@ def emit(name: str, results, store: bool, device=None, **facts) -> None:
     facts: settings that all results share.
     """
     name += "_gpu" * (device is not None and device.type == "cuda")
-    text = json.dumps({"benchmark": name, "command": command(), "date": date.today().isoformat(), "hardware": hardware(device),
-                       "versions": versions(), **facts, "results": results}, indent=1) + "\n"  # fmt: skip
+    text = (
+        json.dumps(
+            {
+                "benchmark": name,
+                "command": command(),
+                "date": date.today().isoformat(),
+                "hardware": hardware(device),
+                "versions": versions(),
+                **facts,
+                "results": results,
+            },
+            indent=1,
+        )
+        + "\n"
+    )
     print(text, end="")
     if store:
         RESULTS.mkdir(exist_ok=True)

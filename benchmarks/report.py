@@ -36,7 +36,9 @@ def results(name: str):
 
 def everywhere(name: str) -> dict:
     """What a benchmark found, by device: on the CPU, and on a GPU where one was at hand."""
-    return {device: found for device, found in (("CPU", results(name)), ("GPU", results(name + GPU))) if found}
+    return {
+        device: found for device, found in (("CPU", results(name)), ("GPU", results(name + GPU))) if found
+    }
 
 
 def between(row: dict, digits: int = 2, scale: float = 1.0) -> str:
@@ -62,21 +64,59 @@ def pixels(size) -> str:
 
 def segment() -> str:
     ours, plain = results("quality")["segment"], results("quality")["segment_no_tta"]
-    rows = [[f"Dice, mean of {ours['photos']} photographs", f"**{interval(ours['dice'], ours['dice_95'], 3)}**", f"{plain['dice']:.3f}", "0.35"],
-            ["IoU", interval(ours["iou"], ours["iou_95"], 3), f"{plain['iou']:.3f}", ""],
-            ["tolerant Dice (2 px)", f"**{interval(ours['tolerant_dice'], ours['tolerant_dice_95'], 3)}**", f"{plain['tolerant_dice']:.3f}", ""],
-            ["ROC AUC, pooled pixels", f"{ours['roc_auc']:.3f}", f"{plain['roc_auc']:.3f}", "0.93"],
-            ["average precision", f"{ours['average_precision']:.3f}", f"{plain['average_precision']:.3f}", ""],
-            [f"**pixels marked on {ours['clean_photos']} undamaged photographs**",
-             f"**{percent(ours['clean_marked'], 2)}** ({' to '.join(f'{100 * x:.2f}' for x in ours['clean_marked_95'])})",
-             percent(plain["clean_marked"], 2), ""],
-            ["the same, widened as for repair", percent(ours["clean_widened"], 2), percent(plain["clean_widened"], 2), ""],
-            ["of one of them: median, most", f"{percent(ours['clean_marked_median'], 2)}, {percent(ours['clean_marked_most'])}",
-             f"{percent(plain['clean_marked_median'], 2)}, {percent(plain['clean_marked_most'])}", ""],
-            [f"of the pixels of {len(ours['negatives'])} kinds of hard negatives on them: mean; worst kind", alarms(ours), alarms(plain), ""],
-            ["of them without any mark", percent(ours["clean_without_mark"]), percent(plain["clean_without_mark"]), ""]]  # fmt: skip
-    head = [f"threshold {ours['infer']['threshold']:.2f}", "ours", "without test-time augmentation",
-            "published system of 2019 (its own photographs)"]  # fmt: skip
+    rows = [
+        [
+            f"Dice, mean of {ours['photos']} photographs",
+            f"**{interval(ours['dice'], ours['dice_95'], 3)}**",
+            f"{plain['dice']:.3f}",
+            "0.35",
+        ],
+        ["IoU", interval(ours["iou"], ours["iou_95"], 3), f"{plain['iou']:.3f}", ""],
+        [
+            "tolerant Dice (2 px)",
+            f"**{interval(ours['tolerant_dice'], ours['tolerant_dice_95'], 3)}**",
+            f"{plain['tolerant_dice']:.3f}",
+            "",
+        ],
+        ["ROC AUC, pooled pixels", f"{ours['roc_auc']:.3f}", f"{plain['roc_auc']:.3f}", "0.93"],
+        ["average precision", f"{ours['average_precision']:.3f}", f"{plain['average_precision']:.3f}", ""],
+        [
+            f"**pixels marked on {ours['clean_photos']} undamaged photographs**",
+            f"**{percent(ours['clean_marked'], 2)}** ({' to '.join(f'{100 * x:.2f}' for x in ours['clean_marked_95'])})",
+            percent(plain["clean_marked"], 2),
+            "",
+        ],
+        [
+            "the same, widened as for repair",
+            percent(ours["clean_widened"], 2),
+            percent(plain["clean_widened"], 2),
+            "",
+        ],
+        [
+            "of one of them: median, most",
+            f"{percent(ours['clean_marked_median'], 2)}, {percent(ours['clean_marked_most'])}",
+            f"{percent(plain['clean_marked_median'], 2)}, {percent(plain['clean_marked_most'])}",
+            "",
+        ],
+        [
+            f"of the pixels of {len(ours['negatives'])} kinds of hard negatives on them: mean; worst kind",
+            alarms(ours),
+            alarms(plain),
+            "",
+        ],
+        [
+            "of them without any mark",
+            percent(ours["clean_without_mark"]),
+            percent(plain["clean_without_mark"]),
+            "",
+        ],
+    ]
+    head = [
+        f"threshold {ours['infer']['threshold']:.2f}",
+        "ours",
+        "without test-time augmentation",
+        "published system of 2019 (its own photographs)",
+    ]
     return table(head, rows)
 
 
@@ -90,16 +130,39 @@ def alarms(found: dict) -> str:
 def working_size() -> str:
     rows = []
     for row in results("working_size"):
-        size = f"{row['least_side']} px" if row["least_side"] == row["max_side"] else (
-            f"as it is, {row['least_side']} to {row['max_side']} px"
-            + "".join(f", and {'mirrored ' * mirrored}at {share:g} of it" for share, mirrored in row["looks"][1:])
-            + (f", and from afar at {row['afar']:g}" if row["afar"] else "")
-            + (" (the default)" if row["afar"] and len(row["looks"]) == 3 else ""))  # fmt: skip
-        rows.append([size, interval(row["dice"], row["dice_95"], 3), f"{row['best_dice']:.3f}", f"{row['roc_auc']:.3f}",
-                     percent(row["clean_marked"])])  # fmt: skip
+        size = (
+            f"{row['least_side']} px"
+            if row["least_side"] == row["max_side"]
+            else (
+                f"as it is, {row['least_side']} to {row['max_side']} px"
+                + "".join(
+                    f", and {'mirrored ' * mirrored}at {share:g} of it"
+                    for share, mirrored in row["looks"][1:]
+                )
+                + (f", and from afar at {row['afar']:g}" if row["afar"] else "")
+                + (" (the default)" if row["afar"] and len(row["looks"]) == 3 else "")
+            )
+        )
+        rows.append(
+            [
+                size,
+                interval(row["dice"], row["dice_95"], 3),
+                f"{row['best_dice']:.3f}",
+                f"{row['roc_auc']:.3f}",
+                percent(row["clean_marked"]),
+            ]
+        )
     first = results("working_size")[0]
-    return table(["longer side", f"Dice, n = {first['n']}", "best Dice of one threshold", "ROC AUC",
-                  f"marked on undamaged, n = {first['n_clean']}"], rows)  # fmt: skip
+    return table(
+        [
+            "longer side",
+            f"Dice, n = {first['n']}",
+            "best Dice of one threshold",
+            "ROC AUC",
+            f"marked on undamaged, n = {first['n_clean']}",
+        ],
+        rows,
+    )
 
 
 def inpaint() -> str:
@@ -107,11 +170,32 @@ def inpaint() -> str:
     for key, name in (("0_2", "under 2 %"), ("2_10", "2 to 10 %"), ("10_25", "10 to 25 %")):
         ours, *others = (found[f"{painter}_{key}"] for painter in ("ours", "telea", "navier_stokes"))
         psnr = lambda x: x and f"{x['hole_psnr']:.2f}"  # noqa: E731
-        rows.append([name, f"**{interval(ours['hole_psnr'], ours['hole_psnr_95'], 2)}**", *map(psnr, others), f"{ours['hole_ssim']:.3f}",
-                     others[0] and f"{others[0]['hole_ssim']:.3f}", f"{ours['seam']:.1f}", others[1] and f"{others[1]['seam']:.1f}",
-                     f"{ours['psnr']:.1f}"])  # fmt: skip
-    return table([f"hole share, n = {found['photos']}", "PSNR, dB", "Telea", "Navier-Stokes", "SSIM", "Telea", "rim", "Navier-Stokes",
-                  "whole, dB"], rows)  # fmt: skip
+        rows.append(
+            [
+                name,
+                f"**{interval(ours['hole_psnr'], ours['hole_psnr_95'], 2)}**",
+                *map(psnr, others),
+                f"{ours['hole_ssim']:.3f}",
+                others[0] and f"{others[0]['hole_ssim']:.3f}",
+                f"{ours['seam']:.1f}",
+                others[1] and f"{others[1]['seam']:.1f}",
+                f"{ours['psnr']:.1f}",
+            ]
+        )
+    return table(
+        [
+            f"hole share, n = {found['photos']}",
+            "PSNR, dB",
+            "Telea",
+            "Navier-Stokes",
+            "SSIM",
+            "Telea",
+            "rim",
+            "Navier-Stokes",
+            "whole, dB",
+        ],
+        rows,
+    )
 
 
 def colorize() -> str:
@@ -120,12 +204,41 @@ def colorize() -> str:
     rows = []
     for name, group in groups.items():
         mse = interval(group["mse"], group["mse_95"], 0)
-        rows.append([name, mse, f"{group['mse_grey']:.0f}", f"{group['mse'] / group['mse_grey']:.2f}", f"{group['mse_hints']:.0f}",
-                     f"{group['ciede2000']:.1f}", f"{group['ciede2000_grey']:.1f}", f"{group['psnr']:.1f}", f"{group['psnr_grey']:.1f}",
-                     f"{group['colourfulness']:.0f}", f"{group['colourfulness_truth']:.0f}",
-                     f"{group['cb']:.1f}, {group['cr']:.1f}", f"{group['cb_truth']:.1f}, {group['cr_truth']:.1f}"])  # fmt: skip
-    return table([f"n = {found['photos']}", "MSE of 8-bit CbCr", "grey picture", "ratio", "with a few hints", "CIEDE2000", "grey", "PSNR, dB", "grey",
-                  "colourfulness", "truth", "mean Cb, Cr", "truth"], rows)  # fmt: skip
+        rows.append(
+            [
+                name,
+                mse,
+                f"{group['mse_grey']:.0f}",
+                f"{group['mse'] / group['mse_grey']:.2f}",
+                f"{group['mse_hints']:.0f}",
+                f"{group['ciede2000']:.1f}",
+                f"{group['ciede2000_grey']:.1f}",
+                f"{group['psnr']:.1f}",
+                f"{group['psnr_grey']:.1f}",
+                f"{group['colourfulness']:.0f}",
+                f"{group['colourfulness_truth']:.0f}",
+                f"{group['cb']:.1f}, {group['cr']:.1f}",
+                f"{group['cb_truth']:.1f}, {group['cr_truth']:.1f}",
+            ]
+        )
+    return table(
+        [
+            f"n = {found['photos']}",
+            "MSE of 8-bit CbCr",
+            "grey picture",
+            "ratio",
+            "with a few hints",
+            "CIEDE2000",
+            "grey",
+            "PSNR, dB",
+            "grey",
+            "colourfulness",
+            "truth",
+            "mean Cb, Cr",
+            "truth",
+        ],
+        rows,
+    )
 
 
 def measured() -> str:
@@ -133,24 +246,52 @@ def measured() -> str:
     seg, holes, colour = found["segment"], found["inpaint"], found["colorize"]
     stages = chain["stages"]
     rows = [
-        [f"finds defects: Dice on {seg['photos']} real damaged portraits", interval(seg["dice"], seg["dice_95"], 2),
-         "published system of 2019: 0.35 on its own photographs"],
-        [f"pixels marked on {seg['clean_photos']} undamaged photographs", percent(seg["clean_marked"], 2), "should be 0"],
-        ["paints: PSNR in holes of 2 to 10 %", f"{holes['ours_2_10']['hole_psnr']:.1f} dB",
-         f"Telea {holes['telea_2_10']['hole_psnr']:.1f}, Navier-Stokes {holes['navier_stokes_2_10']['hole_psnr']:.1f} dB"],
-        ["colours: MSE of CbCr on portraits", f"{colour['people']['mse']:.0f}", f"grey picture {colour['people']['mse_grey']:.0f}"],
-        [f"whole chain, 1024 x 1024 px, n = {chain['restore.py']['n']}", f"{between(chain['restore.py'], 1)} s, of it finding "
-         + f"{stages['segment']['seconds']:.1f}, painting {stages['inpaint']['seconds']:.1f}, colour {stages['colorize']['seconds']:.1f} s",
-         f"`--no-tta` {between(chain['restore.py --no-tta'], 1)} s; of it `import torch, torchvision` "
-         + f"{between(chain['import torch, torchvision'], 1)} s"],
-    ]  # fmt: skip
+        [
+            f"finds defects: Dice on {seg['photos']} real damaged portraits",
+            interval(seg["dice"], seg["dice_95"], 2),
+            "published system of 2019: 0.35 on its own photographs",
+        ],
+        [
+            f"pixels marked on {seg['clean_photos']} undamaged photographs",
+            percent(seg["clean_marked"], 2),
+            "should be 0",
+        ],
+        [
+            "paints: PSNR in holes of 2 to 10 %",
+            f"{holes['ours_2_10']['hole_psnr']:.1f} dB",
+            f"Telea {holes['telea_2_10']['hole_psnr']:.1f}, Navier-Stokes {holes['navier_stokes_2_10']['hole_psnr']:.1f} dB",
+        ],
+        [
+            "colours: MSE of CbCr on portraits",
+            f"{colour['people']['mse']:.0f}",
+            f"grey picture {colour['people']['mse_grey']:.0f}",
+        ],
+        [
+            f"whole chain, 1024 x 1024 px, n = {chain['restore.py']['n']}",
+            f"{between(chain['restore.py'], 1)} s, of it finding "
+            + f"{stages['segment']['seconds']:.1f}, painting {stages['inpaint']['seconds']:.1f}, colour {stages['colorize']['seconds']:.1f} s",
+            f"`--no-tta` {between(chain['restore.py --no-tta'], 1)} s; of it `import torch, torchvision` "
+            + f"{between(chain['import torch, torchvision'], 1)} s",
+        ],
+    ]
     return table(["", "ours", "beside"], rows) + f"\n\n{where('speed_chain')}"
 
 
 def cost() -> str:
-    rows = [[stage, f"{row['parameters'] / 1e6:.1f} M", f"{row['crop_px']} px", row["samples_per_gpu"], f"{row['memory_gb']} GB",
-             f"{row['forward_gmac']:.0f} GMAC"] for stage, row in results("training_cost").items()]  # fmt: skip
-    return table(["stage", "parameters", "crop", "samples per GPU", "memory per GPU", "forward pass of a crop"], rows)
+    rows = [
+        [
+            stage,
+            f"{row['parameters'] / 1e6:.1f} M",
+            f"{row['crop_px']} px",
+            row["samples_per_gpu"],
+            f"{row['memory_gb']} GB",
+            f"{row['forward_gmac']:.0f} GMAC",
+        ]
+        for stage, row in results("training_cost").items()
+    ]
+    return table(
+        ["stage", "parameters", "crop", "samples per GPU", "memory per GPU", "forward pass of a crop"], rows
+    )
 
 
 # ---------------------------------------------------------------------------------------------- speed
@@ -159,9 +300,14 @@ def cost() -> str:
 def where(name: str) -> str:
     """By what, on what and when a result was measured."""
     stored = record.read(name)
-    hardware = stored["hardware"].get("gpu") or f"{stored['hardware']['processor']}, {stored['hardware']['cores']} cores"
+    hardware = (
+        stored["hardware"].get("gpu")
+        or f"{stored['hardware']['processor']}, {stored['hardware']['cores']} cores"
+    )
     threads = f", {stored['threads']} threads" if stored.get("threads") else ""
-    return f"`{stored['command']}`: {hardware}{threads}, torch {stored['versions']['torch']}, {stored['date']}."
+    return (
+        f"`{stored['command']}`: {hardware}{threads}, torch {stored['versions']['torch']}, {stored['date']}."
+    )
 
 
 def stages() -> str:
@@ -171,22 +317,66 @@ def stages() -> str:
         gpu.setdefault(key(row), []).append(f"{row['precision']} {between(row, 1, 1e3)} ms")
     for row in results("speed_stages")["stages"]:
         published = PUBLISHED_MS.get(row["stage"]) if row["width"] == 64 else None
-        rows.append([row["stage"], pixels(row["size"]), row["width"], between(row, 3), row["n"], row["gflop"], percent(row["share"], 0),
-                     ", ".join(f"{name} {percent(share, 0)}" for name, share in list(row["operators"].items())[:3]),
-                     "; ".join(gpu.get(key(row), [])) or None, f"{published} ms" if published else ""])  # fmt: skip
-    return table(["stage", "px", "width", "CPU seconds (range)", "n", "GFLOP", "of matrix product", "where the time goes", "GPU",
-                  "system of 2019, GPU"], rows)  # fmt: skip
+        rows.append(
+            [
+                row["stage"],
+                pixels(row["size"]),
+                row["width"],
+                between(row, 3),
+                row["n"],
+                row["gflop"],
+                percent(row["share"], 0),
+                ", ".join(
+                    f"{name} {percent(share, 0)}" for name, share in list(row["operators"].items())[:3]
+                ),
+                "; ".join(gpu.get(key(row), [])) or None,
+                f"{published} ms" if published else "",
+            ]
+        )
+    return table(
+        [
+            "stage",
+            "px",
+            "width",
+            "CPU seconds (range)",
+            "n",
+            "GFLOP",
+            "of matrix product",
+            "where the time goes",
+            "GPU",
+            "system of 2019, GPU",
+        ],
+        rows,
+    )
 
 
 def throughput() -> str:
-    rows = [[row["stage"], row["side_px"], row["batch"], between(row, 1, 1e3), row["gflop_per_s"], percent(row["share"], 0)]
-            for row in results("speed_stages" + GPU)["throughput"]]  # fmt: skip
+    rows = [
+        [
+            row["stage"],
+            row["side_px"],
+            row["batch"],
+            between(row, 1, 1e3),
+            row["gflop_per_s"],
+            percent(row["share"], 0),
+        ]
+        for row in results("speed_stages" + GPU)["throughput"]
+    ]
     return table(["stage, width 64, bf16", "px", "batch", "ms (range)", "GFLOP/s", "of matrix product"], rows)
 
 
 def peers() -> str:
-    rows = [[row["peer"], row.get("size") and pixels(row["size"]), row["seconds"] and between(row, 3), row.get("n", ""),
-             row.get("gflop", ""), row.get("reason", "")] for row in results("speed_stages")["peers"]]  # fmt: skip
+    rows = [
+        [
+            row["peer"],
+            row.get("size") and pixels(row["size"]),
+            row["seconds"] and between(row, 3),
+            row.get("n", ""),
+            row.get("gflop", ""),
+            row.get("reason", ""),
+        ]
+        for row in results("speed_stages")["peers"]
+    ]
     return table(["peer", "px", "seconds (range)", "n", "GFLOP", ""], rows)
 
 
@@ -199,16 +389,28 @@ def chain() -> str:
 
 def folder() -> str:
     row = results("speed_folder")
-    return table(["photographs", "wall", "import", "stages summed", "(wall - import) / stages"],
-                 [[row["photos"], f"{row['wall_s']} s", f"{row['import_s']} s", f"{row['stages_s']} s", row["ratio"]]])  # fmt: skip
+    return table(
+        ["photographs", "wall", "import", "stages summed", "(wall - import) / stages"],
+        [[row["photos"], f"{row['wall_s']} s", f"{row['import_s']} s", f"{row['stages_s']} s", row["ratio"]]],
+    )
 
 
 def optimisations() -> str:
     rows = []
     for row in results("optimisations"):
-        ratio = row["ratio"] and f"{row['ratio']:.2f} ({row['quartiles'][0]:.2f} to {row['quartiles'][1]:.2f})"
-        rows.append([row["what"], "kept" if row["kept"] else "dropped", row.get("ms_without"), row.get("ms_with"), ratio or row["reason"],
-                     WHY.get(row["what"], "")])  # fmt: skip
+        ratio = (
+            row["ratio"] and f"{row['ratio']:.2f} ({row['quartiles'][0]:.2f} to {row['quartiles'][1]:.2f})"
+        )
+        rows.append(
+            [
+                row["what"],
+                "kept" if row["kept"] else "dropped",
+                row.get("ms_without"),
+                row.get("ms_with"),
+                ratio or row["reason"],
+                WHY.get(row["what"], ""),
+            ]
+        )
     return table(["what", "", "before, ms", "after, ms", "after / before (quartiles)", "why"], rows)
 
 
@@ -227,7 +429,10 @@ WHY = {
 
 
 def memory() -> str:
-    rows = [[row["megapixels"], row["peak_mb"], row["seconds"], percent(row["invented"])] for row in results("memory")]
+    rows = [
+        [row["megapixels"], row["peak_mb"], row["seconds"], percent(row["invented"])]
+        for row in results("memory")
+    ]
     return table(["megapixels, grey", "peak memory, MB", "seconds", "painted"], rows)
 
 
@@ -236,28 +441,91 @@ def training() -> str:
     for device, found in everywhere("training_speed").items():
         for stage, runs in found.items():
             for run in runs:
-                rows.append([stage, device, run["processes"], run["samples_per_s"],
-                             f"{run['waiting_s']} s ({percent(run['waiting_share'])})"])  # fmt: skip
-    made = [[stage, row["per_s"], f"{row['median_ms']} ({row['quartiles_ms'][0]} to {row['quartiles_ms'][1]})", row["n"],
-             f"{16 * row['per_s']:.0f}"] for stage, row in results("training_samples").items()]  # fmt: skip
-    return (table(["training, width 16, crops of 256 px", "on", "processes", "samples/s", "waiting for data, of 50 steps"], rows) + "\n\n"
-            + table(["making a sample of 512 px", "per s and core", "ms (quartiles)", "n", "per s on 16 cores (computed)"], made))  # fmt: skip
+                rows.append(
+                    [
+                        stage,
+                        device,
+                        run["processes"],
+                        run["samples_per_s"],
+                        f"{run['waiting_s']} s ({percent(run['waiting_share'])})",
+                    ]
+                )
+    made = [
+        [
+            stage,
+            row["per_s"],
+            f"{row['median_ms']} ({row['quartiles_ms'][0]} to {row['quartiles_ms'][1]})",
+            row["n"],
+            f"{16 * row['per_s']:.0f}",
+        ]
+        for stage, row in results("training_samples").items()
+    ]
+    return (
+        table(
+            [
+                "training, width 16, crops of 256 px",
+                "on",
+                "processes",
+                "samples/s",
+                "waiting for data, of 50 steps",
+            ],
+            rows,
+        )
+        + "\n\n"
+        + table(
+            [
+                "making a sample of 512 px",
+                "per s and core",
+                "ms (quartiles)",
+                "n",
+                "per s on 16 cores (computed)",
+            ],
+            made,
+        )
+    )
 
 
 def activations() -> str:
     found = everywhere("activations")
-    rows = [[device, row["width"], row["side_px"], row["batch"], row["precision"], f"{row['bytes_ratio']:.3f}",
-             f"{row['step_ratio']:.2f} ({row['step_ratio_quartiles'][0]:.2f} to {row['step_ratio_quartiles'][1]:.2f})", row["n"]]
-            for device, result in found.items() for row in result["steps"]]  # fmt: skip
+    rows = [
+        [
+            device,
+            row["width"],
+            row["side_px"],
+            row["batch"],
+            row["precision"],
+            f"{row['bytes_ratio']:.3f}",
+            f"{row['step_ratio']:.2f} ({row['step_ratio_quartiles'][0]:.2f} to {row['step_ratio_quartiles'][1]:.2f})",
+            row["n"],
+        ]
+        for device, result in found.items()
+        for row in result["steps"]
+    ]
     most = found["GPU"]["largest_batch"] if "GPU" in found else {"in place": MISSING, "ordinary": MISSING}
-    return table(["on", "width", "px", "batch", "precision", "kept bytes, in place / ordinary", "step time (quartiles)", "n"], rows) + (
-        f"\n\nLargest batch of 1024 px at width 64 on a GPU: {most['in place']} in place, {most['ordinary']} with ordinary norms.")  # fmt: skip
+    return table(
+        [
+            "on",
+            "width",
+            "px",
+            "batch",
+            "precision",
+            "kept bytes, in place / ordinary",
+            "step time (quartiles)",
+            "n",
+        ],
+        rows,
+    ) + (
+        f"\n\nLargest batch of 1024 px at width 64 on a GPU: {most['in place']} in place, {most['ordinary']} with ordinary norms."
+    )
 
 
 def partial_convolution() -> str:
     rows = []
     for row in results("partial"):
-        name = row.get("network") or f"{'+'.join(map(str, row['channels']))} to {row['outputs']}, {row['kernel']} px, stride {row['stride']}"
+        name = (
+            row.get("network")
+            or f"{'+'.join(map(str, row['channels']))} to {row['outputs']}, {row['kernel']} px, stride {row['stride']}"
+        )
         name += f", width {row['width']}" if "width" in row else ""
         ratio = lambda x: f"{x['ratio']:.2f} ({x['quartiles'][0]:.2f} to {x['quartiles'][1]:.2f})"  # noqa: E731
         rows.append([name, row["side_px"], row["batch"], ratio(row["forward"]), ratio(row["training"])])
@@ -270,8 +538,19 @@ def upsampling() -> str:
         if isinstance(tables, dict):
             for place, row in tables.items():
                 for name, of in (("ours", "the network"), ("truth", "the truth, made small")):
-                    rows.append([scale, of, place, row[f"{name} guided"], row[f"{name} bilinear"], row[f"{name} saved"]])
-    return table(["network's scale", "chroma of", "where", "MSE of CbCr, along luma", "bilinear", "saved"], rows)
+                    rows.append(
+                        [
+                            scale,
+                            of,
+                            place,
+                            row[f"{name} guided"],
+                            row[f"{name} bilinear"],
+                            row[f"{name} saved"],
+                        ]
+                    )
+    return table(
+        ["network's scale", "chroma of", "where", "MSE of CbCr, along luma", "bilinear", "saved"], rows
+    )
 
 
 def archive() -> str:
@@ -279,51 +558,130 @@ def archive() -> str:
     for name in ("archive", "archive_2"):
         row = results(name)
         if row:
-            rows.append([row["processes"], row["photos"], row["done"], row["named"], row["status"], row["kills"],
-                         len(row["again"]), len(row["torn"]), row["seconds"]])  # fmt: skip
-    return table(["processes", "photographs", "done", "broken and named", "status", "SIGKILLs", "done twice", "torn or left over",
-                  "seconds"], rows)  # fmt: skip
+            rows.append(
+                [
+                    row["processes"],
+                    row["photos"],
+                    row["done"],
+                    row["named"],
+                    row["status"],
+                    row["kills"],
+                    len(row["again"]),
+                    len(row["torn"]),
+                    row["seconds"],
+                ]
+            )
+    return table(
+        [
+            "processes",
+            "photographs",
+            "done",
+            "broken and named",
+            "status",
+            "SIGKILLs",
+            "done twice",
+            "torn or left over",
+            "seconds",
+        ],
+        rows,
+    )
 
 
 def fuzz() -> str:
     row = results("fuzz")
     done = ", ".join(f"{number} {name}" for name, number in {**row["reader"]}.items())
     through = ", ".join(f"{number} {name}" for name, number in row["command"].items())
-    return table(["damaged files at the reader", "slowest", "through the command", "faults"],
-                 [[done, f"{row['slowest_s']} s", through, "; ".join(row["faults"]) or "none"]])  # fmt: skip
+    return table(
+        ["damaged files at the reader", "slowest", "through the command", "faults"],
+        [[done, f"{row['slowest_s']} s", through, "; ".join(row["faults"]) or "none"]],
+    )
 
 
 def recipes(name: str) -> str:
     found = results(name)
-    rows = [[row["recipe"] if row["recipe"] == "before" else f"`{row['recipe']}`", f"{row['dice']:.3f}", f"{row['tolerant_dice']:.3f}",
-             f"{row['roc_auc']:.3f}", f"{row['average_precision']:.3f}", percent(row["clean_marked"]), row["wins"]] for row in found]  # fmt: skip
-    return table(["recipe", "Dice", "tolerant Dice", "ROC AUC", "average precision", "marked on undamaged",
-                  f"photographs won, of {found[0]['photos']}"], rows)  # fmt: skip
+    rows = [
+        [
+            row["recipe"] if row["recipe"] == "before" else f"`{row['recipe']}`",
+            f"{row['dice']:.3f}",
+            f"{row['tolerant_dice']:.3f}",
+            f"{row['roc_auc']:.3f}",
+            f"{row['average_precision']:.3f}",
+            percent(row["clean_marked"]),
+            row["wins"],
+        ]
+        for row in found
+    ]
+    return table(
+        [
+            "recipe",
+            "Dice",
+            "tolerant Dice",
+            "ROC AUC",
+            "average precision",
+            "marked on undamaged",
+            f"photographs won, of {found[0]['photos']}",
+        ],
+        rows,
+    )
 
 
 def phases() -> str:
     rows = []
     for row in results("phases"):
-        group = [f"{row[name]['mse']:.0f} ({row[name]['mse'] / row[name]['mse_grey']:.2f})" for name in ("people", "others")]
-        rows.append([row["phase"], *group, f"{row['ciede2000']:.1f}", f"{row['psnr']:.1f}",
-                     f"{row['colourfulness']:.0f} of {row['colourfulness_truth']:.0f}", f"{row['cb'] - row['cb_truth']:+.1f}, "
-                     f"{row['cr'] - row['cr_truth']:+.1f}"])  # fmt: skip
+        group = [
+            f"{row[name]['mse']:.0f} ({row[name]['mse'] / row[name]['mse_grey']:.2f})"
+            for name in ("people", "others")
+        ]
+        rows.append(
+            [
+                row["phase"],
+                *group,
+                f"{row['ciede2000']:.1f}",
+                f"{row['psnr']:.1f}",
+                f"{row['colourfulness']:.0f} of {row['colourfulness_truth']:.0f}",
+                f"{row['cb'] - row['cb_truth']:+.1f}, {row['cr'] - row['cr_truth']:+.1f}",
+            ]
+        )
     stored = record.read("phases")
-    return table(["losses", "MSE of portraits (of grey)", "others", "CIEDE2000", "PSNR, dB", "colourfulness", "cast in Cb, Cr"], rows) + (
-        f"\n\n{stored['steps']} steps each from the same weights; VGG-16 has {stored['vgg']} weights.")  # fmt: skip
+    return table(
+        [
+            "losses",
+            "MSE of portraits (of grey)",
+            "others",
+            "CIEDE2000",
+            "PSNR, dB",
+            "colourfulness",
+            "cast in Cb, Cr",
+        ],
+        rows,
+    ) + (f"\n\n{stored['steps']} steps each from the same weights; VGG-16 has {stored['vgg']} weights.")
 
 
 # block -> (function, the results that it needs)
 BLOCKS = {
-    "measured": (measured, ["quality", "speed_chain"]), "segment": (segment, ["quality"]), "inpaint": (inpaint, ["quality"]),
-    "colorize": (colorize, ["quality"]), "working_size": (working_size, ["working_size"]), "cost": (cost, ["training_cost"]),
-    "stages": (stages, ["speed_stages"]), "peers": (peers, ["speed_stages"]), "throughput": (throughput, ["speed_stages_gpu"]), "chain": (chain, ["speed_chain"]),
-    "folder": (folder, ["speed_folder"]), "optimisations": (optimisations, ["optimisations"]), "memory": (memory, ["memory"]),
-    "training": (training, ["training_speed", "training_samples"]), "activations": (activations, ["activations"]),
-    "partial": (partial_convolution, ["partial"]), "upsampling": (upsampling, ["upsampling"]), "archive": (archive, ["archive"]),
-    "fuzz": (fuzz, ["fuzz"]), "cross_validation": (partial(recipes, "cross_validation"), ["cross_validation"]),
-    "fine_tuning": (partial(recipes, "fine_tuning"), ["fine_tuning"]), "phases": (phases, ["phases"]),
-}  # fmt: skip
+    "measured": (measured, ["quality", "speed_chain"]),
+    "segment": (segment, ["quality"]),
+    "inpaint": (inpaint, ["quality"]),
+    "colorize": (colorize, ["quality"]),
+    "working_size": (working_size, ["working_size"]),
+    "cost": (cost, ["training_cost"]),
+    "stages": (stages, ["speed_stages"]),
+    "peers": (peers, ["speed_stages"]),
+    "throughput": (throughput, ["speed_stages_gpu"]),
+    "chain": (chain, ["speed_chain"]),
+    "folder": (folder, ["speed_folder"]),
+    "optimisations": (optimisations, ["optimisations"]),
+    "memory": (memory, ["memory"]),
+    "training": (training, ["training_speed", "training_samples"]),
+    "activations": (activations, ["activations"]),
+    "partial": (partial_convolution, ["partial"]),
+    "upsampling": (upsampling, ["upsampling"]),
+    "archive": (archive, ["archive"]),
+    "fuzz": (fuzz, ["fuzz"]),
+    "cross_validation": (partial(recipes, "cross_validation"), ["cross_validation"]),
+    "fine_tuning": (partial(recipes, "fine_tuning"), ["fine_tuning"]),
+    "phases": (phases, ["phases"]),
+}
 
 PAGE = """# Results
 
@@ -336,20 +694,35 @@ To measure all again: the commands below with `--store`, on a machine that does 
 SECTIONS = {  # title -> (block, what to know)
     "Quality: finding defects": ("segment", ""),
     "Quality: working size": ("working_size", ""),
-    "Quality: recipes, by cross-validation": ("cross_validation", "90 steps each from weights that had seen synthetic damage alone (650 "
-        "steps). The recipes differ less than the folds do."),
-    "Quality: fine-tuning on one's own masks": ("fine_tuning", "The portraits of `val/labelled` as one's own, which have little in common: six or "
-        "seven to learn from and the others to measure on, in three folds; without test-time augmentation, at the best threshold of each fold."),
-    "Quality: painting": ("inpaint", "The line below is of the last part of `quality.py` that was run, here and at the other qualities."),
+    "Quality: recipes, by cross-validation": (
+        "cross_validation",
+        "90 steps each from weights that had seen synthetic damage alone (650 "
+        "steps). The recipes differ less than the folds do.",
+    ),
+    "Quality: fine-tuning on one's own masks": (
+        "fine_tuning",
+        "The portraits of `val/labelled` as one's own, which have little in common: six or "
+        "seven to learn from and the others to measure on, in three folds; without test-time augmentation, at the best threshold of each fold.",
+    ),
+    "Quality: painting": (
+        "inpaint",
+        "The line below is of the last part of `quality.py` that was run, here and at the other qualities.",
+    ),
     "Quality: colour": ("colorize", ""),
     "Quality: colour in three phases": ("phases", ""),
     "Quality: enlarging chroma": ("upsampling", ""),
-    "Speed: stages": ("stages", "Width 64 has random weights. Shares above 100 % are possible: oneDNN's convolutions are faster than the "
+    "Speed: stages": (
+        "stages",
+        "Width 64 has random weights. Shares above 100 % are possible: oneDNN's convolutions are faster than the "
         "product. Below 60 %: at colour the network is a small part, the rest is exposure, evening out and enlarging chroma; at 12 megapixels "
         "that is nearly all. At painting the multiplications by the mask and the smooth filling take the rest. The rest at finding "
-        "defects is joining and enlarging features, and the system's clearing of new memory for each layer."),
+        "defects is joining and enlarging features, and the system's clearing of new memory for each layer.",
+    ),
     "Speed: large batches on a GPU": ("throughput", ""),
-    "Speed: peers": ("peers", "The Unet of segmentation-models-pytorch begins with stride 2; ours keeps full resolution, which thin cracks need."),
+    "Speed: peers": (
+        "peers",
+        "The Unet of segmentation-models-pytorch begins with stride 2; ours keeps full resolution, which thin cracks need.",
+    ),
     "Speed: the whole chain": ("chain", ""),
     "Speed: a folder": ("folder", ""),
     "Speed: optimisations, kept and dropped": ("optimisations", ""),
@@ -359,7 +732,7 @@ SECTIONS = {  # title -> (block, what to know)
     "Partial convolution": ("partial", ""),
     "Archives: killed and broken": ("archive", ""),
     "Damaged files": ("fuzz", ""),
-}  # fmt: skip
+}
 
 
 def block(name: str) -> str:
@@ -371,7 +744,9 @@ def block(name: str) -> str:
 def page() -> str:
     parts = [PAGE]
     for title, (name, remark) in SECTIONS.items():
-        needed = [result for stored in BLOCKS[name][1] for result in (stored, stored + GPU) if record.read(result)]
+        needed = [
+            result for stored in BLOCKS[name][1] for result in (stored, stored + GPU) if record.read(result)
+        ]
         said = [remark] if remark else []
         parts.append("\n\n".join([f"## {title}", block(name), *said, *map(where, needed)]) + "\n")
     return "\n".join(parts)
@@ -384,14 +759,21 @@ def filled(text: str) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--check", action="store_true", help="change nothing, compare (default: write)")
     args = parser.parse_args()
-    files = {path: filled(path.read_text("utf-8")) for path in (ROOT / "README.md", ROOT / "weights/README.md")}
+    files = {
+        path: filled(path.read_text("utf-8")) for path in (ROOT / "README.md", ROOT / "weights/README.md")
+    }
     files[ROOT / "benchmarks/RESULTS.md"] = page()
     differ = [path for path, text in files.items() if not path.exists() or path.read_text("utf-8") != text]
     for path in differ:
-        print(f"{path.relative_to(ROOT)}: {'differs from' if args.check else 'written from'} benchmarks/results", file=sys.stderr)
+        print(
+            f"{path.relative_to(ROOT)}: {'differs from' if args.check else 'written from'} benchmarks/results",
+            file=sys.stderr,
+        )
         if not args.check:
             path.write_text(files[path], "utf-8")
     return int(args.check and bool(differ))

@@ -39,8 +39,12 @@ TOO_SLOW = 15  # seconds: what takes longer is measured once, and not five times
 
 
 def spread(values: list[float]) -> dict:
-    return {"n": len(values), "seconds": round(statistics.median(values), 4), "least": round(min(values), 4),
-            "most": round(max(values), 4)}  # fmt: skip
+    return {
+        "n": len(values),
+        "seconds": round(statistics.median(values), 4),
+        "least": round(min(values), 4),
+        "most": round(max(values), 4),
+    }
 
 
 def timed(call, runs: int, device=None) -> dict:
@@ -93,13 +97,21 @@ def predictors(device, width: int | None, precision: str) -> dict:
 
     nets = {}
     for stage, (options, *_) in PAPER.items():
-        nets[stage] = stage.build({**options, "width": width}) if width else engine.load_net(stage.WEIGHTS, stage.STAGE, stage.build)[0]
+        nets[stage] = (
+            stage.build({**options, "width": width})
+            if width
+            else engine.load_net(stage.WEIGHTS, stage.STAGE, stage.build)[0]
+        )
     finder = segment.Finder(nets[segment], device, precision, tta=False)
     augmented = segment.Finder(nets[segment], device, precision, tta=True)
     painter = inpaint.Painter(nets[inpaint], device, precision, tile=1024, overlap=128)
     colorizer = colorize.Colorizer(nets[colorize], device, precision)
-    return {"segment": lambda luma, holes: finder(luma), "segment, augmented": lambda luma, holes: augmented(luma),
-            "inpaint": painter.grey, "colorize": lambda luma, holes: colorizer(luma)}  # fmt: skip
+    return {
+        "segment": lambda luma, holes: finder(luma),
+        "segment, augmented": lambda luma, holes: augmented(luma),
+        "inpaint": painter.grey,
+        "colorize": lambda luma, holes: colorizer(luma),
+    }
 
 
 def operators(call) -> dict[str, float]:
@@ -110,14 +122,19 @@ def operators(call) -> dict[str, float]:
         call()
     events = sorted(profile.key_averages(), key=lambda event: -event.self_cpu_time_total)
     total = sum(event.self_cpu_time_total for event in events)
-    return {event.key.removeprefix("aten::"): round(event.self_cpu_time_total / total, 3) for event in events[:5]}
+    return {
+        event.key.removeprefix("aten::"): round(event.self_cpu_time_total / total, 3) for event in events[:5]
+    }
 
 
 def stage_rows(device, runs: int) -> list[dict]:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    rows, formats = [], {"fp32": torch.float32} if device.type == "cpu" else {"fp32": torch.float32, "bf16": torch.bfloat16}
+    rows, formats = (
+        [],
+        {"fp32": torch.float32} if device.type == "cpu" else {"fp32": torch.float32, "bf16": torch.bfloat16},
+    )
     for precision, dtype in formats.items():
         for width, large in ((None, False), (None, True), (64, False)):
             calls = predictors(device, width, precision)
@@ -128,10 +145,20 @@ def stage_rows(device, runs: int) -> list[dict]:
                 call = lambda predict=predict, luma=luma, holes=holes: predict(luma, holes)  # noqa: E731
                 with FlopCounterMode(display=False) as counter:
                     call()
-                row = {"stage": name, "size": size, "width": width or "bundled", "precision": precision, **timed(call, runs, device)}
+                row = {
+                    "stage": name,
+                    "size": size,
+                    "width": width or "bundled",
+                    "precision": precision,
+                    **timed(call, runs, device),
+                }
                 speed = counter.get_total_flops() / 1e9 / row["seconds"]
-                row |= {"gflop": round(counter.get_total_flops() / 1e9, 1), "gflop_per_s": round(speed, 1),
-                        "matrix_product_gflop_per_s": round(product, 1), "share": round(speed / product, 3)}  # fmt: skip
+                row |= {
+                    "gflop": round(counter.get_total_flops() / 1e9, 1),
+                    "gflop_per_s": round(speed, 1),
+                    "matrix_product_gflop_per_s": round(product, 1),
+                    "share": round(speed / product, 3),
+                }
                 if device.type == "cpu":
                     row["operators"] = operators(call)
                 rows.append(row)
@@ -160,7 +187,9 @@ def peer_rows(runs: int) -> list[dict]:
         from segmentation_models_pytorch import Unet
         from torch.utils.flop_counter import FlopCounterMode
 
-        net = Unet("resnet18", encoder_weights=None, in_channels=1).eval().to(memory_format=torch.channels_last)
+        net = (
+            Unet("resnet18", encoder_weights=None, in_channels=1).eval().to(memory_format=torch.channels_last)
+        )
         x = torch.rand(1, 1, 1024, 1024).to(memory_format=torch.channels_last)
         with torch.inference_mode():
             with FlopCounterMode(display=False) as counter:
@@ -180,7 +209,9 @@ def peer_rows(runs: int) -> list[dict]:
             import cv2
 
             cv2.setNumThreads(torch.get_num_threads())
-            return lambda: cv2.inpaint(grey, holes, 3, getattr(cv2, f"INPAINT_{method}")), {"size": SIZES["inpaint"]}
+            return lambda: cv2.inpaint(grey, holes, 3, getattr(cv2, f"INPAINT_{method}")), {
+                "size": SIZES["inpaint"]
+            }
 
         return make
 
@@ -189,7 +220,9 @@ def peer_rows(runs: int) -> list[dict]:
 
         return lambda: inpaint_biharmonic(luma, holes > 0), {"size": SIZES["inpaint"]}
 
-    peer("segmentation-models-pytorch, Unet of resnet18 (stride 2 first)", "segmentation_models_pytorch", unet)
+    peer(
+        "segmentation-models-pytorch, Unet of resnet18 (stride 2 first)", "segmentation_models_pytorch", unet
+    )
     peer("OpenCV, Telea", "cv2", opencv("TELEA"))
     peer("OpenCV, Navier-Stokes", "cv2", opencv("NS"))
     peer("scikit-image, biharmonic", "skimage", biharmonic)
@@ -213,8 +246,17 @@ def throughput(device) -> list[dict]:
                 net(*inputs)
             row = timed(lambda net=net, inputs=inputs: net(*inputs), 9, device)
         speed = counter.get_total_flops() / 1e9 / row["seconds"]
-        rows.append({"stage": stage.STAGE, "batch": batch, "side_px": side, **row, "gflop_per_s": round(speed),
-                     "matrix_product_gflop_per_s": round(product), "share": round(speed / product, 3)})  # fmt: skip
+        rows.append(
+            {
+                "stage": stage.STAGE,
+                "batch": batch,
+                "side_px": side,
+                **row,
+                "gflop_per_s": round(speed),
+                "matrix_product_gflop_per_s": round(product),
+                "share": round(speed / product, 3),
+            }
+        )
     return rows
 
 
@@ -223,7 +265,13 @@ def throughput(device) -> list[dict]:
 
 def process(command, env) -> float:
     began = time.perf_counter()
-    subprocess.run([str(word) for word in command], env=env, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(
+        [str(word) for word in command],
+        env=env,
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     return time.perf_counter() - began
 
 
@@ -235,7 +283,11 @@ def chain(runs: int, threads: int) -> dict:
         photo, out = Path(folder) / "photo.png", Path(folder) / "out"
         Image.open(EXAMPLE).resize((1024, 1024), Image.Resampling.BICUBIC).save(photo)
         restore = [sys.executable, ROOT / "restore.py", photo, out, "--overwrite", "--device", "cpu"]
-        commands = {"import torch, torchvision": bare, "restore.py": restore, "restore.py --no-tta": [*restore, "--no-tta"]}
+        commands = {
+            "import torch, torchvision": bare,
+            "restore.py": restore,
+            "restore.py --no-tta": [*restore, "--no-tta"],
+        }
         times, stages = {name: [] for name in commands}, []
         for run in range(runs + 1):  # the first warms the disk
             for name, command in commands.items():
@@ -244,10 +296,17 @@ def chain(runs: int, threads: int) -> dict:
                     times[name].append(spent)
                     if name == "restore.py":
                         stages.append(json.loads((out / "photo.json").read_text())["seconds"])
-    beyond = {f"{name}, beyond the import": spread([a - b for a, b in zip(times[name], times["import torch, torchvision"], strict=True)])
-              for name in list(commands)[1:]}  # fmt: skip
-    return {**{name: spread(values) for name, values in times.items()}, **beyond,
-            "stages": {stage: spread([row[stage] for row in stages]) for stage in stages[0]}}  # fmt: skip
+    beyond = {
+        f"{name}, beyond the import": spread(
+            [a - b for a, b in zip(times[name], times["import torch, torchvision"], strict=True)]
+        )
+        for name in list(commands)[1:]
+    }
+    return {
+        **{name: spread(values) for name, values in times.items()},
+        **beyond,
+        "stages": {stage: spread([row[stage] for row in stages]) for stage in stages[0]},
+    }
 
 
 def folder(photos: int, threads: int) -> dict:
@@ -258,21 +317,32 @@ def folder(photos: int, threads: int) -> dict:
         scans.mkdir()
         for number in range(photos):
             picture = Image.open(EXAMPLE).convert("L").rotate(number % 4 * 90)
-            picture.resize((768, 640 + 4 * number), Image.Resampling.BICUBIC).save(scans / f"{number:02}.jpg", quality=92)
+            picture.resize((768, 640 + 4 * number), Image.Resampling.BICUBIC).save(
+                scans / f"{number:02}.jpg", quality=92
+            )
         imported = min(process([sys.executable, "-c", "import torch, torchvision"], env) for _ in range(3))
         wall = process([sys.executable, ROOT / "restore.py", scans, out, "--device", "cpu"], env)
         stages = [json.loads(path.read_text())["seconds"] for path in out.glob("*.json")]
     network = sum(sum(row.values()) for row in stages)
-    return {"photos": len(stages), "wall_s": round(wall, 1), "import_s": round(imported, 2), "stages_s": round(network, 1),
-            "ratio": round((wall - imported) / network, 3)}  # fmt: skip
+    return {
+        "photos": len(stages),
+        "wall_s": round(wall, 1),
+        "import_s": round(imported, 2),
+        "stages_s": round(network, 1),
+        "ratio": round((wall - imported) / network, 3),
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=("stages", "chain", "folder"))
     parser.add_argument("--runs", type=int, default=5, help="how often each is timed (default: 5)")
     parser.add_argument("--photos", type=int, default=50, help="photographs of the folder (default: 50)")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help=f"CPU threads (default: {os.cpu_count()})")
+    parser.add_argument(
+        "--threads", type=int, default=os.cpu_count(), help=f"CPU threads (default: {os.cpu_count()})"
+    )
     parser.add_argument("--device", default="cpu", help="of the stages: cpu or cuda[:N] (default: cpu)")
     record.store_option(parser)
     args = parser.parse_args()
@@ -284,9 +354,13 @@ def main() -> None:
         torch.set_num_threads(args.threads)
         device = engine.pick_device(args.device)
         results = {"stages": stage_rows(device, args.runs)}
-        results |= {"throughput": throughput(device)} if device.type == "cuda" else {"peers": peer_rows(args.runs)}
+        results |= (
+            {"throughput": throughput(device)} if device.type == "cuda" else {"peers": peer_rows(args.runs)}
+        )
     else:
-        results = chain(args.runs, args.threads) if args.what == "chain" else folder(args.photos, args.threads)
+        results = (
+            chain(args.runs, args.threads) if args.what == "chain" else folder(args.photos, args.threads)
+        )
     record.emit(f"speed_{args.what}", results, args.store, device, threads=args.threads)
 
 

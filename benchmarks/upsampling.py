@@ -55,7 +55,10 @@ def measure(pixels, net, short_side: int) -> dict[str, list[float]]:
             between = upsample(chroma, half, small)
             result = upsample(even(between, small) if name == "ours" else between, small, large)
             square = ((result - truth) * 255).square().mean(1)[0]
-            errors[f"{name} {upsample.__name__.split('_')[0]}"] = [float(square.mean()), float(square[near].mean())]
+            errors[f"{name} {upsample.__name__.split('_')[0]}"] = [
+                float(square.mean()),
+                float(square[near].mean()),
+            ]
     return errors
 
 
@@ -66,13 +69,21 @@ def summary(values: list[float]) -> str:
 
 @torch.inference_mode()
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="data folder; its val/, if there is one")
-    parser.add_argument("--weights", type=Path, default=colorize.WEIGHTS, help="weights (default: the bundled ones)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="DIR", help="data folder; its val/, if there is one"
+    )
+    parser.add_argument(
+        "--weights", type=Path, default=colorize.WEIGHTS, help="weights (default: the bundled ones)"
+    )
     record.store_option(parser)
     args = parser.parse_args()
     net = colorize.load(args.weights, torch.device("cpu")).net
-    photos = [pixels for path in validation_photos(args.data) if (pixels := read_photo(path).pixels).ndim == 3]
+    photos = [
+        pixels for path in validation_photos(args.data) if (pixels := read_photo(path).pixels).ndim == 3
+    ]
     result = {"photos": len(photos)}
     for short_side in (256, 128):
         rows = [measure(pixels, net, short_side) for pixels in photos]

@@ -36,19 +36,39 @@ def look(finder, photos, clean, threshold) -> dict:
         dice.append(metrics.overlap(finder.found(seen, size, threshold), mask)["dice"])
     curve = torch.stack([metrics.dice_by_threshold(count) for count in counts]).mean(0)
     marked = [float(finder.found(finder(grey), grey.shape[::-1], threshold).float().mean()) for grey in clean]
-    return {"dice": round(sum(dice) / len(dice), 4), "dice_95": [round(x, 4) for x in metrics.bootstrap(dice)],
-            "best_dice": round(float(curve.max()), 4), "best_threshold": float(curve.argmax()) / metrics.BINS,
-            "roc_auc": round(metrics.roc_auc(torch.stack(counts).sum(0)), 4), "n": len(dice),
-            "clean_marked": round(sum(marked) / max(1, len(marked)), 5), "n_clean": len(marked)}  # fmt: skip
+    return {
+        "dice": round(sum(dice) / len(dice), 4),
+        "dice_95": [round(x, 4) for x in metrics.bootstrap(dice)],
+        "best_dice": round(float(curve.max()), 4),
+        "best_threshold": float(curve.argmax()) / metrics.BINS,
+        "roc_auc": round(metrics.roc_auc(torch.stack(counts).sum(0)), 4),
+        "n": len(dice),
+        "clean_marked": round(sum(marked) / max(1, len(marked)), 5),
+        "n_clean": len(marked),
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="data folder")
-    parser.add_argument("--weights", type=Path, default=segment.WEIGHTS, metavar="FILE", help="weights (default: the bundled ones)")
-    parser.add_argument("--sides", type=int, nargs="*", default=[384, 512, 768, 1024, 1280], help="longer sides in px")
-    parser.add_argument("--every", type=int, default=4, help="which of the clean photographs to search (default: every 4th)")
-    parser.add_argument("--train", action="store_true", help="the labelled photographs of DIR itself, which were trained on")
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        default=segment.WEIGHTS,
+        metavar="FILE",
+        help="weights (default: the bundled ones)",
+    )
+    parser.add_argument(
+        "--sides", type=int, nargs="*", default=[384, 512, 768, 1024, 1280], help="longer sides in px"
+    )
+    parser.add_argument(
+        "--every", type=int, default=4, help="which of the clean photographs to search (default: every 4th)"
+    )
+    parser.add_argument(
+        "--train", action="store_true", help="the labelled photographs of DIR itself, which were trained on"
+    )
     record.store_option(parser)
     args = parser.parse_args()
     folder = args.data if args.train else validation(args.data)
@@ -58,16 +78,32 @@ def main() -> None:
         mask = torch.from_numpy(read_mask(drawn, photo.size)[0])
         if (mask > 128).any():
             photos.append((luma(photo.pixels), mask))
-    clean = [luma(read_photo(path).pixels) for path in images_in(validation(args.data) / "clean")[:: args.every]]
+    clean = [
+        luma(read_photo(path).pixels) for path in images_in(validation(args.data) / "clean")[:: args.every]
+    ]
     finder, threshold = segment.load(args.weights, engine.pick_device("cpu"), tta=False)
     rule = finder.least_side, finder.max_side
     rows, margin = [], segment.AFAR_MARGIN
     cases = [(side, side, 1, inf) for side in args.sides]
-    cases += [(*rule, looks, afar) for looks, afar in ((1, inf), (1, margin), (2, margin), (3, margin), (3, inf))]
+    cases += [
+        (*rule, looks, afar) for looks, afar in ((1, inf), (1, margin), (2, margin), (3, margin), (3, inf))
+    ]
     for least, most, looks, afar in cases:
-        finder.least_side, finder.max_side, finder.looks, finder.afar_margin = least, most, segment.LOOKS[:looks], afar
-        rows.append({"least_side": least, "max_side": most, "looks": finder.looks, "afar": afar < inf and segment.AFAR,
-                     **look(finder, photos, clean, threshold)})  # fmt: skip
+        finder.least_side, finder.max_side, finder.looks, finder.afar_margin = (
+            least,
+            most,
+            segment.LOOKS[:looks],
+            afar,
+        )
+        rows.append(
+            {
+                "least_side": least,
+                "max_side": most,
+                "looks": finder.looks,
+                "afar": afar < inf and segment.AFAR,
+                **look(finder, photos, clean, threshold),
+            }
+        )
         print(rows[-1], file=sys.stderr)
     record.emit("working_size", rows, args.store, weights_sha256=sha256(args.weights), threshold=threshold)
 

@@ -25,16 +25,25 @@ class Ageing:
             self.blurs = [strength * rng.uniform(-0.15, 0.25)]
         self.light = None
         if rng.random() < 0.6:  # uneven light and fading towards the edges, drawn small: both are smooth
-            y, x = np.linspace(-1, 1, 17, dtype=np.float32)[:, None], np.linspace(-1, 1, 17, dtype=np.float32)[None]
+            y, x = (
+                np.linspace(-1, 1, 17, dtype=np.float32)[:, None],
+                np.linspace(-1, 1, 17, dtype=np.float32)[None],
+            )
             light = 1 - strength * rng.uniform(-0.1, 0.35) * (x * x + y * y) / 2
             light += strength * rng.uniform(-0.15, 0.15) * x + strength * rng.uniform(-0.15, 0.15) * y
             light += strength * rng.uniform(0, 0.1) * clouds((17, 17), rng, rng.integers(2, 7))
             self.light = enlarge(light.astype(np.float32), shape)
-        self.grains = [(grain(shape, rng, rng.integers(4)), strength * 0.05 * rng.random() ** 2) for _ in range(2)]
+        self.grains = [
+            (grain(shape, rng, rng.integers(4)), strength * 0.05 * rng.random() ** 2) for _ in range(2)
+        ]
         self.noise = sum(amount**2 for _, amount in self.grains) ** 0.5
         self.screen = rng.uniform(0.3, 1) * strength if rng.random() < 0.04 else 0.0
         self.turn, self.pitch = rng.uniform(0, pi / 2), rng.uniform(2.5, 6)
-        self.bands = strength * 0.012 * rng.standard_normal((shape[0], 1), dtype=np.float32) if rng.random() < 0.08 else 0
+        self.bands = (
+            strength * 0.012 * rng.standard_normal((shape[0], 1), dtype=np.float32)
+            if rng.random() < 0.08
+            else 0
+        )
         self.quality = int(rng.integers(35, 93)) if rng.random() < 0.35 * min(1, 2 * strength) else None
 
     def fade(self, picture):
@@ -53,7 +62,10 @@ class Ageing:
         for field, amount in self.grains:
             picture += amount * field
         if self.screen:  # halftone dots: two crossed waves
-            y, x = np.arange(self.shape[0], dtype=np.float32)[:, None], np.arange(self.shape[1], dtype=np.float32)[None]
+            y, x = (
+                np.arange(self.shape[0], dtype=np.float32)[:, None],
+                np.arange(self.shape[1], dtype=np.float32)[None],
+            )
             a, b = 2 * pi * cos(self.turn) / self.pitch, 2 * pi * sin(self.turn) / self.pitch
             picture += 0.06 * self.screen * (np.sin(a * x + b * y) + np.sin(a * y - b * x))
         picture += self.bands
@@ -80,7 +92,16 @@ def age(luma, rng, strength=1.0):
 
 def tint(luma, rng):
     """(H, W) float32 luma -> (H, W, 3) uint8 in the tone of an old print: sepia, cold, greenish or neutral."""
-    hues = {"sepia": (0.13, 0.0, -0.17), "warm": (0.05, 0.0, -0.07), "cold": (-0.04, 0.0, 0.05), "green": (-0.02, 0.03, -0.04)}
-    hue = np.array([*hues.values(), (0, 0, 0)][rng.choice(5, p=(0.35, 0.3, 0.1, 0.1, 0.15))]) * rng.uniform(0.4, 0.8)
-    rgb = luma[..., None] + (hue - hue @ (0.299, 0.587, 0.114)) * (luma * (1 - luma) * 4)[..., None]  # luma is kept
+    hues = {
+        "sepia": (0.13, 0.0, -0.17),
+        "warm": (0.05, 0.0, -0.07),
+        "cold": (-0.04, 0.0, 0.05),
+        "green": (-0.02, 0.03, -0.04),
+    }
+    hue = np.array([*hues.values(), (0, 0, 0)][rng.choice(5, p=(0.35, 0.3, 0.1, 0.1, 0.15))]) * rng.uniform(
+        0.4, 0.8
+    )
+    rgb = (
+        luma[..., None] + (hue - hue @ (0.299, 0.587, 0.114)) * (luma * (1 - luma) * 4)[..., None]
+    )  # luma is kept
     return (np.clip(rgb, 0, 1) * 255 + 0.5).astype(np.uint8)

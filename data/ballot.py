@@ -45,20 +45,55 @@ def vote_command(commands, run: Callable[[argparse.Namespace], int], include: st
         if len(set(named)) < len(named):
             parser.error("the same weights are given twice")
         if not 2 <= len(named) <= MOST:
-            parser.error(f"there must be 2 to {MOST} candidates, not {len(named)}: give more --weights, or --include {include}")
+            parser.error(
+                f"there must be 2 to {MOST} candidates, not {len(named)}: give more --weights, or --include {include}"
+            )
         return run(arguments)
 
-    parser = commands.add_parser("vote", help="make a page on which people choose the best model, blind", allow_abbrev=False)
+    parser = commands.add_parser(
+        "vote", help="make a page on which people choose the best model, blind", allow_abbrev=False
+    )
     add = parser.add_argument
     add("photos", nargs="+", type=Path, metavar="PHOTO", help="a file or a folder")
-    add("ballot", type=Path, metavar="BALLOT", help="folder for the page; the key is written beside it, as BALLOT.key.json")
-    add("--weights", type=Path, nargs="+", required=True, metavar="FILE", help="weights of the models to choose from")
-    add("--include", choices=[include], action="append", help=f"{include}: a candidate without weights (default: none)")
-    add("--seed", type=batch.count(0), help="seed of the order of pictures (default: a random one, told in the key)")
-    add("--page-side", type=batch.count(64), default=1024, metavar="PX",
-        help="longer side of the pictures on the page (default: 1024 px)")  # fmt: skip
+    add(
+        "ballot",
+        type=Path,
+        metavar="BALLOT",
+        help="folder for the page; the key is written beside it, as BALLOT.key.json",
+    )
+    add(
+        "--weights",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help="weights of the models to choose from",
+    )
+    add(
+        "--include",
+        choices=[include],
+        action="append",
+        help=f"{include}: a candidate without weights (default: none)",
+    )
+    add(
+        "--seed",
+        type=batch.count(0),
+        help="seed of the order of pictures (default: a random one, told in the key)",
+    )
+    add(
+        "--page-side",
+        type=batch.count(64),
+        default=1024,
+        metavar="PX",
+        help="longer side of the pictures on the page (default: 1024 px)",
+    )
     add("--device", default="auto", help="auto, cpu, cuda[:N] or mps (default: auto)")
-    add("--precision", choices=["fp32", "bf16", "fp16"], default="fp32", help="number type of the networks (default: fp32)")
+    add(
+        "--precision",
+        choices=["fp32", "bf16", "fp16"],
+        default="fp32",
+        help="number type of the networks (default: fp32)",
+    )
     add("--recursive", action="store_true", help="search folders in folders too (default: no)")
     add("--overwrite", action="store_true", help="replace a ballot that exists (default: no)")
     add("--quiet", action="store_true", help="no progress on standard error, failures only (default: no)")
@@ -69,8 +104,12 @@ def vote_command(commands, run: Callable[[argparse.Namespace], int], include: st
 def tally_command(commands) -> None:
     """Add the subcommand `tally`."""
     parser = commands.add_parser("tally", help="count the votes of a ballot", allow_abbrev=False)
-    parser.add_argument("ballot", type=Path, metavar="BALLOT", help="the ballot's folder; its key is looked for beside it")
-    parser.add_argument("votes", nargs="+", type=Path, metavar="VOTES.json", help="what the page exported, of all voters")
+    parser.add_argument(
+        "ballot", type=Path, metavar="BALLOT", help="the ballot's folder; its key is looked for beside it"
+    )
+    parser.add_argument(
+        "votes", nargs="+", type=Path, metavar="VOTES.json", help="what the page exported, of all voters"
+    )
     parser.set_defaults(run=tally)
 
 
@@ -107,15 +146,22 @@ def vote(
     named = names(args.weights, args.include)
     seed = secrets.randbits(32) if args.seed is None else args.seed
     photos, pages, failed = [], [], False
-    for source in tqdm(batch.list_photos(args.photos, args.ballot, args.recursive), unit="photo",
-                       disable=True if args.quiet else None):  # fmt: skip
+    for source in tqdm(
+        batch.list_photos(args.photos, args.ballot, args.recursive),
+        unit="photo",
+        disable=True if args.quiet else None,
+    ):
         try:
             if source.error:
                 raise PhotoError(source.error)
             source, photo = batch.pair(source, companions or {}), read_photo(source.path)
             order = np.random.default_rng([seed, len(photos)]).permutation(len(named)).tolist()
-            pages.append({"shown": _picture(shown(photo), args.page_side),
-                          "pictures": [_picture(candidates[i](photo, source), args.page_side) for i in order]})  # fmt: skip
+            pages.append(
+                {
+                    "shown": _picture(shown(photo), args.page_side),
+                    "pictures": [_picture(candidates[i](photo, source), args.page_side) for i in order],
+                }
+            )
             photos.append({"name": str(source), "sha256": photo.sha256, "order": [named[i] for i in order]})
         except Exception as error:  # as in `batch.run`: the other photos must not suffer
             failed = True
@@ -123,7 +169,14 @@ def vote(
     if not photos:
         raise PhotoError("no photo is left to vote on")
     sums = {name: report.sha256(read_bytes(path)) for name, path in zip(named, args.weights)}
-    facts = {"version": VERSION, "seed": seed, "question": question, "weights": sums, "candidates": named, "photos": photos}
+    facts = {
+        "version": VERSION,
+        "seed": seed,
+        "question": question,
+        "weights": sums,
+        "candidates": named,
+        "photos": photos,
+    }
     number = report.sha256(json.dumps(facts, sort_keys=True).encode())[:16]
     content = json.dumps({"id": number, "question": question, "photos": pages}).replace("<", "\\u003c")
     write_whole(key, report.dumps({"ballot": number, **facts}, indent=2).encode(), args.overwrite)
@@ -171,7 +224,9 @@ def tally(args: argparse.Namespace) -> int:
     for name, row in result["models"].items():
         rate, (low, high) = row["win_rate"], row["win_rate_95"]
         lines.append(f"{name:{width}}  {row['wins']:4}  {rate:8.1%}  {low:.1%} to {high:.1%}")
-    total = "{votes} votes of {voters} voters on {photos} photos, {ties} without difference".format_map(result)
+    total = "{votes} votes of {voters} voters on {photos} photos, {ties} without difference".format_map(
+        result
+    )
     print("\n".join([*lines, total]), file=sys.stderr)
     return int(failed)
 
@@ -210,9 +265,17 @@ def count(ballots: list[dict[int, int]], orders: list[list[str]], named: list[st
             equal = choices.count(0) / len(order)
             rates.append([(choices.count(order.index(name) + 1) + equal) / len(choices) for name in named])
     means = np.mean(rates, 0).tolist() if rates else [0.0] * len(named)
-    models = {name: {"wins": wins[name], "win_rate": round(rate, 4), "win_rate_95": wilson(rate, len(rates))}
-              for rate, name in sorted(zip(means, named), reverse=True)}  # fmt: skip
-    return {"voters": len(ballots), "photos": len(rates), "votes": sum(map(len, ballots)), "ties": ties, "models": models}
+    models = {
+        name: {"wins": wins[name], "win_rate": round(rate, 4), "win_rate_95": wilson(rate, len(rates))}
+        for rate, name in sorted(zip(means, named), reverse=True)
+    }
+    return {
+        "voters": len(ballots),
+        "photos": len(rates),
+        "votes": sum(map(len, ballots)),
+        "ties": ties,
+        "models": models,
+    }
 
 
 def wilson(rate: float, trials: int, z: float = 1.96) -> list[float]:

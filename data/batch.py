@@ -59,7 +59,17 @@ import numpy as np
 from tqdm import tqdm
 
 from . import layers, report
-from .images import IMAGE_SUFFIXES, MAX_PIXELS, Photo, PhotoError, encode, read_bytes, read_mask, read_photo, write_synced
+from .images import (
+    IMAGE_SUFFIXES,
+    MAX_PIXELS,
+    Photo,
+    PhotoError,
+    encode,
+    read_bytes,
+    read_mask,
+    read_photo,
+    write_synced,
+)
 
 STDIO = Path("-")
 FORMATS = {"png": "PNG", "tif": "TIFF", "webp": "WEBP", "jpg": "JPEG"}  # ending -> Pillow's name
@@ -114,9 +124,23 @@ def infer_options(parser: argparse.ArgumentParser) -> None:
         metavar="PX",
         help="largest side computed at once, in pixels (default: 1024; painting more than 16 megapixels, at most 512)",
     )
-    add("--overlap", type=count(0), default=128, metavar="PX", help="overlap of tiles, in pixels (default: 128)")
-    add("--recursive", action="store_true", help="search folders in folders too; OUT gets the same tree (default: no)")
-    add("--overwrite", action="store_true", help="replace results that exist (default: no, such a photo fails)")
+    add(
+        "--overlap",
+        type=count(0),
+        default=128,
+        metavar="PX",
+        help="overlap of tiles, in pixels (default: 128)",
+    )
+    add(
+        "--recursive",
+        action="store_true",
+        help="search folders in folders too; OUT gets the same tree (default: no)",
+    )
+    add(
+        "--overwrite",
+        action="store_true",
+        help="replace results that exist (default: no, such a photo fails)",
+    )
     add(
         "--format",
         choices=["auto", *FORMATS],
@@ -132,7 +156,9 @@ def infer_options(parser: argparse.ArgumentParser) -> None:
     add("--quiet", action="store_true", help="no progress on standard error, failures only (default: no)")
 
 
-def infer_command(commands, run: Callable[[argparse.Namespace], int], weights: Path) -> argparse.ArgumentParser:
+def infer_command(
+    commands, run: Callable[[argparse.Namespace], int], weights: Path
+) -> argparse.ArgumentParser:
     """Add the subcommand `infer` with `--weights` and the shared options, checked before `run` is called.
 
     commands: of `add_subparsers`. Returns its parser, for the stage's own options.
@@ -231,7 +257,9 @@ def list_photos(photos: list[Path], out: Path, recursive: bool) -> list[Source]:
         stem = name.with_suffix("")
         called = (name if stems[str(stem).casefold()] > 1 else stem).as_posix()
         if not error and first.setdefault(called.casefold(), path) != path:
-            error = f"its results would have the names of those of {first[called.casefold()]}: give another OUT"
+            error = (
+                f"its results would have the names of those of {first[called.casefold()]}: give another OUT"
+            )
         sources.append(Source(path, called, error))
     return sources
 
@@ -240,8 +268,14 @@ def _walk(folder: Path, out: Path, recursive: bool) -> list[tuple[Path, Path, st
     found, unreadable, results = [], [], out.resolve()
     for root, folders, files in os.walk(folder, onerror=unreadable.append):
         here = Path(root)
-        folders[:] = sorted(f for f in folders if recursive and f[0] != "." and (here / f).resolve() != results)
-        found += [here / f for f in sorted(files) if f[0] != "." and Path(f).suffix.lower() in IMAGE_SUFFIXES and _ends(here / f)]
+        folders[:] = sorted(
+            f for f in folders if recursive and f[0] != "." and (here / f).resolve() != results
+        )
+        found += [
+            here / f
+            for f in sorted(files)
+            if f[0] != "." and Path(f).suffix.lower() in IMAGE_SUFFIXES and _ends(here / f)
+        ]
     failed = [(Path(e.filename), Path(e.filename), f"cannot be read: {e.strerror}") for e in unreadable]
     return [(path, path.relative_to(folder), "") for path in found] + failed
 
@@ -276,7 +310,9 @@ def pair(source: Source, given: dict[str, Path | None]) -> Source:
 
 def reason(error: Exception) -> str:
     """Why a photo failed, in one line."""
-    return " ".join((str(error) if isinstance(error, PhotoError) else f"{type(error).__name__}: {error}").split())
+    return " ".join(
+        (str(error) if isinstance(error, PhotoError) else f"{type(error).__name__}: {error}").split()
+    )
 
 
 def extension(photo: Photo, format: str) -> str:
@@ -328,7 +364,19 @@ def run(
 
     Under torchrun, which kills all processes as soon as one fails, each waits for the others and all end alike.
     """
-    share = (arguments, work, outputs, options, weights, companions or {}, commit, max_pixels, rank, world_size, program)
+    share = (
+        arguments,
+        work,
+        outputs,
+        options,
+        weights,
+        companions or {},
+        commit,
+        max_pixels,
+        rank,
+        world_size,
+        program,
+    )
     if world_size == 1 or arguments.out == STDIO or "TORCHELASTIC_RUN_ID" not in os.environ:
         return _run(*share)
     try:
@@ -372,8 +420,12 @@ def _run(
             lines = None
             if arguments.json:
                 stdout = arguments.json == STDIO
-                lines = sys.stdout if stdout else stack.enter_context(open(arguments.json, "a", encoding="utf-8"))
-            bar = stack.enter_context(tqdm(total=len(sources), unit="photo", disable=True if arguments.quiet else None))
+                lines = (
+                    sys.stdout if stdout else stack.enter_context(open(arguments.json, "a", encoding="utf-8"))
+                )
+            bar = stack.enter_context(
+                tqdm(total=len(sources), unit="photo", disable=True if arguments.quiet else None)
+            )
             for source, loading in stack.enter_context(contextlib.closing(_read_ahead(load, sources))):
                 try:
                     status, facts = _process(loading, arguments, work, outputs, commit, made, program)
@@ -419,7 +471,9 @@ def _end_together(out: Path, rank: int, world_size: int, status: int) -> int:
         with _terminable():
             folder.mkdir(exist_ok=True)
             mine.touch()
-            while len(found := ended()) < world_size and os.getppid() == agent:  # without torchrun nobody is killed
+            while (
+                len(found := ended()) < world_size and os.getppid() == agent
+            ):  # without torchrun nobody is killed
                 time.sleep(0.1)
     except KeyboardInterrupt:
         with contextlib.suppress(OSError):
@@ -431,7 +485,9 @@ def _end_together(out: Path, rank: int, world_size: int, status: int) -> int:
         say(f"{folder} cannot be written: {error.strerror}: the other processes are stopped")
         return max(status, 1)
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the first to end must not cut off the others' last moments
+        signal.signal(
+            signal.SIGTERM, signal.SIG_IGN
+        )  # the first to end must not cut off the others' last moments
     with contextlib.suppress(OSError):
         mine.rename(f"{mine}-seen")
         if sum(len(rest) == 2 for rest in ended().values()) == world_size:
@@ -523,7 +579,9 @@ def _process(
             encoded[path] = files[key]
         else:
             pixels, remark, *stages = files[key]
-            encoded[path] = encode(pixels, photo, FORMATS[ending], remark, tool(program, loaded.settings["weights"], stages))
+            encoded[path] = encode(
+                pixels, photo, FORMATS[ending], remark, tool(program, loaded.settings["weights"], stages)
+            )
     if ending == "jpg" and any("{ext}" in key for key in outputs):
         lost = "transparency is lost" if photo.alpha is not None else ""
         jpeg = "; ".join(filter(None, ["JPEG is not lossless: undamaged pixels differ a little", lost]))
@@ -582,7 +640,9 @@ def _clear(final: Path) -> None:
     part = _part(final)
     if not part.is_dir():
         return
-    if not os.path.lexists(final):  # else that run got as far as to commit, or had not begun to replace a former one
+    if not os.path.lexists(
+        final
+    ):  # else that run got as far as to commit, or had not begun to replace a former one
         with contextlib.suppress(OSError, ValueError, KeyError):  # no whole report: nothing was moved yet
             for name, digest in json.loads((part / final.name).read_text("utf-8"))["outputs"].items():
                 path = final.with_name(name)

@@ -22,7 +22,10 @@ class Canvas:
         self.textures = textures
         self.amount = amount
         self.pen = exp(rng.uniform(-0.35, 0.5))
-        self.light, self.dark = rng.uniform(0.8, 1.0), rng.uniform(0.0, 0.2)  # one print has one paper and one lacquer
+        self.light, self.dark = (
+            rng.uniform(0.8, 1.0),
+            rng.uniform(0.0, 0.2),
+        )  # one print has one paper and one lacquer
         self.angle = rng.uniform(0, 2 * pi)  # where the scanner's lamp stands, for relief
 
     def tone(self, rng, light=0.75):
@@ -61,7 +64,9 @@ class Canvas:
             return
         here, alpha = found
         if breaks:
-            gaps = clouds(alpha.shape, rng, max(alpha.shape) / rng.uniform(12, 60)) + 0.4 * grain(alpha.shape, rng, 3)
+            gaps = clouds(alpha.shape, rng, max(alpha.shape) / rng.uniform(12, 60)) + 0.4 * grain(
+                alpha.shape, rng, 3
+            )
             alpha *= np.clip(1.5 - 2 * breaks + gaps, 0, 1)
         if soft:
             blur(blur(alpha, 0.24 * soft), 0.24 * soft)
@@ -82,9 +87,16 @@ def line(draw, points, widths, level=255):
     """A line through (n, 2) points in px; `widths` in px, one or n - 1 of them. Widths go in steps of half a pixel."""
     flat = (2 * np.asarray(points)).tolist()
     if np.ndim(widths) == 0:
-        draw.line([tuple(point) for point in flat], level, max(1, round(2 * widths)), "curve" if widths > 1.6 else None)
+        draw.line(
+            [tuple(point) for point in flat],
+            level,
+            max(1, round(2 * widths)),
+            "curve" if widths > 1.6 else None,
+        )
         return
-    for (x0, y0), (x1, y1), width in zip(flat, flat[1:], np.maximum(1, np.rint(2 * widths)).astype(int).tolist()):
+    for (x0, y0), (x1, y1), width in zip(
+        flat, flat[1:], np.maximum(1, np.rint(2 * widths)).astype(int).tolist()
+    ):
         draw.line((x0, y0, x1, y1), level, width)
 
 
@@ -96,7 +108,9 @@ def walk(rng, start, angle, length, step=4.0, turn=0.0, jag=0.0):
     """A path of (n, 2) points: `turn` bends it smoothly, `jag` makes every step stray (radians)."""
     steps = max(2, int(length / step))
     angles = angle + np.cumsum(rng.normal(0, turn, steps)) + rng.normal(0, jag, steps)
-    return start + np.concatenate([np.zeros((1, 2)), step * np.cumsum(np.stack([np.cos(angles), np.sin(angles)], 1), 0)])
+    return start + np.concatenate(
+        [np.zeros((1, 2)), step * np.cumsum(np.stack([np.cos(angles), np.sin(angles)], 1), 0)]
+    )
 
 
 def fractal(rng, start, end, rough=0.1, levels=6):
@@ -125,7 +139,9 @@ def outline(rng, centre, radius, jag=0.5, points=40, stretch=2.0, rough=0.12):
 def flake(rng, centre, radius):
     """The outline of a piece of emulsion come off: few corners, sides ragged at every scale."""
     corners = outline(rng, centre, radius, 0.8, rng.integers(5, 13), 3, 0.25)
-    return np.concatenate([fractal(rng, *pair, 0.08, 3)[:-1] for pair in zip(corners, np.roll(corners, -1, 0))])
+    return np.concatenate(
+        [fractal(rng, *pair, 0.08, 3)[:-1] for pair in zip(corners, np.roll(corners, -1, 0))]
+    )
 
 
 def edge_point(canvas, rng):
@@ -133,4 +149,6 @@ def edge_point(canvas, rng):
     side = rng.integers(4)
     at = rng.random()
     x, y = [(at, 0), (at, 1), (0, at), (1, at)][side]
-    return np.array([x * canvas.width, y * canvas.height]), [pi / 2, -pi / 2, 0, pi][side] + rng.normal(0, 0.6)
+    return np.array([x * canvas.width, y * canvas.height]), [pi / 2, -pi / 2, 0, pi][side] + rng.normal(
+        0, 0.6
+    )

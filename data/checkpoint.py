@@ -48,8 +48,15 @@ def read(path: Path) -> dict:
 def weights(stage: str, version: str, build: dict, net: torch.nn.Module, infer: dict, training: dict) -> dict:
     """The content of a weights file; floating-point tensors are stored in half precision."""
     state = {name: x.half() if x.is_floating_point() else x for name, x in net.state_dict().items()}
-    return {"format": FORMAT, "stage": stage, "version": version, "build": build, "state": state,
-            "infer": infer, "training": training}  # fmt: skip
+    return {
+        "format": FORMAT,
+        "stage": stage,
+        "version": version,
+        "build": build,
+        "state": state,
+        "infer": infer,
+        "training": training,
+    }
 
 
 def read_weights(path: Path, stage: str) -> dict:

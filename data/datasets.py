@@ -16,7 +16,9 @@ from data.hints import simulate
 from data.images import IMAGE_SUFFIXES, PhotoError, luma, read_mask, read_photo, resize, rgb_to_ycbcr, upright
 from data.textures import blur, enlarge
 
-FRAMED_SHARE = 0.25  # of the samples of colour: with the border of a print or the rim of a negative around them
+FRAMED_SHARE = (
+    0.25  # of the samples of colour: with the border of a print or the rim of a negative around them
+)
 PASTED_SHARE = 0.6  # of the labelled samples: their damage alone, on another photograph
 
 
@@ -77,7 +79,11 @@ class Clean:
 
     def __init__(self, data: Path):
         root = Path(data) / "clean"
-        groups = [images_in(folder) for folder in sorted(root.iterdir()) if folder.is_dir()] if root.is_dir() else []
+        groups = (
+            [images_in(folder) for folder in sorted(root.iterdir()) if folder.is_dir()]
+            if root.is_dir()
+            else []
+        )
         loose = sorted(path for path in root.glob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
         self.groups = [group for group in [*groups, loose] if group]
         if not self.groups:
@@ -98,7 +104,9 @@ def crop(picture: Image.Image, mode: str, side: int, rng, zoom=(0.25, 1.0), enla
     orientation = picture.getexif().get(ExifTags.Base.Orientation)
     span = int(min(short, max(short * np.exp(rng.uniform(*np.log(zoom))), side / enlarge)))
     left, top = rng.integers(width - span + 1), rng.integers(height - span + 1)
-    picture.draft(mode, (width * side // span, height * side // span))  # JPEG decodes at 1/2, 1/4, 1/8 where that is enough
+    picture.draft(
+        mode, (width * side // span, height * side // span)
+    )  # JPEG decodes at 1/2, 1/4, 1/8 where that is enough
     scale = picture.width / width
     box = (left * scale, top * scale, (left + span) * scale, min((top + span) * scale, picture.height))
     if picture.mode.startswith("I;16"):  # Pillow would clip at 255
@@ -173,11 +181,17 @@ class SegmentSamples(_Samples):
         top, left = (rng.integers(length - span + 1) for length in picture.shape)
         if rng.random() < 0.7:  # most crops hold damage: the best of a few places
             places = [[rng.integers(length - span + 1) for length in picture.shape] for _ in range(4)]
-            top, left = max(places, key=lambda p: (mask[p[0] : p[0] + span : 4, p[1] : p[1] + span : 4] == 255).sum())
+            top, left = max(
+                places, key=lambda p: (mask[p[0] : p[0] + span : 4, p[1] : p[1] + span : 4] == 255).sum()
+            )
         here = np.s_[top : top + span, left : left + span]
         size, turn = (self.side, self.side), rng.uniform(-10, 10) if rng.random() < 0.5 else 0.0
-        picture = Image.fromarray(resize(picture[here], size, "bicubic")).rotate(turn, Image.Resampling.BICUBIC, fillcolor=0.5)
-        mask = Image.fromarray(mask[here]).resize(size, Image.Resampling.NEAREST).rotate(turn, fillcolor=128)  # ignored
+        picture = Image.fromarray(resize(picture[here], size, "bicubic")).rotate(
+            turn, Image.Resampling.BICUBIC, fillcolor=0.5
+        )
+        mask = (
+            Image.fromarray(mask[here]).resize(size, Image.Resampling.NEAREST).rotate(turn, fillcolor=128)
+        )  # ignored
         picture, mask = np.array(picture), np.array(mask)
         turns, mirrored = rng.integers(4), rng.random() < 0.5
         picture, mask = np.rot90(picture, turns), np.rot90(mask, turns)
@@ -198,7 +212,9 @@ class SegmentSamples(_Samples):
         sound, near, away = (mask == 0).astype(np.float32), 0.0, 0.0
         for pitch, share in ((8, 1.0), (64, 0.02)):  # the farther only where there is nothing near
             away = away + share * enlarge(np.asarray(Image.fromarray(sound).reduce(pitch)), mask.shape)
-            near = near + share * enlarge(np.asarray(Image.fromarray(sound * picture).reduce(pitch)), mask.shape)
+            near = near + share * enlarge(
+                np.asarray(Image.fromarray(sound * picture).reduce(pitch)), mask.shape
+            )
         wide = Image.fromarray(mask).point(lambda level: 255 * (level > 0)).filter(ImageFilter.MaxFilter(3))
         alpha = blur(np.asarray(wide, np.float32) / 255, 0.2) * (away > 1e-4)
         pasted = np.clip(other + alpha * (picture - near / np.maximum(away, 1e-4)), 0, 1)
@@ -220,7 +236,9 @@ class InpaintSamples(_Samples):
         self.masks = [mask for path in images_in(args.data / "labelled/masks") if (mask := _damage(path))]
         if args.masks:
             given = images_in(args.masks)
-            given = [path for path in given if path.stem.endswith("_mask")] or given  # probabilities may lie beside them
+            given = [
+                path for path in given if path.stem.endswith("_mask")
+            ] or given  # probabilities may lie beside them
             if not given:
                 raise PhotoError(f"{args.masks}: no masks")
             self.masks += [mask for path in given if (mask := _damage(path))]
@@ -242,7 +260,9 @@ class InpaintSamples(_Samples):
             span = int(min(height, width, self.side / np.exp(rng.uniform(np.log(0.5), np.log(2.0)))))
             top, left = rng.integers(height - span + 1), rng.integers(width - span + 1)
             holes = np.unpackbits(packed[top : top + span], axis=1, count=width)[:, left : left + span]
-            holes = np.asarray(Image.fromarray(holes).resize((self.side, self.side), Image.Resampling.NEAREST))
+            holes = np.asarray(
+                Image.fromarray(holes).resize((self.side, self.side), Image.Resampling.NEAREST)
+            )
             if self.share[0] <= holes.mean() <= self.share[1]:
                 holes = np.rot90(holes, rng.integers(4))
                 return holes[:, ::-1] if rng.random() < 0.5 else holes
@@ -277,12 +297,20 @@ class ColorizeSamples(_Samples):
         truth = ycbcr[..., 1:].transpose(2, 0, 1).copy()
         if portrait and rng.random() < 0.5:
             _dye(truth, ycbcr[..., 0], rng)
-        print_ = defects.age(_expose(_emulsion(picture, rng) if rng.random() < 0.25 else ycbcr[..., 0], rng), rng, strength=rng.uniform(0, 0.7))
+        print_ = defects.age(
+            _expose(_emulsion(picture, rng) if rng.random() < 0.25 else ycbcr[..., 0], rng),
+            rng,
+            strength=rng.uniform(0, 0.7),
+        )
         if rng.random() < FRAMED_SHARE:
             print_ = _framed(print_, truth, rng)
         sample = {"luma": torch.from_numpy(print_)[None], "cbcr": torch.from_numpy(truth)}
         if self.hint_share:
-            known = simulate(truth, rng) if rng.random() < self.hint_share else np.zeros((3, *print_.shape), np.float32)
+            known = (
+                simulate(truth, rng)
+                if rng.random() < self.hint_share
+                else np.zeros((3, *print_.shape), np.float32)
+            )
             sample["hints"] = torch.from_numpy(known)
         return sample
 
@@ -290,7 +318,9 @@ class ColorizeSamples(_Samples):
         """A colour photograph (S, S, 3) float32 in [0, 1], and whether it is a portrait."""
         if not self.cutouts or rng.random() < 0.75:
             path = self.clean.draw(rng)
-            return self.photo("RGB", rng, path, zoom=(0.5, 1.0)), not self.sorted or self.people in path.parents
+            return self.photo(
+                "RGB", rng, path, zoom=(0.5, 1.0)
+            ), not self.sorted or self.people in path.parents
         person = self.photo("RGB", rng, self.cutouts[rng.integers(len(self.cutouts))], zoom=(0.6, 1.0))
         behind = self.backgrounds[rng.integers(len(self.backgrounds))] if self.backgrounds else None
         behind = self.photo("RGB", rng, behind, zoom=(0.5, 1.0))
@@ -310,7 +340,10 @@ def _paper(picture: np.ndarray) -> np.ndarray:
         before = seen.sum()
         for axis in (0, 1):
             place = np.arange(white.shape[axis]).reshape((-1, 1) if axis == 0 else (1, -1))
-            for way in (1, -1):  # a run of white goes on from its last seen pixel to the next one that is not white
+            for way in (
+                1,
+                -1,
+            ):  # a run of white goes on from its last seen pixel to the next one that is not white
                 flip = lambda x: np.flip(x, axis) if way == -1 else x  # noqa: E731, B023
                 last = np.maximum.accumulate(np.where(flip(seen), place, -1), axis)
                 end = np.maximum.accumulate(np.where(flip(white), -1, place), axis)
@@ -375,7 +408,9 @@ def _expose(luma: np.ndarray, rng) -> np.ndarray:
     if rng.random() < 0.4:
         return np.ascontiguousarray(luma.clip(0, 1))
     black, white = rng.uniform(-0.08, 0.15), rng.uniform(0.75, 1.1)
-    return np.clip(black + (white - black) * luma.clip(0, 1) ** exp(rng.normal(0, 0.35)), 0, 1).astype(np.float32)
+    return np.clip(black + (white - black) * luma.clip(0, 1) ** exp(rng.normal(0, 0.35)), 0, 1).astype(
+        np.float32
+    )
 
 
 def _labelled(image: Path, mask: Path) -> tuple[np.ndarray, np.ndarray]:

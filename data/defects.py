@@ -18,7 +18,18 @@ from data.canvas import Canvas, edge_point, flake, fractal, line, outline, polyg
 from data.negatives import NEGATIVES, hard_negative
 from data.textures import Textures, clouds, enlarge, grain, load_textures
 
-__all__ = ["KINDS", "NEGATIVES", "Textures", "age", "damage", "hard_negative", "holes", "load_textures", "sample", "tint"]
+__all__ = [
+    "KINDS",
+    "NEGATIVES",
+    "Textures",
+    "age",
+    "damage",
+    "hard_negative",
+    "holes",
+    "load_textures",
+    "sample",
+    "tint",
+]
 
 
 def _scratches(canvas, rng, light):
@@ -31,7 +42,14 @@ def _scratches(canvas, rng, light):
             path = walk(rng, canvas.point(rng), rng.uniform(0, 2 * pi), length, 8, bend, jag)
             line(draw, path, canvas.pen * rng.uniform(0.6, 1.8), int(rng.integers(110, 256)))
         tone = canvas.tone(rng, light)
-        canvas.paint(layer, tone, rng, rng.uniform(0.4, 1), rng.choice([0, rng.uniform(0.1, 0.7)]), rng.choice([0, 0.1]))
+        canvas.paint(
+            layer,
+            tone,
+            rng,
+            rng.uniform(0.4, 1),
+            rng.choice([0, rng.uniform(0.1, 0.7)]),
+            rng.choice([0, 0.1]),
+        )
 
 
 def light_scratches(canvas, rng):
@@ -60,7 +78,13 @@ def scratch_field(canvas, rng):
             way = np.array([cos(turn), sin(turn)]) * length
             points = [start, start + way / 2 + (-bow * sin(turn), bow * cos(turn)), start + way]
             line(draw, points, float(width), int(level))
-        canvas.paint(layer, canvas.tone(rng, light), rng, rng.uniform(0.35, 0.9), rng.choice([0, rng.uniform(0.2, 0.6)]))
+        canvas.paint(
+            layer,
+            canvas.tone(rng, light),
+            rng,
+            rng.uniform(0.35, 0.9),
+            rng.choice([0, rng.uniform(0.2, 0.6)]),
+        )
 
 
 def _branch(rng, draw, start, angle, length, width, depth, tips):
@@ -72,7 +96,9 @@ def _branch(rng, draw, start, angle, length, width, depth, tips):
         node = path[rng.integers(len(path))]
         tips.append(node)
         turn, thinner = rng.choice([-1, 1]) * rng.uniform(0.4, 1.4), rng.uniform(0.4, 0.9)
-        _branch(rng, draw, node, angle + turn, length * rng.uniform(0.2, 0.7), width * thinner, depth - 1, tips)
+        _branch(
+            rng, draw, node, angle + turn, length * rng.uniform(0.2, 0.7), width * thinner, depth - 1, tips
+        )
 
 
 def cracks(canvas, rng):
@@ -80,7 +106,9 @@ def cracks(canvas, rng):
     for _ in range(canvas.count(rng, 1, 4)):
         layer, draw = canvas.layer()
         tips = []
-        start, angle = edge_point(canvas, rng) if rng.random() < 0.6 else (canvas.point(rng), rng.uniform(0, 2 * pi))
+        start, angle = (
+            edge_point(canvas, rng) if rng.random() < 0.6 else (canvas.point(rng), rng.uniform(0, 2 * pi))
+        )
         width = canvas.pen * rng.uniform(0.6, 2.6)
         _branch(rng, draw, start, angle, canvas.side * rng.uniform(0.15, 0.9), width, 2, tips)
         for node in tips:
@@ -88,9 +116,13 @@ def cracks(canvas, rng):
                 polygon(draw, outline(rng, node, width * rng.uniform(0.8, 4), 0.9, 11, 3))
         broken = rng.choice([0, rng.uniform(0.1, 0.55)])
         if rng.random() < 0.25:  # open but not lost: hardly more than a light and a dark side
-            canvas.paint(layer, canvas.tone(rng, 0.5), rng, rng.uniform(0, 0.4), broken, rng.uniform(0.2, 0.6))
+            canvas.paint(
+                layer, canvas.tone(rng, 0.5), rng, rng.uniform(0, 0.4), broken, rng.uniform(0.2, 0.6)
+            )
         else:
-            canvas.paint(layer, canvas.tone(rng, 0.85), rng, rng.uniform(0.6, 1), broken, rng.uniform(0, 0.35), 0.03)
+            canvas.paint(
+                layer, canvas.tone(rng, 0.85), rng, rng.uniform(0.6, 1), broken, rng.uniform(0, 0.35), 0.03
+            )
 
 
 def folds(canvas, rng):
@@ -107,15 +139,21 @@ def folds(canvas, rng):
         y = np.arange(canvas.height, dtype=np.float32)[:, None] - middle[1]
         away = (x * way[1] - y * way[0]) / (rng.uniform(3, 14) * canvas.pen)
         if reach > canvas.side:
-            canvas.picture += rng.normal(0, 0.08) * away / (1 + away**4)  # one flank towards the lamp, one away
+            canvas.picture += (
+                rng.normal(0, 0.08) * away / (1 + away**4)
+            )  # one flank towards the lamp, one away
         layer, draw = canvas.layer()
         width = canvas.pen * rng.uniform(0.7, 3.2)
         ragged = rng.choice([0.1, 0.5])
         line(draw, path, width * np.exp(rng.normal(0, ragged, len(path) - 1)))
         for node in path[rng.integers(0, len(path), canvas.count(rng, 0, 30))]:
-            polygon(draw, outline(rng, node + rng.normal(0, width, 2), width * rng.uniform(0.6, 2.5), 0.9, 9, 3))
+            polygon(
+                draw, outline(rng, node + rng.normal(0, width, 2), width * rng.uniform(0.6, 2.5), 0.9, 9, 3)
+            )
         broken = rng.choice([0, rng.uniform(0, 0.6)])
-        canvas.paint(layer, canvas.tone(rng, 0.9), rng, rng.uniform(0.6, 1), broken, rng.uniform(0, 0.3), 0.03)
+        canvas.paint(
+            layer, canvas.tone(rng, 0.9), rng, rng.uniform(0.6, 1), broken, rng.uniform(0, 0.3), 0.03
+        )
 
 
 def rips(canvas, rng):
@@ -123,9 +161,16 @@ def rips(canvas, rng):
     start, angle = edge_point(canvas, rng)
     through, way = rng.random() < 0.6, np.array([cos(angle), sin(angle)])
     reach = canvas.side * (1.6 if through else rng.uniform(0.25, 0.8))
-    near, far = (fractal(rng, start - 0.1 * reach * way, start + reach * way, rng.uniform(0.005, 0.03), 7) for _ in range(2))
+    near, far = (
+        fractal(rng, start - 0.1 * reach * way, start + reach * way, rng.uniform(0.005, 0.03), 7)
+        for _ in range(2)
+    )
     along = np.linspace(0, 1, len(near))
-    widths = canvas.pen * exp(rng.uniform(0.7, 2.5)) * np.interp(along, np.linspace(0, 1, 8), np.exp(rng.normal(0, 0.35, 8)))
+    widths = (
+        canvas.pen
+        * exp(rng.uniform(0.7, 2.5))
+        * np.interp(along, np.linspace(0, 1, 8), np.exp(rng.normal(0, 0.35, 8)))
+    )
     if not through:
         widths *= np.sqrt(1 - along)
     jitter = (far - far.mean(0) - near + near.mean(0)) @ (-way[1], way[0])
@@ -133,14 +178,18 @@ def rips(canvas, rng):
     layer, draw = canvas.layer()
     polygon(draw, np.concatenate([near, (near + wide * (-way[1], way[0]))[::-1]]))
     broken, relief = rng.choice([0, 0, rng.uniform(0, 0.3)]), rng.uniform(-0.3, 0.3)
-    canvas.paint(layer, canvas.tone(rng, 0.9), rng, rng.uniform(0.8, 1), broken, relief, rng.uniform(0.01, 0.06))
+    canvas.paint(
+        layer, canvas.tone(rng, 0.9), rng, rng.uniform(0.8, 1), broken, relief, rng.uniform(0.01, 0.06)
+    )
 
 
 def creases(canvas, rng):
     """Bent but not broken: a light and a dark side, no loss."""
     for _ in range(canvas.count(rng, 1, 4)):
         layer, draw = canvas.layer()
-        path = walk(rng, canvas.point(rng), rng.uniform(0, 2 * pi), canvas.side * rng.uniform(0.1, 0.6), 6, 0.06, 0.25)
+        path = walk(
+            rng, canvas.point(rng), rng.uniform(0, 2 * pi), canvas.side * rng.uniform(0.1, 0.6), 6, 0.06, 0.25
+        )
         line(draw, path, canvas.pen * rng.uniform(0.5, 1.8, len(path) - 1))
         canvas.paint(layer, 0.5, rng, 0.0, 0, rng.choice([-1, 1]) * rng.uniform(0.15, 0.4))
         if rng.random() < 0.5:
@@ -158,7 +207,10 @@ def _specks(canvas, rng, number, sizes, light, spread):
     angles = np.linspace(0, 2 * pi, 9)[None] + rng.uniform(0, 2 * pi, (number, 1))
     reach = radii[:, None] * rng.uniform(0.5, 1.4, (number, 9))
     stretch = np.exp(rng.normal(0, 0.25, (number, 1)))
-    points = 2 * np.stack([np.cos(angles) * reach * stretch, np.sin(angles) * reach / stretch], 2) + 2 * middles[:, None]
+    points = (
+        2 * np.stack([np.cos(angles) * reach * stretch, np.sin(angles) * reach / stretch], 2)
+        + 2 * middles[:, None]
+    )
     levels = rng.integers(140, 256, number)
     for shape, count, level in zip(points.reshape(number, 18).tolist(), corners.tolist(), levels.tolist()):
         draw.polygon(shape[: 2 * count], level)
@@ -174,7 +226,14 @@ def dust(canvas, rng):
 
 def spots(canvas, rng):
     """Few larger flakes and dots of mould or fixer, 5-20 px."""
-    _specks(canvas, rng, canvas.count(rng, 4, 45), rng.uniform(2, 5), rng.choice([0.0, 1.0]), rng.choice([0.15, 2.0]))
+    _specks(
+        canvas,
+        rng,
+        canvas.count(rng, 4, 45),
+        rng.uniform(2, 5),
+        rng.choice([0.0, 1.0]),
+        rng.choice([0.15, 2.0]),
+    )
 
 
 def _fibres(canvas, rng, number, lengths, turn, light):
@@ -204,7 +263,10 @@ def stains(canvas, rng):
         draw = ImageDraw.Draw(small)
         centre, radius = canvas.point(rng, 0.1) / 12, canvas.side * exp(rng.uniform(-3.2, -1.2)) / 12
         polygon(draw, outline(rng, centre, radius, 0.7, 50, rough=0.03))
-        alpha = np.asarray(small.resize((canvas.width, canvas.height), Image.Resampling.BICUBIC), np.float32) / 255
+        alpha = (
+            np.asarray(small.resize((canvas.width, canvas.height), Image.Resampling.BICUBIC), np.float32)
+            / 255
+        )
         if rng.random() < 0.5:
             alpha = alpha * np.clip(0.8 + 0.5 * clouds(canvas.shape, rng, 12), 0, 1)
         strength = rng.uniform(0.18, 0.6)
@@ -220,7 +282,9 @@ def abrasion(canvas, rng):
     small = Image.new("L", (canvas.width // 8 + 1, canvas.height // 8 + 1))
     radius = canvas.side * exp(rng.uniform(-2.6, -1.2)) / 16
     polygon(ImageDraw.Draw(small), outline(rng, canvas.point(rng) / 16, radius, 0.6, 30, 4))
-    region = np.asarray(small.resize((canvas.width, canvas.height), Image.Resampling.BICUBIC), np.float32) / 255
+    region = (
+        np.asarray(small.resize((canvas.width, canvas.height), Image.Resampling.BICUBIC), np.float32) / 255
+    )
     points = grain(canvas.shape, rng, rng.integers(1, 3)) + 0.7 * clouds(canvas.shape, rng, 20)
     alpha = np.clip(2.5 * (points + 2.2 * region - rng.uniform(2.2, 3.2)), 0, 1) * (region > 0.02)
     canvas.picture += rng.uniform(0.5, 1) * alpha * (canvas.tone(rng, 0.85) - canvas.picture)
@@ -274,7 +338,10 @@ def torn_corners(canvas, rng):
         reach = canvas.side * np.exp(rng.uniform(-3, -0.8, 2))
         inward, outside = 1 - 2 * corner, corner * size + (2 * corner - 1) * canvas.side
         start, end = corner * size + (inward[0] * reach[0], 0), corner * size + (0, inward[1] * reach[1])
-        start[1], end[0] = 0.97 * start[1] + 0.03 * outside[1], 0.97 * end[0] + 0.03 * outside[0]  # a little beyond the rim
+        start[1], end[0] = (
+            0.97 * start[1] + 0.03 * outside[1],
+            0.97 * end[0] + 0.03 * outside[0],
+        )  # a little beyond the rim
         _tear(canvas, rng, [start, end], outside)
 
 
@@ -301,7 +368,11 @@ def tape(canvas, rng):
     """A strip of yellowed adhesive tape, or the glue it left."""
     layer, draw = canvas.layer()
     centre = edge_point(canvas, rng)[0] if rng.random() < 0.7 else canvas.point(rng)
-    angle, length, width = rng.uniform(0, 2 * pi), canvas.side * rng.uniform(0.15, 0.5), canvas.side * rng.uniform(0.04, 0.1)
+    angle, length, width = (
+        rng.uniform(0, 2 * pi),
+        canvas.side * rng.uniform(0.15, 0.5),
+        canvas.side * rng.uniform(0.04, 0.1),
+    )
     way, across = length * np.array([cos(angle), sin(angle)]), width * np.array([-sin(angle), cos(angle)])
     cut = fractal(rng, centre + way + across, centre + way - across, 0.03, 4)
     polygon(draw, np.concatenate([cut, fractal(rng, centre - way - across, centre - way + across, 0.03, 4)]))
@@ -313,7 +384,9 @@ def tape(canvas, rng):
     if rng.random() < 0.5:
         canvas.picture[here] *= 1 - rng.uniform(0.15, 0.45) * alpha * streaks
     else:
-        canvas.picture[here] += rng.uniform(0.35, 0.7) * alpha * (rng.uniform(0.4, 0.8) * streaks - canvas.picture[here])
+        canvas.picture[here] += (
+            rng.uniform(0.35, 0.7) * alpha * (rng.uniform(0.4, 0.8) * streaks - canvas.picture[here])
+        )
 
 
 def ink(canvas, rng):
@@ -327,7 +400,11 @@ def ink(canvas, rng):
             drop = centre + away * np.array([cos(angle), sin(angle)])
             polygon(draw, outline(rng, drop, radius * rng.uniform(0.04, 0.3), 0.2, 14))
         if rng.random() < 0.4:
-            line(draw, walk(rng, centre, rng.uniform(0, 2 * pi), radius * 6, 5, 0.15), radius * rng.uniform(0.1, 0.4))
+            line(
+                draw,
+                walk(rng, centre, rng.uniform(0, 2 * pi), radius * 6, 5, 0.15),
+                radius * rng.uniform(0.1, 0.4),
+            )
     canvas.paint(layer, rng.uniform(0, 0.25), rng, rng.uniform(0.6, 1), soft=rng.random(), mottle=0.02)
 
 
@@ -421,12 +498,22 @@ def holes(size, rng, share=(0.01, 0.25), textures=None):
             centre = edge_point(canvas, rng)[0] if rng.random() < 0.3 else canvas.point(rng)
             polygon(draw, outline(rng, centre, radius * rng.uniform(0.2, 0.9), 0.8, 40, 3))
         elif kind == 2:
-            start, angle = edge_point(canvas, rng) if rng.random() < 0.4 else (canvas.point(rng), rng.uniform(0, 2 * pi))
+            start, angle = (
+                edge_point(canvas, rng) if rng.random() < 0.4 else (canvas.point(rng), rng.uniform(0, 2 * pi))
+            )
             width = rng.uniform(1.5, 5) if rng.random() < 0.7 else rng.uniform(5, 16)
             _branch(rng, draw, start, angle, min(canvas.side, radius * 6), width, 2, [])
         elif kind == 3:
             for _ in range(rng.integers(1, 20)):
-                path = walk(rng, canvas.point(rng), rng.uniform(0, 2 * pi), canvas.side * rng.uniform(0.02, 0.4), 8, 0.1, 0.1)
+                path = walk(
+                    rng,
+                    canvas.point(rng),
+                    rng.uniform(0, 2 * pi),
+                    canvas.side * rng.uniform(0.02, 0.4),
+                    8,
+                    0.1,
+                    0.1,
+                )
                 line(draw, path, rng.uniform(1, 4))
         elif textures:
             shape = textures.draw(rng, exp(rng.uniform(-1, 0.5)))

@@ -34,7 +34,9 @@ class Hints:
         return np.concatenate([(cbcr * where[..., None]).transpose(2, 0, 1), where[None]])
 
 
-def read_hints(source: Path | bytes, size: tuple[int, int], max_pixels: int = MAX_PIXELS) -> tuple[Hints | None, list[str]]:
+def read_hints(
+    source: Path | bytes, size: tuple[int, int], max_pixels: int = MAX_PIXELS
+) -> tuple[Hints | None, list[str]]:
     """The hints for a photo of `size` (width, height), and notes; None if nothing is painted.
 
     Another size is resized by nearest, with a note. PhotoError as for `read_photo`, and where nothing is transparent.

@@ -129,10 +129,14 @@ def read_photo(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Photo:
     except MemoryError:
         raise PhotoError(f"not enough memory for {image.width} x {image.height} pixels") from None
     except Exception as error:  # Pillow's plugins raise nearly anything on broken files
-        raise PhotoError(f"damaged or truncated {image.format} file ({error or type(error).__name__})") from None
+        raise PhotoError(
+            f"damaged or truncated {image.format} file ({error or type(error).__name__})"
+        ) from None
     pixels = upright(pixels, orientation)
     alpha = None if alpha is None else upright(alpha, orientation)
-    return Photo(pixels, alpha, image.format or "", icc, exif, dpi, packet, hashlib.sha256(data).hexdigest(), notes)
+    return Photo(
+        pixels, alpha, image.format or "", icc, exif, dpi, packet, hashlib.sha256(data).hexdigest(), notes
+    )
 
 
 def read_mask(
@@ -236,7 +240,11 @@ def _decode_tiff_rgb16(data: bytes) -> tuple[np.ndarray, np.ndarray | None]:
         if page.axes == "SYX":  # stored plane by plane
             array = np.moveaxis(array, 0, -1)
         array = array.astype(np.uint16, copy=False)
-        alpha = array[..., 3] if array.shape[-1] > 3 and page.extrasamples and page.extrasamples[0] in (1, 2) else None
+        alpha = (
+            array[..., 3]
+            if array.shape[-1] > 3 and page.extrasamples and page.extrasamples[0] in (1, 2)
+            else None
+        )
         return array[..., :3], alpha
 
 
@@ -258,7 +266,9 @@ def _profile(image: Image.Image, ndim: int, notes: list[str]) -> bytes | None:
     icc = image.info.get("icc_profile") or None
     space = icc[16:20] if icc else b""  # "data colour space" of the profile's header (ICC.1:2022, 7.2)
     if icc and (image.mode == "CMYK" or space not in (b"GRAY", b"RGB ") or (space == b"GRAY" and ndim == 3)):
-        notes.append(f"colour profile for {space.decode('ascii', 'replace').strip()} dropped: it does not fit")
+        notes.append(
+            f"colour profile for {space.decode('ascii', 'replace').strip()} dropped: it does not fit"
+        )
         return None
     return icc
 
@@ -309,7 +319,9 @@ def _xmp(image: Image.Image, notes: list[str]) -> bytes | None:
 # ---------------------------------------------------------------------------------------------- writing
 
 
-def encode(pixels: np.ndarray, like: Photo | None, format: str, remark: str = "", tool: str = "photo-restore") -> bytes:
+def encode(
+    pixels: np.ndarray, like: Photo | None, format: str, remark: str = "", tool: str = "photo-restore"
+) -> bytes:
     """The bytes of a file with these pixels and `like`'s alpha, ICC, EXIF, XMP and DPI (None: the bare pixels).
 
     pixels: (H, W) grey or (H, W, 3) RGB, uint8 or uint16. format: PNG, TIFF, WEBP (lossless) or JPEG
@@ -317,8 +329,12 @@ def encode(pixels: np.ndarray, like: Photo | None, format: str, remark: str = ""
     EXIF and XMP descriptions; XMP then says so for machines too. tool: program, version and weights that did it.
     WebP has no grey: three equal channels. PhotoError: the format cannot hold the picture.
     """
-    if pixels.dtype not in (np.uint8, np.uint16) or not (pixels.ndim == 2 or pixels.ndim == 3 and pixels.shape[2] == 3):
-        raise TypeError(f"pixels must be (H, W) or (H, W, 3), uint8 or uint16, not {pixels.shape} {pixels.dtype}")
+    if pixels.dtype not in (np.uint8, np.uint16) or not (
+        pixels.ndim == 2 or pixels.ndim == 3 and pixels.shape[2] == 3
+    ):
+        raise TypeError(
+            f"pixels must be (H, W) or (H, W, 3), uint8 or uint16, not {pixels.shape} {pixels.dtype}"
+        )
     like = like or Photo(pixels)
     exif, packet = Image.Exif(), like.xmp
     if like.exif:
@@ -396,7 +412,11 @@ def _encode_tiff(samples: np.ndarray, exif: Image.Exif, icc: bytes | None, packe
     tags[258] = (samples.itemsize * 8,) * channels
     tags[259], tags[317] = 8, 2
     tags[262], tags[277] = (2 if colour else 1), channels
-    tags[273], tags[278], tags[279] = 0, height, len(strip)  # Pillow adds the length of all tags to StripOffsets
+    tags[273], tags[278], tags[279] = (
+        0,
+        height,
+        len(strip),
+    )  # Pillow adds the length of all tags to StripOffsets
     if channels in (2, 4):
         tags[338] = 2  # unassociated alpha
     if packet:
@@ -520,7 +540,10 @@ def resize(array: np.ndarray, size: tuple[int, int], method: str) -> np.ndarray:
     step = max(1, int(BAND * 4096 / width / scale))  # rows made of about a million px
     for top in range(0, size[1], step):
         rows = slice(top, min(top + step, size[1]))
-        first, last = max(0, int(rows.start * scale - margin)), min(height, int(rows.stop * scale + margin) + 1)
+        first, last = (
+            max(0, int(rows.start * scale - margin)),
+            min(height, int(rows.stop * scale + margin) + 1),
+        )
         box = (0, rows.start * scale - first, width, min(rows.stop * scale, height) - first)
         for channel, plane in enumerate(planes):
             part = Image.fromarray(np.ascontiguousarray(plane[first:last], np.float32))

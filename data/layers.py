@@ -55,8 +55,12 @@ class Layer(NamedTuple):
 
     name: str  # ASCII
     pixels: np.ndarray  # (H, W) or (H, W, 3), uint8 or uint16
-    mask: np.ndarray | None = None  # (H, W) uint8; the layer is seen where it is 255 and stored where that may be
-    color: bool = False  # blend mode Color: hue and saturation are the layer's, luminosity is that of what lies below
+    mask: np.ndarray | None = (
+        None  # (H, W) uint8; the layer is seen where it is 255 and stored where that may be
+    )
+    color: bool = (
+        False  # blend mode Color: hue and saturation are the layer's, luminosity is that of what lies below
+    )
     visible: bool = True
 
 
@@ -86,7 +90,9 @@ def photoshop(photo: Photo, layers: list[Layer], merged: np.ndarray, xmp: bytes 
 
     width, height = photo.size
     if max(width, height) > 300_000:
-        raise PhotoError(f"{width} x {height} px do not fit into a layered file (at most 300000 a side): leave out --psd")
+        raise PhotoError(
+            f"{width} x {height} px do not fit into a layered file (at most 300000 a side): leave out --psd"
+        )
     depth, version = photo.pixels.itemsize * 8, 1 if ending(photo) == "psd" else 2
 
     def plane(pixels: np.ndarray, at: tuple[slice, slice]) -> parts.ChannelData:
@@ -99,7 +105,9 @@ def photoshop(photo: Photo, layers: list[Layer], merged: np.ndarray, xmp: bytes 
         change = pixels.copy()
         change[:, 1:] -= pixels[:, :-1]  # modulo 65536
         # Level 1: half of the default's time, 2 % more bytes.
-        return parts.ChannelData(Compression.ZIP_WITH_PREDICTION, zlib.compress(change.astype(">u2").tobytes(), 1))
+        return parts.ChannelData(
+            Compression.ZIP_WITH_PREDICTION, zlib.compress(change.astype(">u2").tobytes(), 1)
+        )
 
     records, images = parts.LayerRecords(), parts.ChannelImageData()
     opaque = np.full((height, width), 255, np.uint8)
@@ -108,28 +116,39 @@ def photoshop(photo: Photo, layers: list[Layer], merged: np.ndarray, xmp: bytes 
         edges = {"top": at[0].start or 0, "left": at[1].start or 0, "bottom": at[0].stop, "right": at[1].stop}
         alpha = photo.alpha if number == 0 and photo.alpha is not None else opaque
         channels = {ChannelID.TRANSPARENCY_MASK: alpha}
-        channels |= {ChannelID(i): layer.pixels if layer.pixels.ndim == 2 else layer.pixels[..., i] for i in range(3)}
+        channels |= {
+            ChannelID(i): layer.pixels if layer.pixels.ndim == 2 else layer.pixels[..., i] for i in range(3)
+        }
         if layer.mask is not None:
             channels[ChannelID.USER_LAYER_MASK] = layer.mask
         data = parts.ChannelDataList([plane(pixels, at) for pixels in channels.values()])
-        records.append(parts.LayerRecord(
-            **edges, name=layer.name,
-            channel_info=[parts.ChannelInfo(key, 2 + len(channel.data)) for key, channel in zip(channels, data)],
-            blend_mode=BlendMode.COLOR if layer.color else BlendMode.NORMAL,
-            clipping=Clipping.BASE if number == 0 or photo.alpha is None else Clipping.NON_BASE,
-            flags=parts.LayerFlags(visible=layer.visible),
-            mask_data=None if layer.mask is None else parts.MaskData(**edges),
-        ))  # fmt: skip
+        records.append(
+            parts.LayerRecord(
+                **edges,
+                name=layer.name,
+                channel_info=[
+                    parts.ChannelInfo(key, 2 + len(channel.data)) for key, channel in zip(channels, data)
+                ],
+                blend_mode=BlendMode.COLOR if layer.color else BlendMode.NORMAL,
+                clipping=Clipping.BASE if number == 0 or photo.alpha is None else Clipping.NON_BASE,
+                flags=parts.LayerFlags(visible=layer.visible),
+                mask_data=None if layer.mask is None else parts.MaskData(**edges),
+            )
+        )
         images.append(data)
     stack = (len(records), records, images)
     blocks = TaggedBlocks()
     if depth == 16:  # Photoshop looks for such layers in a block of their own
         blocks[Tag.LAYER_16] = TaggedBlock(key=Tag.LAYER_16, data=parts.LayerInfoBlock(*stack))
     information = parts.LayerAndMaskInformation(
-        parts.LayerInfo(*stack) if depth == 8 else parts.LayerInfo(), parts.GlobalLayerMaskInfo(), blocks)  # fmt: skip
+        parts.LayerInfo(*stack) if depth == 8 else parts.LayerInfo(), parts.GlobalLayerMaskInfo(), blocks
+    )
 
     resources = ImageResources.new()
-    found = {Resource.XMP_METADATA: xmp, Resource.ICC_PROFILE: photo.icc if photo.icc and photo.icc[16:20] == b"RGB " else None}
+    found = {
+        Resource.XMP_METADATA: xmp,
+        Resource.ICC_PROFILE: photo.icc if photo.icc and photo.icc[16:20] == b"RGB " else None,
+    }
     if photo.dpi:
         x, y = (round(value * 65536) for value in photo.dpi)  # fixed point; 1: per inch, shown in inches
         found[Resource.RESOLUTION_INFO] = ResoulutionInfo(x, 1, 1, y, 1, 1)
@@ -137,12 +156,16 @@ def photoshop(photo: Photo, layers: list[Layer], merged: np.ndarray, xmp: bytes 
         if value:
             resources[key] = ImageResource(key=key, data=value)
 
-    header = FileHeader(version=version, channels=3, height=height, width=width, depth=depth, color_mode=ColorMode.RGB)
+    header = FileHeader(
+        version=version, channels=3, height=height, width=width, depth=depth, color_mode=ColorMode.RGB
+    )
     flat = ImageData(Compression.RLE)
     merged = np.moveaxis(np.broadcast_to(np.atleast_3d(_as_depth(merged, depth)), (height, width, 3)), -1, 0)
     flat.set_data([channel.astype(channel.dtype.newbyteorder(">")).tobytes() for channel in merged], header)
     file = io.BytesIO()
-    PSD(header=header, image_resources=resources, layer_and_mask_information=information, image_data=flat).write(file)
+    PSD(
+        header=header, image_resources=resources, layer_and_mask_information=information, image_data=flat
+    ).write(file)
     return file.getvalue()
 
 

@@ -16,7 +16,12 @@ def wires(canvas, rng):
     top, slope, sag = rng.uniform(0, canvas.height), rng.normal(0, 0.4), rng.uniform(0, 0.25) * canvas.height
     x = np.linspace(-5, canvas.width + 5, 24)
     for number in range(rng.integers(1, 5)):
-        y = top + number * rng.uniform(5, 25) + slope * x + 4 * sag * (x / canvas.width) * (1 - x / canvas.width)
+        y = (
+            top
+            + number * rng.uniform(5, 25)
+            + slope * x
+            + 4 * sag * (x / canvas.width) * (1 - x / canvas.width)
+        )
         line(draw, np.stack([x, y], 1), width)
     canvas.paint(layer, tone, rng, rng.uniform(0.7, 1), soft=1)
 
@@ -55,8 +60,15 @@ def lace(canvas, rng):
     """Lace, net, crochet: a light lattice of holes on a patch, sometimes with dots at its nodes."""
     here, alpha = _patch(canvas, rng, 0.06, 0.3)
     pitch, angle = rng.uniform(5, 16), rng.uniform(0, pi)
-    u, v = _waves(alpha.shape, rng, pitch, angle), _waves(alpha.shape, rng, pitch, angle + rng.choice([pi / 2, pi / 3]))
-    net = np.maximum(np.cos(u), np.cos(v)) if rng.random() < 0.5 else np.cos(u) * np.cos(v) + 0.3 * np.cos(2 * u)
+    u, v = (
+        _waves(alpha.shape, rng, pitch, angle),
+        _waves(alpha.shape, rng, pitch, angle + rng.choice([pi / 2, pi / 3])),
+    )
+    net = (
+        np.maximum(np.cos(u), np.cos(v))
+        if rng.random() < 0.5
+        else np.cos(u) * np.cos(v) + 0.3 * np.cos(2 * u)
+    )
     net = np.clip(rng.uniform(2, 6) * (net - rng.uniform(0.2, 0.7)), 0, 1)
     canvas.picture[here] += rng.uniform(0.4, 0.9) * alpha * net * (rng.uniform(0.7, 1) - canvas.picture[here])
 
@@ -66,15 +78,23 @@ def frays(canvas, rng):
     for _ in range(rng.integers(1, 4)):
         here, alpha = _patch(canvas, rng, 0.02, 0.1)
         canvas.picture[here] += rng.uniform(0.5, 1) * alpha * (rng.uniform(0.1, 0.8) - canvas.picture[here])
-        threads = np.clip(2 * np.sin(_waves(alpha.shape, rng, rng.uniform(2.5, 6), pi / 2)) - rng.uniform(0, 1), 0, 1)
-        canvas.picture[here] += rng.uniform(0.5, 1) * alpha * threads * (rng.uniform(0.75, 1) - canvas.picture[here])
+        threads = np.clip(
+            2 * np.sin(_waves(alpha.shape, rng, rng.uniform(2.5, 6), pi / 2)) - rng.uniform(0, 1), 0, 1
+        )
+        canvas.picture[here] += (
+            rng.uniform(0.5, 1) * alpha * threads * (rng.uniform(0.75, 1) - canvas.picture[here])
+        )
 
 
 def buttons(canvas, rng):
     """A row of equal round things with a shine: buttons, beads, pearls, rivets."""
     layer, draw = canvas.layer()
     shine, glint = canvas.layer()
-    start, angle, radius = canvas.point(rng), rng.choice([pi / 2, rng.uniform(0, 2 * pi)]), rng.uniform(1.5, 8)
+    start, angle, radius = (
+        canvas.point(rng),
+        rng.choice([pi / 2, rng.uniform(0, 2 * pi)]),
+        rng.uniform(1.5, 8),
+    )
     path = walk(rng, start, angle, radius * rng.uniform(10, 60), radius * rng.uniform(2, 7), 0.06)
     for x, y in (2 * path).tolist():
         draw.ellipse((x - 2 * radius, y - 2 * radius, x + 2 * radius, y + 2 * radius), 255)
@@ -105,7 +125,9 @@ def lettering(canvas, rng):
                     near, far = 0.75 * points[:-1] + 0.25 * points[1:], 0.25 * points[:-1] + 0.75 * points[1:]
                     points = np.stack([near, far], 1).reshape(-1, 2)
             line(draw, points, width)
-    canvas.paint(layer, rng.choice([rng.uniform(0, 0.3), rng.uniform(0.8, 1)]), rng, rng.uniform(0.7, 1), soft=0.6)
+    canvas.paint(
+        layer, rng.choice([rng.uniform(0, 0.3), rng.uniform(0.8, 1)]), rng, rng.uniform(0.7, 1), soft=0.6
+    )
 
 
 def strands(canvas, rng):
@@ -145,15 +167,25 @@ def spectacles(canvas, rng):
     """Two rims of wire or horn with a bridge between them, sometimes with temples; the same curves are hoops and chains."""
     layer, draw = canvas.layer()
     x, y = canvas.point(rng)
-    radius, width, round_ = canvas.side * np.exp(rng.uniform(-3.5, -1.8)), rng.uniform(0.8, 4), rng.uniform(0.6, 1)
+    radius, width, round_ = (
+        canvas.side * np.exp(rng.uniform(-3.5, -1.8)),
+        rng.uniform(0.8, 4),
+        rng.uniform(0.6, 1),
+    )
     turn, angles = rng.normal(0, 0.15), np.linspace(0, 2 * pi, 40)
-    rim = radius * np.sign(np.cos(angles)) * np.abs(np.cos(angles)) ** rng.uniform(0.6, 1), radius * round_ * np.sin(angles)
+    rim = (
+        radius * np.sign(np.cos(angles)) * np.abs(np.cos(angles)) ** rng.uniform(0.6, 1),
+        radius * round_ * np.sin(angles),
+    )
     gap = radius * rng.uniform(1.15, 1.4)
     curves = [np.stack([rim[0] + side * gap, rim[1]], 1) for side in (-1, 1)]
     bridge = np.linspace(-1, 1, 8)
     curves.append(np.stack([(gap - radius) * bridge, radius * (0.25 * bridge**2 - rng.uniform(0.2, 0.5))], 1))
     if rng.random() < 0.6:
-        curves += [side * np.array([(gap + radius, 0), (gap + 1.8 * radius, -0.1 * radius)]) * (1, side) for side in (-1, 1)]
+        curves += [
+            side * np.array([(gap + radius, 0), (gap + 1.8 * radius, -0.1 * radius)]) * (1, side)
+            for side in (-1, 1)
+        ]
     for curve in curves:
         line(draw, curve @ np.array([(cos(turn), sin(turn)), (-sin(turn), cos(turn))]) + (x, y), width)
     tone, relief = rng.choice([rng.uniform(0, 0.3), rng.uniform(0.6, 1)]), rng.choice([0, 0.2])
@@ -171,15 +203,21 @@ def _frame(canvas, rng, widths, share):
     box = [edge if side else edge + (-80, -80, 80, 80)[at] for at, (edge, side) in enumerate(zip(box, sides))]
     ImageDraw.Draw(frame).rounded_rectangle(box, rng.choice([0, 0, rng.uniform(4, 60)]), 0)
     if rng.random() < 0.5:
-        frame = frame.rotate(rng.normal(0, 1.2), Image.Resampling.BILINEAR, fillcolor=255 if sides.all() else 0)
+        frame = frame.rotate(
+            rng.normal(0, 1.2), Image.Resampling.BILINEAR, fillcolor=255 if sides.all() else 0
+        )
     return frame, sides
 
 
 def border(canvas, rng):
     """The white or cream border of a print, or the scanner's background beside it: straight clean edges, round corners."""
-    tone = rng.choice([rng.uniform(0.75, 1), rng.uniform(0.75, 1), rng.uniform(0, 0.15), rng.uniform(0.3, 0.75)])
+    tone = rng.choice(
+        [rng.uniform(0.75, 1), rng.uniform(0.75, 1), rng.uniform(0, 0.15), rng.uniform(0.3, 0.75)]
+    )
     frame, _ = _frame(canvas, rng, (-4.2, -1.7), rng.choice([0.4, 1.0]))
-    canvas.paint(frame, tone, rng, relief=rng.choice([0, 0.15]), mottle=rng.uniform(0, 0.008), soft=rng.random())
+    canvas.paint(
+        frame, tone, rng, relief=rng.choice([0, 0.15]), mottle=rng.uniform(0, 0.008), soft=rng.random()
+    )
 
 
 def film_edge(canvas, rng):
@@ -191,14 +229,24 @@ def film_edge(canvas, rng):
     depth = 2 * canvas.side * np.exp(rng.uniform(-3.3, -2.2))
     if rng.random() < 0.5:
         long, wide = depth * rng.uniform(0.5, 0.9), depth * rng.uniform(0.3, 0.6)
-        pitch, radius, upright = long * rng.uniform(1.4, 2.5), wide * rng.uniform(0.1, 0.4), rng.random() < 0.5
+        pitch, radius, upright = (
+            long * rng.uniform(1.4, 2.5),
+            wide * rng.uniform(0.1, 0.4),
+            rng.random() < 0.5,
+        )
         length, across = (layer.height, layer.width) if upright else (layer.width, layer.height)
         for middle in (depth / 2, across - depth / 2):
             for start in np.arange(rng.uniform(-pitch, 0), length, pitch):
                 box = [start, middle - wide / 2, start + long, middle + wide / 2]
                 draw.rounded_rectangle([box[1], box[0], box[3], box[2]] if upright else box, radius, 255)
         layer.paste(0, mask=frame.point(lambda level: 255 - level))  # only where there is film
-        canvas.paint(layer, rng.choice([rng.uniform(0.7, 1), rng.uniform(0.2, 0.6)]), rng, rng.uniform(0.7, 1), soft=rng.random())
+        canvas.paint(
+            layer,
+            rng.choice([rng.uniform(0.7, 1), rng.uniform(0.2, 0.6)]),
+            rng,
+            rng.uniform(0.7, 1),
+            soft=rng.random(),
+        )
     elif sides[1] or sides[3]:
         at, size = (sides[1] / 2, sides[1]) if sides[1] else (canvas.height - sides[3] / 2, sides[3])
         x = rng.uniform(0, canvas.width)
@@ -226,12 +274,18 @@ def collars(canvas, rng):
     """White collars, cuffs, handkerchiefs, bows: bright polygons of straight or slightly curved sides with a soft shadow."""
     point, angle = canvas.point(rng), rng.uniform(-0.3, 0.3)
     size = canvas.side * rng.uniform(0.04, 0.2)
-    corners = size * rng.uniform(0.5, 1.3, (4, 1)) * np.array([(-1, -0.4), (0.05, -0.25), (0.3, 0.8), (-0.8, 0.5)])
+    corners = (
+        size * rng.uniform(0.5, 1.3, (4, 1)) * np.array([(-1, -0.4), (0.05, -0.25), (0.3, 0.8), (-0.8, 0.5)])
+    )
     for mirror in (1, -1):
         layer, draw = canvas.layer()
-        shape = corners * (mirror, 1) @ np.array([(cos(angle), sin(angle)), (-sin(angle), cos(angle))]) + point
+        shape = (
+            corners * (mirror, 1) @ np.array([(cos(angle), sin(angle)), (-sin(angle), cos(angle))]) + point
+        )
         polygon(draw, shape)
-        canvas.paint(layer, rng.uniform(0.78, 1), rng, rng.uniform(0.8, 1), relief=rng.uniform(0, 0.2), soft=0.8)
+        canvas.paint(
+            layer, rng.uniform(0.78, 1), rng, rng.uniform(0.8, 1), relief=rng.uniform(0, 0.2), soft=0.8
+        )
 
 
 NEGATIVES = {

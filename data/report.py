@@ -81,7 +81,8 @@ def done(path: Path, input_sha256: str, settings: dict) -> dict | None:
         same = (
             report["version"] == REPORT_VERSION
             and report["input"]["sha256"] == input_sha256
-            and {key: report[key] for key in settings} == json.loads(json.dumps(settings))  # tuples became lists
+            and {key: report[key] for key in settings}
+            == json.loads(json.dumps(settings))  # tuples became lists
             and all((path.parent / file).is_file() for file in report["outputs"])
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # no report, or not one of ours
@@ -112,10 +113,14 @@ def regions(mask: np.ndarray, most: int = LARGEST) -> dict:
     pitch = width + 1  # a clean column after each row: no run goes on in the next one
     marked = np.zeros(height * pitch + 1, bool)
     marked[1:].reshape(height, pitch)[:, :width] = mask == 255
-    starts, ends = np.flatnonzero(marked[1:] != marked[:-1]).reshape(-1, 2).T  # (runs,) each; a run is [start, end)
+    starts, ends = (
+        np.flatnonzero(marked[1:] != marked[:-1]).reshape(-1, 2).T
+    )  # (runs,) each; a run is [start, end)
 
     first = np.searchsorted(ends, starts + pitch)  # the first run of the next row that ends behind our start,
-    touched = np.searchsorted(starts, ends + pitch, "right") - first  # and how many from there begin before our end
+    touched = (
+        np.searchsorted(starts, ends + pitch, "right") - first
+    )  # and how many from there begin before our end
     upper = np.repeat(np.arange(len(starts)), touched)
     lower = np.arange(len(upper)) + np.repeat(first - np.cumsum(touched) + touched, touched)
 
@@ -126,7 +131,9 @@ def regions(mask: np.ndarray, most: int = LARGEST) -> dict:
         np.minimum.at(label, pair[1], pair[0])
         while ((next := label[label]) != label).any():
             label = next
-    part = (np.cumsum(label == np.arange(len(label))) - 1)[label]  # 0, 1, 2, ... in the order of their first pixels
+    part = (np.cumsum(label == np.arange(len(label))) - 1)[
+        label
+    ]  # 0, 1, 2, ... in the order of their first pixels
 
     pixels = np.bincount(part, ends - starts).astype(int)
     row, left, right = starts // pitch, starts % pitch, ends - starts // pitch * pitch
@@ -137,7 +144,10 @@ def regions(mask: np.ndarray, most: int = LARGEST) -> dict:
         np.maximum.at(boxes[:, column], part, greatest)
     boxes[:, 2:] -= boxes[:, :2]
     largest = np.argsort(-pixels, kind="stable")[:most]
-    return {"count": len(pixels), "largest": [{"box": boxes[i].tolist(), "pixels": int(pixels[i])} for i in largest]}
+    return {
+        "count": len(pixels),
+        "largest": [{"box": boxes[i].tolist(), "pixels": int(pixels[i])} for i in largest],
+    }
 
 
 def difference(before: np.ndarray, after: np.ndarray, where: np.ndarray) -> float:
@@ -149,7 +159,9 @@ def difference(before: np.ndarray, after: np.ndarray, where: np.ndarray) -> floa
 
 def luma_difference(before: np.ndarray, after: np.ndarray) -> float:
     """The largest difference of luma of two pictures, grey or RGB, 8 or 16 bits, in steps of 1/255."""
-    return max(float(np.abs(luma(before[rows]) - luma(after[rows])).max()) for rows in bands(len(before))) * 255
+    return (
+        max(float(np.abs(luma(before[rows]) - luma(after[rows])).max()) for rows in bands(len(before))) * 255
+    )
 
 
 def cautions(photo: Photo, coloring: bool) -> list[str]:
@@ -176,9 +188,13 @@ def chroma(pixels: np.ndarray) -> tuple[float, float]:
         return 0.0, 0.0
     scale = 96 / max(pixels.shape)
     size = tuple(max(1, round(side * scale)) for side in pixels.shape[1::-1])
-    ycbcr = rgb_to_ycbcr(np.clip(resize(pixels, size, "box") / np.iinfo(pixels.dtype).max, 0, 1)).reshape(-1, 3)
+    ycbcr = rgb_to_ycbcr(np.clip(resize(pixels, size, "box") / np.iinfo(pixels.dtype).max, 0, 1)).reshape(
+        -1, 3
+    )
     step = (ycbcr[:, 0] * 15.99).astype(int)
     number = np.maximum(np.bincount(step, minlength=16), 1)
     means = np.stack([np.bincount(step, chroma, 16) / number for chroma in ycbcr[:, 1:].T], -1)  # (16, 2)
-    tone, things = (np.square(x).sum(1).mean() ** 0.5 * 255 for x in (means[step], ycbcr[:, 1:] - means[step]))
+    tone, things = (
+        np.square(x).sum(1).mean() ** 0.5 * 255 for x in (means[step], ycbcr[:, 1:] - means[step])
+    )
     return float(tone), float(things)

@@ -75,7 +75,9 @@ class RunFolder:
     def draw(self, samples: dict) -> None:
         """Draws curves.png, and samples/NAME.png from name -> (input, prediction, truth), pictures of one height."""
         if self.writes:
-            write_whole(self.path / "curves.png", encode(curves(read_log(self.path)), None, "PNG"), overwrite=True)
+            write_whole(
+                self.path / "curves.png", encode(curves(read_log(self.path)), None, "PNG"), overwrite=True
+            )
             for name, pictures in samples.items():
                 strip = np.hstack([rgb8(picture) for picture in pictures])
                 (self.path / "samples").mkdir(exist_ok=True)
@@ -100,8 +102,20 @@ def read_log(path: Path) -> list[dict]:
 def commit() -> str | None:
     """The commit of this source tree, with a + if it has changes; None outside a repository or without git."""
     try:
-        command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+", "--abbrev=40", "--exclude=*"]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip() or None
+        command = [
+            "git",
+            "-C",
+            str(Path(__file__).parent),
+            "describe",
+            "--always",
+            "--dirty=+",
+            "--abbrev=40",
+            "--exclude=*",
+        ]
+        return (
+            subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+            or None
+        )
     except (OSError, subprocess.SubprocessError):
         return None
 
@@ -109,7 +123,11 @@ def commit() -> str | None:
 def curves(rows: list[dict]) -> np.ndarray:
     """The log as a picture, (H, W, 3) uint8: above every loss over the steps, below the score of each evaluation."""
     logged = [row for row in rows if "loss" in row]
-    names = [name for name in (logged[0] if logged else {}) if name not in ("step", "lr", "samples_per_s", "waiting_s", "memory_mb")]
+    names = [
+        name
+        for name in (logged[0] if logged else {})
+        if name not in ("step", "lr", "samples_per_s", "waiting_s", "memory_mb")
+    ]
     losses = {name: [(row["step"], row.get(name)) for row in logged] for name in names}
     scores = {"score": [(row["step"], row["score"]) for row in rows if "score" in row]}
     sheet = Image.new("RGB", (900, 720), "white")
@@ -128,7 +146,10 @@ def _panel(draw, top: int, series: dict, most: int) -> None:
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
     span = (high - low) or abs(high) or 1.0
     low, high = low - 0.05 * span, high + 0.05 * span
-    place = lambda x, y: (left + (right - left) * x / most, bottom - (bottom - top) * (y - low) / (high - low))  # noqa: E731
+    place = lambda x, y: (
+        left + (right - left) * x / most,
+        bottom - (bottom - top) * (y - low) / (high - low),
+    )  # noqa: E731
     for part in range(5):
         y = low + (high - low) * part / 4
         draw.line([place(0, y), place(most, y)], "#dddddd")

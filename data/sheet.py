@@ -30,9 +30,13 @@ def contact_sheet(rows: list[tuple[str, dict[str, np.ndarray | str]]], width: in
 
 def _band(title: str, cells: dict[str, np.ndarray | str], width: int) -> Image.Image:
     """One row of the sheet."""
-    contents = [content if isinstance(content, str) else _fitted(content, width) for content in cells.values()]
+    contents = [
+        content if isinstance(content, str) else _fitted(content, width) for content in cells.values()
+    ]
     height = max((content.height for content in contents if not isinstance(content, str)), default=0)
-    band = Image.new("RGB", (len(cells) * (width + GAP) - GAP, 2 * LINE + max(height, 3 * LINE) + GAP), "white")
+    band = Image.new(
+        "RGB", (len(cells) * (width + GAP) - GAP, 2 * LINE + max(height, 3 * LINE) + GAP), "white"
+    )
     draw, font = ImageDraw.Draw(band), ImageFont.load_default(14)
     draw.text((0, LINE / 2), title, "black", font, "lm")
     for left, label, content in zip(range(0, band.width, width + GAP), cells, contents):
@@ -48,5 +52,7 @@ def _fitted(picture: np.ndarray, width: int) -> Image.Image:
     """The picture in 8-bit RGB, not wider than `width` px."""
     picture = Image.fromarray(rgb8(picture))
     if picture.width > width:
-        picture = picture.resize((width, max(1, round(picture.height * width / picture.width))), Image.Resampling.BOX)
+        picture = picture.resize(
+            (width, max(1, round(picture.height * width / picture.width))), Image.Resampling.BOX
+        )
     return picture

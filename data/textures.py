@@ -44,7 +44,9 @@ def clouds(shape, rng, cells=4) -> np.ndarray:
     """Smooth noise, (H, W) float32 of mean 0 and deviation near 0.7, with about `cells` bumps along the longer side."""
     height, width = shape
     scale = cells / max(shape)
-    grid = rng.standard_normal((max(2, round(height * scale)) + 1, max(2, round(width * scale)) + 1), dtype=np.float32)
+    grid = rng.standard_normal(
+        (max(2, round(height * scale)) + 1, max(2, round(width * scale)) + 1), dtype=np.float32
+    )
     return enlarge(grid, shape)
 
 
@@ -64,7 +66,9 @@ def blur(picture, amount):
 class Textures:
     """Real and authored defect shapes, white on black. False when there are none."""
 
-    groups: list[list[tuple]] = field(default_factory=list)  # one list per folder of ((width, height), packed bits)
+    groups: list[list[tuple]] = field(
+        default_factory=list
+    )  # one list per folder of ((width, height), packed bits)
 
     def __bool__(self) -> bool:
         return bool(self.groups)
@@ -91,7 +95,9 @@ def load_textures(folder) -> Textures:
         return Textures()
     groups = []
     for part in sorted([folder, *(path for path in folder.iterdir() if path.is_dir())]):
-        paths = sorted(path for path in part.glob("*") if path.suffix.lower() in (".png", ".tif", ".tiff", ".bmp"))
+        paths = sorted(
+            path for path in part.glob("*") if path.suffix.lower() in (".png", ".tif", ".tiff", ".bmp")
+        )
         shapes = [(tile.size, tile.tobytes()) for path in paths for tile in _tiles(path)]
         if shapes:
             groups.append(shapes)
@@ -113,7 +119,9 @@ def _tiles(path: Path) -> list[Image.Image]:
     tiles = []
     for top in range(0, picture.height, _TILE):
         for left in range(0, picture.width, _TILE):
-            tile = picture.crop((left, top, min(left + _TILE, picture.width), min(top + _TILE, picture.height)))
+            tile = picture.crop(
+                (left, top, min(left + _TILE, picture.width), min(top + _TILE, picture.height))
+            )
             if 30 < np.count_nonzero(np.asarray(tile)) < 0.5 * _TILE * _TILE:
                 tiles.append(tile.point(lambda level: 255 if level > 100 else 0).convert("1"))
     return tiles

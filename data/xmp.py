@@ -24,9 +24,24 @@ IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 
 # True of the old file only: the results are upright, and written with a layout of their own.
-_LAYOUT = [(TIFF, name) for name in ("Orientation", "ImageWidth", "ImageLength", "BitsPerSample", "Compression",
-                                     "PhotometricInterpretation", "SamplesPerPixel", "PlanarConfiguration", "XResolution",
-                                     "YResolution", "ResolutionUnit", "YCbCrSubSampling", "YCbCrPositioning")]  # fmt: skip
+_LAYOUT = [
+    (TIFF, name)
+    for name in (
+        "Orientation",
+        "ImageWidth",
+        "ImageLength",
+        "BitsPerSample",
+        "Compression",
+        "PhotometricInterpretation",
+        "SamplesPerPixel",
+        "PlanarConfiguration",
+        "XResolution",
+        "YResolution",
+        "ResolutionUnit",
+        "YCbCrSubSampling",
+        "YCbCrPositioning",
+    )
+]
 _LAYOUT += [(EXIF, "PixelXDimension"), (EXIF, "PixelYDimension"), (NOTE, "HasExtendedXMP")]
 _OURS = [(IPTC, "DigitalSourceType"), (IPTC, "AISystemUsed"), (IPTC, "AISystemVersionUsed")]
 
@@ -48,8 +63,15 @@ def stamp(packet: bytes | None, remark: str, tool: str) -> bytes:
     """
     document = _parse(packet or _EMPTY)
     _drop(document, _OURS)
-    _describe(document, {"xmlns:Iptc4xmpExt": IPTC, "Iptc4xmpExt:DigitalSourceType": SOURCE_TYPE,
-                         "Iptc4xmpExt:AISystemUsed": tool.split()[0], "Iptc4xmpExt:AISystemVersionUsed": tool})  # fmt: skip
+    _describe(
+        document,
+        {
+            "xmlns:Iptc4xmpExt": IPTC,
+            "Iptc4xmpExt:DigitalSourceType": SOURCE_TYPE,
+            "Iptc4xmpExt:AISystemUsed": tool.split()[0],
+            "Iptc4xmpExt:AISystemVersionUsed": tool,
+        },
+    )
 
     languages = _array(document, DC, "dc:description", "rdf:Alt")
     texts = languages.getElementsByTagNameNS(RDF, "li")
@@ -58,7 +80,12 @@ def stamp(packet: bytes | None, remark: str, tool: str) -> bytes:
     if remark not in before:
         text.appendChild(document.createTextNode(f"; {remark}" if before else remark))
 
-    event = {"xmlns:stEvt": EVENT, "stEvt:action": "edited", "stEvt:softwareAgent": tool, "stEvt:parameters": remark}
+    event = {
+        "xmlns:stEvt": EVENT,
+        "stEvt:action": "edited",
+        "stEvt:softwareAgent": tool,
+        "stEvt:parameters": remark,
+    }
     _array(document, HISTORY, "xmpMM:History", "rdf:Seq").appendChild(_item(document, event))
     return _write(document)
 
@@ -78,14 +105,20 @@ def _parse(packet: bytes | str) -> minidom.Document:
 
 
 def _write(document: minidom.Document) -> bytes:
-    wrapped = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>{}<?xpacket end="w"?>'  # ISO 16684-1, 7.3.2
+    wrapped = (
+        '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>{}<?xpacket end="w"?>'  # ISO 16684-1, 7.3.2
+    )
     return wrapped.format(document.documentElement.toxml()).encode()
 
 
 def _subjects(document: minidom.Document) -> list[minidom.Element]:
     """The descriptions of the picture itself, each with some of its properties as attributes or elements."""
-    return [node for rdf in document.getElementsByTagNameNS(RDF, "RDF") for node in rdf.childNodes
-            if (node.namespaceURI, node.localName) == (RDF, "Description")]  # fmt: skip
+    return [
+        node
+        for rdf in document.getElementsByTagNameNS(RDF, "RDF")
+        for node in rdf.childNodes
+        if (node.namespaceURI, node.localName) == (RDF, "Description")
+    ]
 
 
 def _drop(document: minidom.Document, properties: list[tuple[str, str]]) -> None:

@@ -15,6 +15,10 @@ def valid(painted, truth, mask):
 def total_variation(painted, mask):
     """Mean absolute difference of neighbours, where at least one of the two lies in a hole."""
     inside = 1 - mask
-    across = (painted[..., :, 1:] - painted[..., :, :-1]).abs() * inside[..., :, 1:].maximum(inside[..., :, :-1])
-    down = (painted[..., 1:, :] - painted[..., :-1, :]).abs() * inside[..., 1:, :].maximum(inside[..., :-1, :])
+    across = (painted[..., :, 1:] - painted[..., :, :-1]).abs() * inside[..., :, 1:].maximum(
+        inside[..., :, :-1]
+    )
+    down = (painted[..., 1:, :] - painted[..., :-1, :]).abs() * inside[..., 1:, :].maximum(
+        inside[..., :-1, :]
+    )
     return (across.sum() + down.sum()) / (inside.sum() * painted.shape[1]).clamp_min(1)

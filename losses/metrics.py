@@ -105,7 +105,9 @@ def colourfulness(rgb):
 def lab(rgb):
     """sRGB (3, ...) in [0, 1] to CIELAB under D65 (IEC 61966-2-1, CIE 15)."""
     linear = torch.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    matrix = rgb.new_tensor([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]])
+    matrix = rgb.new_tensor(
+        [[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]]
+    )
     xyz = torch.tensordot(matrix / rgb.new_tensor([0.95047, 1.0, 1.08883])[:, None], linear, 1)
     f = torch.where(xyz > 0.008856, xyz.clamp_min(1e-9) ** (1 / 3), 7.787 * xyz + 16 / 116)
     return torch.stack([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
@@ -123,7 +125,9 @@ def ciede2000(rgb, truth):
     dh = h2 - h1
     dh = torch.where(dh > math.pi, dh - 2 * math.pi, torch.where(dh < -math.pi, dh + 2 * math.pi, dh))
     dh = torch.where(grey, torch.zeros_like(dh), dh)
-    mean_h = torch.where((h1 - h2).abs() > math.pi, (h1 + h2 + 2 * math.pi) / 2, (h1 + h2) / 2) % (2 * math.pi)
+    mean_h = torch.where((h1 - h2).abs() > math.pi, (h1 + h2 + 2 * math.pi) / 2, (h1 + h2) / 2) % (
+        2 * math.pi
+    )
     mean_h = torch.where(grey, h1 + h2, mean_h)
     dl, dc, dh = l2 - l1, c2 - c1, 2 * torch.sqrt(c1 * c2) * torch.sin(dh / 2)
     mean_l, mean_c = (l1 + l2) / 2, (c1 + c2) / 2

@@ -18,14 +18,19 @@ def match_grain(picture, valid, seed: int = 0):
     height, width = picture.shape[-2:]
     generator = torch.Generator().manual_seed(seed)  # on the CPU: the same grain on every device
     draw = lambda rows: torch.randn(1, 1, rows, width, generator=generator).to(picture.device)  # noqa: E731
-    above, here = picture.new_zeros(1, 1, 1, width), draw(min(BAND, height))  # the noise of one band after the other
+    above, here = (
+        picture.new_zeros(1, 1, 1, width),
+        draw(min(BAND, height)),
+    )  # the noise of one band after the other
     measured = _measure(*_sample(picture, valid), here[..., :256, :256])
     if measured is None:
         return picture
     (strength, kernel), halo = measured, WINDOW // 2
     before = picture[..., :0, :]  # what was painted above the band, without its grain
     for top in range(0, height, BAND):
-        below = draw(min(BAND, height - top - BAND)) if top + BAND < height else picture.new_zeros(1, 1, 1, width)
+        below = (
+            draw(min(BAND, height - top - BAND)) if top + BAND < height else picture.new_zeros(1, 1, 1, width)
+        )
         rows = slice(top, top + BAND)
         part, inside = picture[..., rows, :], valid[..., rows, :] > 0
         painted = torch.cat([before, picture[..., top : top + BAND + halo, :]], 2)
@@ -51,7 +56,9 @@ def _sample(picture, valid):
     if height * width <= SAMPLE or count * rows >= height:
         return picture, valid.float()
     tops = [round(number * (height - rows) / max(count - 1, 1)) for number in range(count)]
-    return tuple(torch.cat([x[..., top : top + rows, :].float() for top in tops], 2) for x in (picture, valid))
+    return tuple(
+        torch.cat([x[..., top : top + rows, :].float() for top in tops], 2) for x in (picture, valid)
+    )
 
 
 def _measure(picture, valid, white):
@@ -65,7 +72,9 @@ def _measure(picture, valid, white):
     flat = known & (slope <= slope[known].median())
     level = (smooth * LEVELS).long().clamp(0, LEVELS - 1)
     overall = _deviation(rest[flat])
-    return torch.stack([_deviation(rest[flat & (level == k)], overall) for k in range(LEVELS)]), _kernel(rest, flat, white)
+    return torch.stack([_deviation(rest[flat & (level == k)], overall) for k in range(LEVELS)]), _kernel(
+        rest, flat, white
+    )
 
 
 def _mean(x):

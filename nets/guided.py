@@ -3,7 +3,10 @@
 import torch
 import torch.nn.functional as F
 
-REACH, EDGE = 40, 0.1  # px of the network's scale over which chroma is evened out, and the step of luma that weighs as much
+REACH, EDGE = (
+    40,
+    0.1,
+)  # px of the network's scale over which chroma is evened out, and the step of luma that weighs as much
 
 
 def less_grain(luma):

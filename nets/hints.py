@@ -31,7 +31,9 @@ def spread(chroma, hints, luma, turns: int = 32):
     smooth = less_grain(luma)
     where = hints[:, 2:] > 0
     distance = torch.where(where, 0.0, torch.inf)
-    nearest = torch.arange(height * width, device=chroma.device).view(1, 1, height, width).expand(batch, 1, -1, -1)
+    nearest = (
+        torch.arange(height * width, device=chroma.device).view(1, 1, height, width).expand(batch, 1, -1, -1)
+    )
     paths = []  # (axis, cost of the path from the first pixel to each)
     for axis in (3, 2):
         steps = (smooth.diff(dim=axis) / EDGE).square().clamp_max(4) + 1.5 / min(height, width)

@@ -20,7 +20,9 @@ def inference(device, precision: str = "fp32"):
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode())
         if precision != "fp32":
-            stack.enter_context(torch.autocast(device.type, {"bf16": torch.bfloat16, "fp16": torch.float16}[precision]))
+            stack.enter_context(
+                torch.autocast(device.type, {"bf16": torch.bfloat16, "fp16": torch.float16}[precision])
+            )
         yield
 
 
@@ -44,7 +46,9 @@ class Tiling:
                 self.overlap = min(self.overlap, self.tile // 4)
             # Not in the handler: its traceback holds the tensors that filled the memory.
             torch.cuda.empty_cache()
-            self.warnings.append(f"GPU memory ran out: done in tiles of {self.tile} px, which are used from here on")
+            self.warnings.append(
+                f"GPU memory ran out: done in tiles of {self.tile} px, which are used from here on"
+            )
 
     def warned(self) -> list[str]:
         """The warnings since the last call."""
@@ -124,7 +128,10 @@ def strips(net, x, multiple: int, tile: int, overlap: int, wanted=None):
         ready = following - top
         yield result[..., :ready, :] / weight[:ready].clamp_min(1e-6)
         # What is left is the beginning of the next tiles' rows: no tile is higher than the first.
-        result, weight = F.pad(result[..., ready:, :], (0, 0, 0, ready)), F.pad(weight[ready:], (0, 0, 0, ready))
+        result, weight = (
+            F.pad(result[..., ready:, :], (0, 0, 0, ready)),
+            F.pad(weight[ready:], (0, 0, 0, ready)),
+        )
 
 
 def enlarged(x, size: tuple[int, int], rows: slice):

@@ -60,7 +60,9 @@ class InPlaceABN(NormAct):
 
     def __init__(self, channels: int, slope: float = 0.01):
         if not slope > 0:
-            raise ValueError(f"InPlaceABN inverts its activation and needs a slope above 0, not {slope}; NormAct takes 0")
+            raise ValueError(
+                f"InPlaceABN inverts its activation and needs a slope above 0, not {slope}; NormAct takes 0"
+            )
         super().__init__(channels, slope)
 
     @property
@@ -130,7 +132,11 @@ def _clamped(weight):
 
 def _affine_(x, scale, shift):
     """x scale + shift by channel, in place. The kernel of BatchNorm takes one pass and float32 factors for bf16 x."""
-    zero, one, unused = torch.zeros_like(scale), torch.ones_like(scale), [scale.new_empty(0), scale.new_empty(0)]
+    zero, one, unused = (
+        torch.zeros_like(scale),
+        torch.ones_like(scale),
+        [scale.new_empty(0), scale.new_empty(0)],
+    )
     torch.native_batch_norm(x, scale, shift, zero, one, False, 0.0, 0.0, out=(x, *unused))
 
 

@@ -24,7 +24,9 @@ class PartialConv2d(nn.Conv2d):
 
     def forward(self, *pairs):
         x = _Joined.apply(*chain(*pairs)) if len(pairs) > 1 else pairs[0][0] * pairs[0][1]
-        valid = self._window_sum(sum(x_.shape[1] * mask.float() for x_, mask in pairs))  # inputs of each window
+        valid = self._window_sum(
+            sum(x_.shape[1] * mask.float() for x_, mask in pairs)
+        )  # inputs of each window
         inside = self._window_sum(torch.full_like(pairs[0][1][:1], self.in_channels, dtype=torch.float32))
         x = self._conv_forward(x, self.weight, None)  # read by nobody else: the rest is done in place
         mask = (valid > 0).to(x.dtype)
@@ -50,8 +52,15 @@ class _Joined(torch.autograd.Function):
         ctx.channels = [x.shape[1] for x in xs]
         batch, _, height, width = xs[0].shape
         dtype = reduce(torch.promote_types, (x.dtype for x in xs))
-        joined = torch.empty(batch, sum(ctx.channels), height, width, dtype=dtype, device=xs[0].device,
-                             memory_format=torch.channels_last)  # fmt: skip
+        joined = torch.empty(
+            batch,
+            sum(ctx.channels),
+            height,
+            width,
+            dtype=dtype,
+            device=xs[0].device,
+            memory_format=torch.channels_last,
+        )
         for x, mask, part in zip(xs, masks, joined.split(ctx.channels, 1)):
             torch.mul(x, mask, out=part)
         return joined
@@ -94,7 +103,9 @@ class PartialUNet(nn.Module):
         widths = [width // 2] + [min(width << level, width * widest) for level in range(levels)]
         self.multiple = 1 << levels
         self.encoder = nn.ModuleList(
-            PartialBlock(inputs, outputs, 5 if level < 3 else 3, stride=2 if level else 1, norm=norm if level else None)
+            PartialBlock(
+                inputs, outputs, 5 if level < 3 else 3, stride=2 if level else 1, norm=norm if level else None
+            )
             for level, (inputs, outputs) in enumerate(zip([channels] + widths, widths))
         )
         self.decoder = nn.ModuleList(
@@ -135,13 +146,19 @@ def diffuse(picture, mask, sweeps: int = 4):
     height, width = picture.shape[-2:]
     if max(height, width) > 1:
         coarse_mask = F.avg_pool2d(mask, 2, ceil_mode=True, count_include_pad=False)
-        coarse = F.avg_pool2d(picture * mask, 2, ceil_mode=True, count_include_pad=False) / coarse_mask.clamp_min(1e-6)
+        coarse = F.avg_pool2d(
+            picture * mask, 2, ceil_mode=True, count_include_pad=False
+        ) / coarse_mask.clamp_min(1e-6)
         coarse = diffuse(coarse, (coarse_mask > 0).to(mask.dtype), sweeps)
-        filling = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :width]
+        filling = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)[
+            ..., :height, :width
+        ]
     else:
         filling = torch.full_like(picture, 0.5)  # nothing valid at all: middle grey
     for _ in range(sweeps + 1):
         filled = torch.where(mask > 0, picture, filling)
         padded = F.pad(filled, (1, 1, 1, 1), mode="replicate")
-        filling = (padded[..., :-2, 1:-1] + padded[..., 2:, 1:-1] + padded[..., 1:-1, :-2] + padded[..., 1:-1, 2:]) / 4
+        filling = (
+            padded[..., :-2, 1:-1] + padded[..., 2:, 1:-1] + padded[..., 1:-1, :-2] + padded[..., 1:-1, 2:]
+        ) / 4
     return filled

@@ -87,7 +87,9 @@ class ResNet(nn.Module):
     `channels_out` and `strides` describe the features. `width` is that of the first layer: 64 is the published size.
     """
 
-    def __init__(self, depth: int = 18, width: int = 64, channels: int = 3, stem: str = "imagenet", norm=NormAct):
+    def __init__(
+        self, depth: int = 18, width: int = 64, channels: int = 3, stem: str = "imagenet", norm=NormAct
+    ):
         super().__init__()
         if depth not in LAYOUTS:
             raise ValueError(f"no ResNet of depth {depth}; there are {', '.join(map(str, LAYOUTS))}")
@@ -161,7 +163,9 @@ def from_imagenet(state: dict, channels: int, stem: str) -> dict:
     if stem == "full":
         edges = torch.arange(8).double()
         bins = torch.arange(4).double() * 7 / 3
-        share = (torch.minimum(edges[None, 1:], bins[1:, None]) - torch.maximum(edges[None, :-1], bins[:-1, None])).clamp_min(0)
+        share = (
+            torch.minimum(edges[None, 1:], bins[1:, None]) - torch.maximum(edges[None, :-1], bins[:-1, None])
+        ).clamp_min(0)
         kernel = share @ kernel @ share.T  # (3, 7) (64, C, 7, 7) (7, 3)
     state["conv1.weight"] = kernel.float()
     return state

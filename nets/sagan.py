@@ -19,7 +19,9 @@ class SelfAttention(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
         narrow = max(1, channels // 8)
-        self.query, self.key, self.value = (spectral_norm(nn.Conv2d(channels, narrow, 1, bias=False)) for _ in range(3))
+        self.query, self.key, self.value = (
+            spectral_norm(nn.Conv2d(channels, narrow, 1, bias=False)) for _ in range(3)
+        )
         self.out = spectral_norm(nn.Conv2d(narrow, channels, 1, bias=False))
         self.gamma = nn.Parameter(torch.zeros(()))
 
@@ -43,7 +45,10 @@ class Critic(nn.Module):
         layers, inputs = [], 3
         for level in range(4):
             outputs = width << level
-            layers += [spectral_norm(nn.Conv2d(inputs, outputs, 4, 2, padding=1)), nn.LeakyReLU(0.1, inplace=True)]
+            layers += [
+                spectral_norm(nn.Conv2d(inputs, outputs, 4, 2, padding=1)),
+                nn.LeakyReLU(0.1, inplace=True),
+            ]
             if level >= 2:
                 layers.append(SelfAttention(outputs))
             inputs = outputs
@@ -52,4 +57,6 @@ class Critic(nn.Module):
     def forward(self, luma, cbcr):
         # A layer of spectral norm 1 enlarges nothing: small inputs would stay small scores. And norms need single precision.
         with torch.autocast(luma.device.type, enabled=False):
-            return self.layers(torch.cat([(luma.float() - MEAN) / DEVIATION, cbcr.float() / CHROMA_DEVIATION], 1))
+            return self.layers(
+                torch.cat([(luma.float() - MEAN) / DEVIATION, cbcr.float() / CHROMA_DEVIATION], 1)
+            )

@@ -38,7 +38,9 @@ class VGG16(nn.Module):
         try:
             self.load_state_dict({name: x for name, x in state.items() if not name.startswith("classifier.")})
         except (RuntimeError, AttributeError) as error:  # AttributeError: an entry that is no tensor
-            raise ValueError(f"not a torchvision VGG-16 ({str(error).strip().splitlines()[-1].strip()})") from None
+            raise ValueError(
+                f"not a torchvision VGG-16 ({str(error).strip().splitlines()[-1].strip()})"
+            ) from None
         self.requires_grad_(False)
 
     def forward(self, x):

@@ -23,10 +23,23 @@ class Chromium:
         read, write = (fcntl.fcntl(number, fcntl.F_DUPFD, 10) for number in (ours[0][0], ours[1][1]))
         os.close(ours[0][0]), os.close(ours[1][1])
         self.write, self.read = ours[0][1], ours[1][0]
-        words = [PROGRAM, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-                 "--disable-background-networking", "--remote-debugging-pipe", f"--user-data-dir={folder}"]  # fmt: skip
-        self.process = subprocess.Popen([sys.executable, "-c", _START, str(read), str(write), *words], pass_fds=(read, write),
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+        words = [
+            PROGRAM,
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--remote-debugging-pipe",
+            f"--user-data-dir={folder}",
+        ]
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _START, str(read), str(write), *words],
+            pass_fds=(read, write),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         os.close(read), os.close(write)
         self.number, self.rest, self.events = 0, b"", []
 
@@ -42,7 +55,12 @@ class Chromium:
     def call(self, method, session=None, **options):
         """The result of one command; what is told meanwhile is added to `events`."""
         self.number += 1
-        message = {"id": self.number, "method": method, "params": options, **({"sessionId": session} if session else {})}
+        message = {
+            "id": self.number,
+            "method": method,
+            "params": options,
+            **({"sessionId": session} if session else {}),
+        }
         os.write(self.write, json.dumps(message).encode() + b"\0")
         while True:
             answer = self._receive()
@@ -74,12 +92,23 @@ class Page:
     def __init__(self, browser, url, width, height, downloads):
         self.browser = browser
         context = browser.call("Target.createBrowserContext")["browserContextId"]
-        browser.call("Browser.setDownloadBehavior", behavior="allow", browserContextId=context, downloadPath=str(downloads))
+        browser.call(
+            "Browser.setDownloadBehavior",
+            behavior="allow",
+            browserContextId=context,
+            downloadPath=str(downloads),
+        )
         target = browser.call("Target.createTarget", url="about:blank", browserContextId=context)["targetId"]
         self.session = browser.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Runtime", "Log", "Network", "Page"):
             self.call(f"{domain}.enable")
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width < 600,
+        )
         self.call("Page.navigate", url=url)
         self.until("document.readyState == 'complete' && location.href != 'about:blank'")
 
@@ -118,7 +147,9 @@ class Page:
         self.until("!window.old && document.readyState == 'complete'")
 
     def screenshot(self, path):
-        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", captureBeyondViewport=False)["data"]))
+        path.write_bytes(
+            base64.b64decode(self.call("Page.captureScreenshot", captureBeyondViewport=False)["data"])
+        )
 
     def complaints(self):
         """Errors and warnings of the console, and uncaught exceptions."""
@@ -127,7 +158,11 @@ class Page:
 
     def requests(self):
         """The addresses that were asked for, but for pictures inside the page."""
-        urls = [event["params"]["request"]["url"] for event in self._events() if event["method"] == "Network.requestWillBeSent"]
+        urls = [
+            event["params"]["request"]["url"]
+            for event in self._events()
+            if event["method"] == "Network.requestWillBeSent"
+        ]
         return [url for url in urls if not url.startswith("data:")]
 
     def _events(self):

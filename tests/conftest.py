@@ -8,7 +8,9 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # also for the commands that tests start
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts its background jobs so; commands would inherit it
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # a shell starts its background jobs so; commands would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import numpy as np  # noqa: E402
@@ -90,7 +92,11 @@ def tiny_weights(tmp_path_factory):
     folder, paths = tmp_path_factory.mktemp("weights"), {}
     small = {"width": 4, "channels": 1}
     for stage, options, settings in (
-        (segment, {"depth": 18, "classes": 1, "stem": "full", "centers": 1, **small}, {"threshold": 0.45, "sure": 0.0}),
+        (
+            segment,
+            {"depth": 18, "classes": 1, "stem": "full", "centers": 1, **small},
+            {"threshold": 0.45, "sure": 0.0},
+        ),
         (inpaint, {"levels": 4, "widest": 2, **small}, {"hole_share": [0.01, 0.25]}),
         (colorize, {"depth": 18, "classes": 2, "stem": "imagenet", "centers": 0, **small}, {}),
     ):

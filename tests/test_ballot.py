@@ -46,7 +46,10 @@ def example(tmp_path_factory, portrait, models):
 
 def vote(photos, out, weights, *words):
     return colorize.main(
-        [str(word) for word in ("vote", photos, out, "--quiet", "--device", "cpu", *words, "--weights", *weights)]
+        [
+            str(word)
+            for word in ("vote", photos, out, "--quiet", "--device", "cpu", *words, "--weights", *weights)
+        ]
     )
 
 
@@ -70,14 +73,26 @@ def test_the_page_holds_all_pictures_and_no_name(example):
     assert files(folder) == ["index.html"] and folder.with_name("ballot.key.json").exists()
     assert inside.keys() == {"id", "question", "photos"} and inside["id"] == key["ballot"]
     text = re.sub(r"data:image/jpeg;base64,[\w+/=]*", "", page)
-    for word in ("bob", ".pt", ".png", "seed", *key["weights"].values(), *(photo["sha256"] for photo in key["photos"])):
+    for word in (
+        "bob",
+        ".pt",
+        ".png",
+        "seed",
+        *key["weights"].values(),
+        *(photo["sha256"] for photo in key["photos"]),
+    ):
         assert word not in text, word
     assert "://" not in text  # no address at all
     for photo in inside["photos"]:
         assert photo.keys() == {"shown", "pictures"}
         for url in (photo["shown"], *photo["pictures"]):
             picture = decoded(url)
-            assert picture.mode == "RGB" and picture.size == (130, 90) and not picture.getexif() and "comment" not in picture.info
+            assert (
+                picture.mode == "RGB"
+                and picture.size == (130, 90)
+                and not picture.getexif()
+                and "comment" not in picture.info
+            )
 
 
 def test_the_key_tells_which_model_made_which_picture(example, models, portrait):
@@ -90,10 +105,16 @@ def test_the_key_tells_which_model_made_which_picture(example, models, portrait)
     for number in (0, 3):
         grey = luma(portrait[10 * number : 10 * number + 90, 60:190])
         colored = {path.stem: colorize.load(path, "cpu")(grey).astype(int) for path in models}
-        for name, url in zip(key["photos"][number]["order"], inside["photos"][number]["pictures"], strict=True):
-            away = {other: np.abs(np.asarray(decoded(url)) - picture).mean() for other, picture in colored.items()}
+        for name, url in zip(
+            key["photos"][number]["order"], inside["photos"][number]["pictures"], strict=True
+        ):
+            away = {
+                other: np.abs(np.asarray(decoded(url)) - picture).mean() for other, picture in colored.items()
+            }
             assert min(away, key=away.get) == name
-        assert np.ptp(np.asarray(decoded(inside["photos"][number]["shown"])), axis=-1).max() <= 2  # grey: gives no colour away
+        assert (
+            np.ptp(np.asarray(decoded(inside["photos"][number]["shown"])), axis=-1).max() <= 2
+        )  # grey: gives no colour away
 
 
 def test_the_seed_decides_the_order(tmp_path, scan, models):
@@ -146,9 +167,13 @@ def test_a_ballot_is_not_overwritten_unasked(tmp_path, scan, models, capsys):
     assert vote(scan, tmp_path / "b", models, "--overwrite") == 0 and content(tmp_path / "b")
 
 
-@pytest.mark.parametrize("weights, words", [(1, []), (0, ["--include", "grey"]), (9, ["--include", "grey"]), ("twice", [])])
+@pytest.mark.parametrize(
+    "weights, words", [(1, []), (0, ["--include", "grey"]), (9, ["--include", "grey"]), ("twice", [])]
+)
 def test_usage_of_vote(tmp_path, scan, models, capsys, weights, words):
-    given = [models[0]] * 2 if weights == "twice" else [tmp_path / f"{number}.pt" for number in range(weights)]
+    given = (
+        [models[0]] * 2 if weights == "twice" else [tmp_path / f"{number}.pt" for number in range(weights)]
+    )
     with pytest.raises(SystemExit) as caught:
         vote(scan, tmp_path / "b", given, *words)
     assert caught.value.code == 2 and "error: " in capsys.readouterr().err and not (tmp_path / "b").exists()
@@ -159,9 +184,13 @@ def test_usage_of_vote(tmp_path, scan, models, capsys, weights, words):
 
 def votes(path, key, choices, voter="v", saved="2026-01-01T00:00:00Z", **others):
     """A votes file. choices: photo from 0 -> a model's name, or None for no difference."""
-    chosen = {str(i + 1): key["photos"][i]["order"].index(name) + 1 if name else 0 for i, name in choices.items()}
+    chosen = {
+        str(i + 1): key["photos"][i]["order"].index(name) + 1 if name else 0 for i, name in choices.items()
+    }
     path.write_text(
-        json.dumps({"version": 1, "ballot": key["ballot"], "voter": voter, "saved": saved, "votes": chosen, **others})
+        json.dumps(
+            {"version": 1, "ballot": key["ballot"], "voter": voter, "saved": saved, "votes": chosen, **others}
+        )
     )
     return path
 
@@ -187,12 +216,20 @@ def test_the_count(tmp_path, example, capsys):
     # Photos: ann 1, half, 0, a third; bob 0, half, 1, a third; cat 0, 0, 0, a third.
     expected = {"ann": (3, 11 / 24), "bob": (2, 11 / 24), "cat": (0, 1 / 12)}
     assert {name: (row["wins"], row["win_rate"]) for name, row in result["models"].items()} == {
-        name: (wins, pytest.approx(rate, abs=1e-4)) for name, (wins, rate) in expected.items()}  # fmt: skip
+        name: (wins, pytest.approx(rate, abs=1e-4)) for name, (wins, rate) in expected.items()
+    }
     assert list(result["models"])[-1] == "cat"  # best first
     for row in result["models"].values():
-        assert row["win_rate_95"] == ballot.wilson(row["win_rate"], 4) and row["win_rate_95"][0] <= row["win_rate"]
+        assert (
+            row["win_rate_95"] == ballot.wilson(row["win_rate"], 4)
+            and row["win_rate_95"][0] <= row["win_rate"]
+        )
     lines = error.splitlines()
-    assert len(lines) == 5 and lines[-1] == "6 votes of 2 voters on 4 photos, 1 without difference" and "45.8%" in error
+    assert (
+        len(lines) == 5
+        and lines[-1] == "6 votes of 2 voters on 4 photos, 1 without difference"
+        and "45.8%" in error
+    )
 
 
 def test_wilson():
@@ -210,7 +247,11 @@ def test_of_repeated_files_the_last_saved_counts(tmp_path, example, capsys):
         assert tally(folder, *paths) == 0
         out, error = capsys.readouterr()
         result = json.loads(out)
-        assert result["voters"] == 1 and result["models"]["bob"]["wins"] == 2 and result["models"]["ann"]["wins"] == 0
+        assert (
+            result["voters"] == 1
+            and result["models"]["bob"]["wins"] == 2
+            and result["models"]["ann"]["wins"] == 0
+        )
         assert error.count("the one saved last counts") == len(paths) - 1
 
 
@@ -225,7 +266,14 @@ def test_foreign_and_damaged_files_are_named_and_the_rest_is_counted(tmp_path, e
         "damaged: no picture 1 of photograph 0": votes(tmp_path / "c.json", key, {}, votes={"0": 1}),
         "damaged: no picture True of": votes(tmp_path / "d.json", key, {}, votes={"1": True}),
     }
-    for name, text in (("e", "{"), ("f", "[]"), ("g", "\xff"), ("h", "{}"), ("i", '{"version": 2}'), ("j", "null")):
+    for name, text in (
+        ("e", "{"),
+        ("f", "[]"),
+        ("g", "\xff"),
+        ("h", "{}"),
+        ("i", '{"version": 2}'),
+        ("j", "null"),
+    ):
         (tmp_path / f"{name}.json").write_text(text, "latin-1")
         assert tally(folder, tmp_path / f"{name}.json", good) == 1
         assert f"{name}.json: no votes of a ballot, or damaged" in capsys.readouterr().err
@@ -297,12 +345,16 @@ def test_three_models_two_voters_from_vote_to_tally(tmp_path, example, browser):
                 page.click(f"#pictures button:nth-of-type({place})" if place else "#tie")
             if number == 1:  # progress survives
                 page.reload()
-                assert "Photograph 3 of 4. 2 voted on." == page.run("document.getElementById('status').textContent")
+                assert "Photograph 3 of 4. 2 voted on." == page.run(
+                    "document.getElementById('status').textContent"
+                )
         assert page.run("document.getElementById('save').classList.contains('ready')")
         page.press("s") if name == "desk" else page.click("#save")
         saved.append(exported(tmp_path / name))
         assert page.complaints() == [] and {url.split(":")[0] for url in page.requests()} <= {"file", "blob"}
-    done = subprocess.run([sys.executable, "colorize.py", "tally", folder, *saved], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "colorize.py", "tally", folder, *saved], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert (result["voters"], result["votes"], result["ties"]) == (2, 8, 1)
@@ -333,8 +385,10 @@ def test_votes_can_be_changed_and_moved_between(tmp_path, example, browser):
 
 def test_a_browser_without_storage_still_votes(tmp_path, example, browser):
     page = browser.page((example[0] / "index.html").as_uri(), 1280, 800, tmp_path)
-    page.call("Page.addScriptToEvaluateOnNewDocument",
-              source="Object.defineProperty(window, 'localStorage', {get() { throw new Error('blocked') }})")  # fmt: skip
+    page.call(
+        "Page.addScriptToEvaluateOnNewDocument",
+        source="Object.defineProperty(window, 'localStorage', {get() { throw new Error('blocked') }})",
+    )
     page.reload()
     for key in "1230s":
         page.press(key)
@@ -348,7 +402,18 @@ def test_a_browser_without_storage_still_votes(tmp_path, example, browser):
 def test_repairs_are_voted_on_too(tmp_path, scan, tiny_weights, capsys):
     cv2 = pytest.importorskip("cv2")
     save(tmp_path / "masks/scan.png", square())
-    words = ["vote", scan, tmp_path / "b", "--weights", tiny_weights["inpaint"], "--include", "telea", "--device", "cpu", "--quiet"]
+    words = [
+        "vote",
+        scan,
+        tmp_path / "b",
+        "--weights",
+        tiny_weights["inpaint"],
+        "--include",
+        "telea",
+        "--device",
+        "cpu",
+        "--quiet",
+    ]
     assert inpaint.main([*map(str, words), "--mask", str(tmp_path / "masks")]) == 0
     inside, _ = content(tmp_path / "b")
     order = json.loads((tmp_path / "b.key.json").read_text())["photos"][0]["order"]
@@ -358,7 +423,10 @@ def test_repairs_are_voted_on_too(tmp_path, scan, tiny_weights, capsys):
         "inpaint": inpaint.load(tiny_weights["inpaint"], torch.device("cpu"))(pixels, square()),
     }
     for name, url in zip(order, inside["photos"][0]["pictures"], strict=True):
-        away = {other: np.abs(np.asarray(decoded(url)).astype(int) - picture).mean() for other, picture in expected.items()}
+        away = {
+            other: np.abs(np.asarray(decoded(url)).astype(int) - picture).mean()
+            for other, picture in expected.items()
+        }
         assert min(away, key=away.get) == name and away[name] < 4
     (tmp_path / "masks/scan.png").unlink()
     assert inpaint.main([*map(str, words), "--overwrite", "--mask", str(tmp_path / "masks")]) == 2
@@ -367,6 +435,18 @@ def test_repairs_are_voted_on_too(tmp_path, scan, tiny_weights, capsys):
 
 def test_telea_needs_opencv(tmp_path, scan, tiny_weights, monkeypatch, capsys):
     monkeypatch.setattr(inpaint, "_opencv", lambda method: None)
-    words = ["vote", scan, tmp_path / "b", "--weights", tiny_weights["inpaint"], "--include", "telea", "--mask", scan]
+    words = [
+        "vote",
+        scan,
+        tmp_path / "b",
+        "--weights",
+        tiny_weights["inpaint"],
+        "--include",
+        "telea",
+        "--mask",
+        scan,
+    ]
     assert inpaint.main([str(word) for word in words]) == 2
-    assert capsys.readouterr().err.endswith("--include telea needs OpenCV: pip install opencv-python-headless\n")
+    assert capsys.readouterr().err.endswith(
+        "--include telea needs OpenCV: pip install opencv-python-headless\n"
+    )

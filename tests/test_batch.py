@@ -71,7 +71,10 @@ def test_files_and_report(tmp_path):
     assert command(scan, tmp_path / "out") == 0
     assert files(tmp_path / "out") == ["a.b.json", "a.b_mask.png", "a.b_restored.tif"]
     report = json.loads((tmp_path / "out/a.b.json").read_text())
-    assert report["input"]["name"] == str(scan) and set(report["outputs"]) == {"a.b_mask.png", "a.b_restored.tif"}
+    assert report["input"]["name"] == str(scan) and set(report["outputs"]) == {
+        "a.b_mask.png",
+        "a.b_restored.tif",
+    }
     assert report["options"] == {
         "precision": "fp32",
         "tile": 1024,
@@ -79,7 +82,9 @@ def test_files_and_report(tmp_path):
         "format": "auto",
         "outputs": OUTPUTS,
     }
-    np.testing.assert_array_equal(read_photo(tmp_path / "out/a.b_restored.tif").pixels, read_photo(scan).pixels)
+    np.testing.assert_array_equal(
+        read_photo(tmp_path / "out/a.b_restored.tif").pixels, read_photo(scan).pixels
+    )
 
 
 @pytest.mark.parametrize(
@@ -100,11 +105,22 @@ def test_one_bad_photo_never_stops_the_rest(tmp_path, capfd):
         photo(tmp_path / "in" / name)
     (tmp_path / "in/bad.png").write_text("no image")
     (tmp_path / "empty").mkdir()
-    words = [tmp_path / "in", tmp_path / "missing.png", tmp_path / "empty", tmp_path / "out", "--quiet", "--json", "-"]
+    words = [
+        tmp_path / "in",
+        tmp_path / "missing.png",
+        tmp_path / "empty",
+        tmp_path / "out",
+        "--quiet",
+        "--json",
+        "-",
+    ]
     assert command(*words) == 1
     out, err = capfd.readouterr()
     assert [line.split(": ", 1) for line in err.splitlines()] == [
-        [f"{tmp_path}/in/bad.png", "not an image of a known kind: save it as TIFF, PNG or JPEG, 8 or 16 bits"],
+        [
+            f"{tmp_path}/in/bad.png",
+            "not an image of a known kind: save it as TIFF, PNG or JPEG, 8 or 16 bits",
+        ],
         [f"{tmp_path}/in/broken.png", "RuntimeError: two lines"],
         [f"{tmp_path}/missing.png", "no such file"],
         [f"{tmp_path}/empty", "no photos in this folder"],
@@ -163,7 +179,14 @@ def test_masks_pair_by_stem(tmp_path, capsys):
     masks = tmp_path / "masks"
     for name in ("plain.png", "former.jpg", "sub/deep.jpg", "none.png", "two.png"):
         photo(tmp_path / "in" / name)
-    for name in ("plain.png", "former_mask.png", "former_restored.png", "sub/deep.tif", "two.png", "two_mask.png"):
+    for name in (
+        "plain.png",
+        "former_mask.png",
+        "former_restored.png",
+        "sub/deep.tif",
+        "two.png",
+        "two_mask.png",
+    ):
         photo(masks / name)
     assert command(tmp_path / "in", tmp_path / "out", "--recursive", "--mask", masks, work=work) == 1
     assert seen == {
@@ -196,7 +219,10 @@ def test_a_photo_is_written_whole_or_not_at_all(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(batch, "write_synced", full_disk)
     assert command(photo(tmp_path / "a.png"), tmp_path / "out") == 1
     assert written == ["a_mask.png", "a_restored.png"] and list((tmp_path / "out").iterdir()) == []
-    assert f"{tmp_path}/out/a_restored.png cannot be written: No space left on device\n" in capsys.readouterr().err
+    assert (
+        f"{tmp_path}/out/a_restored.png cannot be written: No space left on device\n"
+        in capsys.readouterr().err
+    )
     for name in ("a.json", "a_mask.png"):  # to be replaced: they are lost only when the new ones are there
         (tmp_path / "out" / name).write_text("former")
     written.clear()
@@ -207,7 +233,9 @@ def test_a_photo_is_written_whole_or_not_at_all(tmp_path, monkeypatch, capsys):
 
 def test_report_is_moved_last(tmp_path, monkeypatch):
     names = []
-    monkeypatch.setattr(os, "replace", lambda path, to, move=os.replace: names.append(to.name) or move(path, to))
+    monkeypatch.setattr(
+        os, "replace", lambda path, to, move=os.replace: names.append(to.name) or move(path, to)
+    )
     assert command(photo(tmp_path / "a.png"), tmp_path / "out") == 0
     assert names == ["a_mask.png", "a_restored.png", "a.json"]
 
@@ -229,7 +257,11 @@ def test_stems():
         return [(s.name, bool(s.error)) for s in list_photos([Path(p) for p in paths], Path("out"), False)]
 
     assert names("x/a.jpg", "-") == [("a", False), ("stdin", False)]
-    assert names("same.jpg", "same.png", "other.png") == [("same.jpg", False), ("same.png", False), ("other", False)]
+    assert names("same.jpg", "same.png", "other.png") == [
+        ("same.jpg", False),
+        ("same.png", False),
+        ("other", False),
+    ]
     assert names("A.jpg", "a.png") == [("A.jpg", False), ("a.png", False)]  # one file on many disks
     assert names("a.jpg", "./a.jpg", "x/../a.jpg") == [("a", False)]
     assert names("x/a.jpg", "y/a.jpg") == [("a.jpg", False), ("a.jpg", True)]
@@ -237,7 +269,15 @@ def test_stems():
 
 
 def test_folders(tmp_path):
-    for name in ("b.PNG", "a.tiff", ".hidden.png", "sub/c.jpg", ".git/d.png", "sub/sub/c.jpg", "out/a_restored.png"):
+    for name in (
+        "b.PNG",
+        "a.tiff",
+        ".hidden.png",
+        "sub/c.jpg",
+        ".git/d.png",
+        "sub/sub/c.jpg",
+        "out/a_restored.png",
+    ):
         photo(tmp_path / name)
     (tmp_path / "notes.txt").touch()
     (tmp_path / "sub/loop").symlink_to(tmp_path)
@@ -353,7 +393,9 @@ def test_help_gives_every_default():
     parser = argparse.ArgumentParser(prog="x")
     batch.infer_options(parser)
     options = [action for action in parser._actions if action.option_strings and action.dest != "help"]
-    assert [o.dest for o in options] == "device precision tile overlap recursive overwrite format json quiet".split()
+    assert [
+        o.dest for o in options
+    ] == "device precision tile overlap recursive overwrite format json quiet".split()
     for option in options:
         default = {None: "n", False: "n"}.get(option.default, option.default)  # none, no
         assert f"(default: {default}" in option.help
@@ -409,7 +451,8 @@ def test_an_interrupted_run_leaves_whole_photos_and_goes_on_later(tmp_path, numb
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other disks refuse such names")
 @pytest.mark.parametrize(
-    "name", ["two words", "line\nend", "d\udce9j\udce0 vu", "Grüße 写真", "-f", "--overwrite", "$(date);&'\"*", ".x"]
+    "name",
+    ["two words", "line\nend", "d\udce9j\udce0 vu", "Grüße 写真", "-f", "--overwrite", "$(date);&'\"*", ".x"],
 )
 def test_names(tmp_path, monkeypatch, capsys, name):
     """Given by itself and found in a folder; its JSON line and its failure are one line each."""
@@ -422,7 +465,10 @@ def test_names(tmp_path, monkeypatch, capsys, name):
     assert json.loads(line)["input"]["name"] == f"{name}.png" and set(json.loads(line)["outputs"]) < expected
     assert command("--", f"{name}.png", tmp_path / "out") == 0 and len(calls) == 1  # skipped
     if name[0] != ".":
-        assert command(tmp_path / "in", tmp_path / "again", "--quiet") == 0 and set(os.listdir(tmp_path / "again")) == expected
+        assert (
+            command(tmp_path / "in", tmp_path / "again", "--quiet") == 0
+            and set(os.listdir(tmp_path / "again")) == expected
+        )
     capsys.readouterr()
     (tmp_path / "in" / f"{name}.png").write_text("no image")
     assert command("--quiet", "--", f"{name}.png", tmp_path / "third") == 1
@@ -487,8 +533,13 @@ def test_a_file_that_the_disk_does_not_take(tmp_path):
     words = [sys.executable, "-c", FULL, str(tmp_path / "in"), str(tmp_path / "out"), "--quiet"]
     done = subprocess.run(words, cwd=Path(__file__).parent.parent, capture_output=True, text=True)
     assert done.returncode == 1
-    assert done.stderr == f"{tmp_path}/in/b.png: {tmp_path}/out/b_restored.png cannot be written: File too large\n"
-    assert sorted(os.listdir(tmp_path / "out")) == [s + e for s in "ac" for e in (".json", "_mask.png", "_restored.png")]
+    assert (
+        done.stderr
+        == f"{tmp_path}/in/b.png: {tmp_path}/out/b_restored.png cannot be written: File too large\n"
+    )
+    assert sorted(os.listdir(tmp_path / "out")) == [
+        s + e for s in "ac" for e in (".json", "_mask.png", "_restored.png")
+    ]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no such signals")
@@ -544,7 +595,11 @@ def test_killed_at_any_moment_it_does_the_photo_again(tmp_path):
     assert [process.wait(60) for process in statuses] == [-signal.SIGKILL] * 7 + [0]
     left = {moment: set(files(out / str(moment))) for moment in range(8)}
     visible = [sum(name[0] != "." for name in left[moment]) for moment in range(8)]
-    assert visible == [0, 0, 0, 0, 1, 2, 3, 3] and left[5] >= {"a_mask.png", "a_restored.png", ".a.part/a.json"}
+    assert visible == [0, 0, 0, 0, 1, 2, 3, 3] and left[5] >= {
+        "a_mask.png",
+        "a_restored.png",
+        ".a.part/a.json",
+    }
     for moment in range(8):
         assert command(scan, out / str(moment)) == 0
         assert sorted(os.listdir(out / str(moment))) == ["a.json", "a_mask.png", "a_restored.png"]
@@ -613,8 +668,13 @@ def words_of_rank(tmp_path, slow):
 
 
 def start(words, **environment):
-    root, pipes = str(Path(__file__).parent.parent), {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([sys.executable, *words], cwd=root, env={**os.environ, "PYTHONPATH": root, **environment}, **pipes)
+    root, pipes = (
+        str(Path(__file__).parent.parent),
+        {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True},
+    )
+    return subprocess.Popen(
+        [sys.executable, *words], cwd=root, env={**os.environ, "PYTHONPATH": root, **environment}, **pipes
+    )
 
 
 def both(tmp_path, slow):
@@ -633,16 +693,27 @@ def test_a_process_that_ends_early_with_a_failure_leaves_the_others_alone(tmp_pa
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     with start([*torchrun, *words_of_rank(tmp_path, 0.5)]) as process:
         output, error = process.communicate(timeout=120)
-    assert sorted(output.splitlines()) == ["computed a", "computed c", "computed e", "ended 0 1", "ended 1 1"], error
+    assert sorted(output.splitlines()) == [
+        "computed a",
+        "computed c",
+        "computed e",
+        "ended 0 1",
+        "ended 1 1",
+    ], error
     assert process.returncode == 1 and error.count("not an image") == 3
-    assert sorted(os.listdir(tmp_path / "out")) == [s + e for s in "ace" for e in (".json", "_mask.png", "_restored.png")]
+    assert sorted(os.listdir(tmp_path / "out")) == [
+        s + e for s in "ace" for e in (".json", "_mask.png", "_restored.png")
+    ]
 
 
 def test_all_processes_end_well_together(tmp_path):
     for name in "abc":
         photo(tmp_path / f"in/{name}.png")
     processes = both(tmp_path, 0.1)
-    assert [process.communicate(timeout=60)[0].splitlines()[-1] for process in processes] == ["ended 0 0", "ended 1 0"]
+    assert [process.communicate(timeout=60)[0].splitlines()[-1] for process in processes] == [
+        "ended 0 0",
+        "ended 1 0",
+    ]
     assert [process.returncode for process in processes] == [0, 0] and len(os.listdir(tmp_path / "out")) == 9
 
 
@@ -651,10 +722,14 @@ def test_a_process_that_stops_by_an_error_says_so_to_the_others(tmp_path):
     photo(tmp_path / "in/b.png")
     words = words_of_rank(tmp_path, 0)
     (tmp_path / "broken.py").write_text(RANK.replace("def work", "t.batch._run = None\ndef work"))
-    broken, whole = (start([program, *words[1:]], RANK=rank, TORCHELASTIC_RUN_ID="test")
-                     for program, rank in ((str(tmp_path / "broken.py"), "1"), (words[0], "0")))  # fmt: skip
+    broken, whole = (
+        start([program, *words[1:]], RANK=rank, TORCHELASTIC_RUN_ID="test")
+        for program, rank in ((str(tmp_path / "broken.py"), "1"), (words[0], "0"))
+    )
     assert whole.communicate(timeout=60)[0].splitlines() == ["computed a", "ended 0 2"]
-    assert "TypeError" in broken.communicate(timeout=60)[1] and ".ended" not in " ".join(os.listdir(tmp_path / "out"))
+    assert "TypeError" in broken.communicate(timeout=60)[1] and ".ended" not in " ".join(
+        os.listdir(tmp_path / "out")
+    )
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no such signals")

@@ -17,7 +17,10 @@ def net(width=4):
 
 
 def content(stage="segment", **changes):
-    return {**checkpoint.weights(stage, "0.1.0", {"width": 4}, net(), {"threshold": 0.4}, {"done": 7}), **changes}
+    return {
+        **checkpoint.weights(stage, "0.1.0", {"width": 4}, net(), {"threshold": 0.4}, {"done": 7}),
+        **changes,
+    }
 
 
 def refused(call, *arguments):
@@ -33,8 +36,13 @@ def test_round_trip(tmp_path):
     checkpoint.save(path, content())
     again = checkpoint.read_weights(path, "segment")
     assert {name: again[name] for name in ("format", "stage", "version", "build", "infer", "training")} == {
-        "format": checkpoint.FORMAT, "stage": "segment", "version": "0.1.0", "build": {"width": 4},
-        "infer": {"threshold": 0.4}, "training": {"done": 7}}  # fmt: skip
+        "format": checkpoint.FORMAT,
+        "stage": "segment",
+        "version": "0.1.0",
+        "build": {"width": 4},
+        "infer": {"threshold": 0.4},
+        "training": {"done": 7},
+    }
     other = net()
     with torch.no_grad():
         other[0].weight.zero_()
@@ -67,7 +75,9 @@ def test_code_in_weights_is_refused_and_not_run(tmp_path):
     message = refused(checkpoint.read_weights, tmp_path / "evil.pt", "segment")
     assert message.startswith(f"{tmp_path}/evil.pt: ") and "more than tensors and plain types" in message
     torch.save(net(), tmp_path / "module.pt")  # a whole module is code too
-    assert "more than tensors and plain types" in refused(checkpoint.read_weights, tmp_path / "module.pt", "segment")
+    assert "more than tensors and plain types" in refused(
+        checkpoint.read_weights, tmp_path / "module.pt", "segment"
+    )
     assert not (tmp_path / "ran").exists()
     torch.load(tmp_path / "evil.pt", weights_only=False)
     assert (tmp_path / "ran").exists()  # so the file was indeed a dangerous one
@@ -93,7 +103,9 @@ def test_what_cannot_be_used_is_said_in_one_line(tmp_path):
 
 def test_another_stage_is_named(tmp_path):
     checkpoint.save(tmp_path / "w.pt", content("inpaint"))
-    assert "weights of inpaint, but segment was asked for" in refused(checkpoint.read_weights, tmp_path / "w.pt", "segment")
+    assert "weights of inpaint, but segment was asked for" in refused(
+        checkpoint.read_weights, tmp_path / "w.pt", "segment"
+    )
 
 
 def test_loading_is_strict(tmp_path):

@@ -28,9 +28,21 @@ CPU = torch.device("cpu")
 def vgg_state():
     """Random weights of VGG-16 under torchvision's names."""
     torch.manual_seed(0)
-    shapes = {0: (64, 3), 2: (64, 64), 5: (128, 64), 7: (128, 128), 10: (256, 128), 12: (256, 256), 14: (256, 256),
-              17: (512, 256), **{place: (512, 512) for place in (19, 21, 24, 26, 28)}}  # fmt: skip
-    state = {f"features.{n}.weight": torch.randn(*shape, 3, 3) * (2 / 9 / shape[1]) ** 0.5 for n, shape in shapes.items()}
+    shapes = {
+        0: (64, 3),
+        2: (64, 64),
+        5: (128, 64),
+        7: (128, 128),
+        10: (256, 128),
+        12: (256, 256),
+        14: (256, 256),
+        17: (512, 256),
+        **{place: (512, 512) for place in (19, 21, 24, 26, 28)},
+    }
+    state = {
+        f"features.{n}.weight": torch.randn(*shape, 3, 3) * (2 / 9 / shape[1]) ** 0.5
+        for n, shape in shapes.items()
+    }
     return state | {f"features.{n}.bias": torch.zeros(shape[0]) for n, shape in shapes.items()}
 
 
@@ -38,7 +50,15 @@ def vgg_state():
 
 
 def weights(**changes):
-    return Namespace(**{"l1_weight": 1.0, "adversarial_weight": 0.0, "perceptual_weight": 0.0, "chroma_weight": 2.0, **changes})
+    return Namespace(
+        **{
+            "l1_weight": 1.0,
+            "adversarial_weight": 0.0,
+            "perceptual_weight": 0.0,
+            "chroma_weight": 2.0,
+            **changes,
+        }
+    )
 
 
 def one_batch(hints=False):
@@ -50,14 +70,18 @@ def one_batch(hints=False):
 
 def generator_net(channels=1):
     torch.manual_seed(0)
-    return colorize.build({"depth": 18, "width": 4, "channels": channels, "classes": 2, "stem": "imagenet", "centers": 0})
+    return colorize.build(
+        {"depth": 18, "width": 4, "channels": channels, "classes": 2, "stem": "imagenet", "centers": 0}
+    )
 
 
 def test_absolute_error_alone():
     net, samples = generator_net(), one_batch()
     losses = colorize.step(net, samples, weights(l1_weight=3.0), None)
     assert losses.keys() == {"l1", "loss"} and losses["loss"] == 3 * losses["l1"]
-    expected = colorization.chroma_l1(net(even_exposure(samples["luma"])), F.avg_pool2d(samples["cbcr"], 2), 2.0)
+    expected = colorization.chroma_l1(
+        net(even_exposure(samples["luma"])), F.avg_pool2d(samples["cbcr"], 2), 2.0
+    )
     assert torch.allclose(losses["l1"], expected)
 
 
@@ -67,20 +91,26 @@ def test_the_sum_of_all_terms(vgg_state):
     args = weights(l1_weight=0.5, adversarial_weight=0.1, perceptual_weight=0.01)
     losses = colorize.step(net, samples, args, None, critic=critic, vgg=vgg)
     assert losses.keys() == {"l1", "perceptual", "adversarial", "loss", "critic"}
-    assert torch.allclose(losses["loss"], 0.5 * losses["l1"] + 0.1 * losses["adversarial"] + 0.01 * losses["perceptual"])
+    assert torch.allclose(
+        losses["loss"], 0.5 * losses["l1"] + 0.1 * losses["adversarial"] + 0.01 * losses["perceptual"]
+    )
     assert losses["perceptual"] > 0
 
 
 def test_each_network_learns_from_its_own_loss():
     """The colours' loss leaves the critic alone, and the other way round; both reach all of their network."""
     net, critic = generator_net(), colorize.build_critic(Namespace(critic_width=8))
-    losses = colorize.step(net, one_batch(), weights(l1_weight=0.0, adversarial_weight=1.0), None, critic=critic)
+    losses = colorize.step(
+        net, one_batch(), weights(l1_weight=0.0, adversarial_weight=1.0), None, critic=critic
+    )
     losses["loss"].backward()
     assert all(p.grad is None and p.requires_grad for p in critic.parameters())
     assert net.head.weight.grad.abs().sum() > 0 and net.encoder.conv1.weight.grad.abs().sum() > 0
     net.zero_grad()
     losses["critic"].backward()
-    assert all(p.grad is None for p in net.parameters()) and all(p.grad is not None for p in critic.parameters())
+    assert all(p.grad is None for p in net.parameters()) and all(
+        p.grad is not None for p in critic.parameters()
+    )
 
 
 def test_the_critic_judges_both_over_the_same_luma():
@@ -94,7 +124,9 @@ def test_the_critic_judges_both_over_the_same_luma():
     losses = colorize.step(net, samples, weights(adversarial_weight=1.0), None, critic=Judge())
     (small, ours), (both, colours) = seen
     truth = F.avg_pool2d(samples["cbcr"], 2)
-    assert torch.equal(small, F.avg_pool2d(samples["luma"], 2)) and torch.equal(both, torch.cat([small, small]))
+    assert torch.equal(small, F.avg_pool2d(samples["luma"], 2)) and torch.equal(
+        both, torch.cat([small, small])
+    )
     assert torch.equal(colours, torch.cat([truth, ours])) and ours.requires_grad and not colours.requires_grad
     assert losses["critic"] == adversarial.critic_hinge(truth.mean((1, 2, 3)), ours.mean((1, 2, 3)))
 
@@ -109,8 +141,28 @@ def test_rgb_of_chroma(portrait):
 
 
 def train(data, run, *words):
-    common = ("--data", data, "--run-dir", run, "--steps", 2, "--crop", 32, "--batch-size", 2, "--workers", 0, "--device", "cpu",
-              "--encoder", 18, "--width", 4, "--critic-width", 8)  # fmt: skip
+    common = (
+        "--data",
+        data,
+        "--run-dir",
+        run,
+        "--steps",
+        2,
+        "--crop",
+        32,
+        "--batch-size",
+        2,
+        "--workers",
+        0,
+        "--device",
+        "cpu",
+        "--encoder",
+        18,
+        "--width",
+        4,
+        "--critic-width",
+        8,
+    )
     return colorize.main([str(word) for word in ("train", *common, *words)])
 
 
@@ -122,16 +174,39 @@ def test_three_phases(data_folder, tmp_path, vgg_state):
     torch.save(vgg_state, tmp_path / "vgg16.pth")
     l1, gan, last = (tmp_path / name for name in ("l1", "gan", "vgg"))
     assert train(data_folder, l1) == 0
-    assert train(data_folder, gan, "--weights", best(l1), "--adversarial-weight", 0.01, "--precision", "bf16") == 0
-    third = ["--l1-weight", 0, "--perceptual-weight", 0.02, "--vgg-weights", tmp_path / "vgg16.pth", "--adversarial-weight", 0.01,
-             "--critic-weights", gan / "last.pt", "--critic-lr", 1e-12]  # fmt: skip
+    assert (
+        train(data_folder, gan, "--weights", best(l1), "--adversarial-weight", 0.01, "--precision", "bf16")
+        == 0
+    )
+    third = [
+        "--l1-weight",
+        0,
+        "--perceptual-weight",
+        0.02,
+        "--vgg-weights",
+        tmp_path / "vgg16.pth",
+        "--adversarial-weight",
+        0.01,
+        "--critic-weights",
+        gan / "last.pt",
+        "--critic-lr",
+        1e-12,
+    ]
     assert train(data_folder, last, "--weights", best(gan), *third) == 0
-    rows = [[json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()] for run in (l1, gan, last)]
+    rows = [
+        [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()] for run in (l1, gan, last)
+    ]
     logged = [next(row for row in phase if "loss" in row).keys() for phase in rows]
-    assert "critic" not in logged[0] and {"l1", "adversarial", "critic"} <= logged[1] and "perceptual" in logged[2]
+    assert (
+        "critic" not in logged[0]
+        and {"l1", "adversarial", "critic"} <= logged[1]
+        and "perceptual" in logged[2]
+    )
     before, after = (checkpoint.read(run / "last.pt")["critic"]["net"] for run in (gan, last))
     kernels = [name for name in before if name.endswith("original")]
-    assert kernels and all(torch.allclose(before[name], after[name], atol=1e-6) for name in kernels)  # its critic went on
+    assert kernels and all(
+        torch.allclose(before[name], after[name], atol=1e-6) for name in kernels
+    )  # its critic went on
     assert "critic" not in checkpoint.read(l1 / "last.pt")
 
 
@@ -186,7 +261,9 @@ def test_cutouts_stand_before_backgrounds(tmp_path):
     rows = [(near(s["cbcr"], red), near(s["cbcr"], green), near(s["cbcr"], grey)) for s in samples(tmp_path)]
     cut = [row for row in rows if row[0] > 0]
     assert 4 <= len(cut) <= 18 and all(row[2] == 1 for row in rows if row not in cut)
-    assert sum(row[1] > 0 for row in cut) > len(cut) / 2 and all(row[0] + row[1] > 0.8 and row[2] < 0.1 for row in cut)
+    assert sum(row[1] > 0 for row in cut) > len(cut) / 2 and all(
+        row[0] + row[1] > 0.8 and row[2] < 0.1 for row in cut
+    )
 
 
 def test_a_white_shirt_is_no_background(tmp_path):
@@ -270,7 +347,9 @@ def test_chroma_is_made_more_vivid_but_hints_are_not(tiny_weights, portrait, tmp
     grey, chroma = luma(portrait[:96, :96]), []
     hints = Hints(np.full((96, 96, 2), (0.1, -0.1), np.float32), np.ones((96, 96), np.float32))
     for vivid in (1.0, 2.0):
-        checkpoint.save(tmp_path / "w.pt", {**checkpoint.read(tiny_weights["colorize"]), "infer": {"vivid": vivid}})
+        checkpoint.save(
+            tmp_path / "w.pt", {**checkpoint.read(tiny_weights["colorize"]), "infer": {"vivid": vivid}}
+        )
         colorizer = colorize.load(tmp_path / "w.pt", CPU)
         chroma.append(colorizer.chroma(grey))
         np.testing.assert_allclose(colorizer.chroma(grey, hints), hints.cbcr, atol=1e-6)
@@ -278,7 +357,10 @@ def test_chroma_is_made_more_vivid_but_hints_are_not(tiny_weights, portrait, tmp
 
 
 def test_chroma_is_the_mean_of_what_is_seen_at_each_scale(tiny_weights, portrait, monkeypatch):
-    grey, colorizer = luma(portrait[:160, :128]), colorize.load(tiny_weights["colorize"], CPU, vivid=0.1)  # nothing is clipped
+    grey, colorizer = (
+        luma(portrait[:160, :128]),
+        colorize.load(tiny_weights["colorize"], CPU, vivid=0.1),
+    )  # nothing is clipped
     both, scales, alone = colorizer.chroma(grey), colorize.SCALES, []
     for scale in scales:
         monkeypatch.setattr(colorize, "SCALES", (scale,))
@@ -333,15 +415,34 @@ def test_the_report_says_that_colours_are_replaced(tmp_path, portrait, tiny_weig
     save(tmp_path / "in/scan.png", portrait)
     words = ("infer", tmp_path / "in", tmp_path / "out", "--json", tmp_path / "log.jsonl", "--device", "cpu")
     assert colorize.main([*map(str, words), "--weights", str(tiny_weights["colorize"])]) == 0
-    assert any("already coloured" in sentence for sentence in json.loads((tmp_path / "log.jsonl").read_text())["warnings"])
+    assert any(
+        "already coloured" in sentence
+        for sentence in json.loads((tmp_path / "log.jsonl").read_text())["warnings"]
+    )
 
 
 def test_contact_sheet(data_folder, tmp_path, tiny_weights, capsys):
     out = tmp_path / "sheet.png"
 
     def sheet(data, *words):
-        return colorize.main([str(word) for word in ("sheet", "--data", data, out, "--weights", tiny_weights["colorize"],
-                                                     "--device", "cpu", "--cell", 64, *words)])  # fmt: skip
+        return colorize.main(
+            [
+                str(word)
+                for word in (
+                    "sheet",
+                    "--data",
+                    data,
+                    out,
+                    "--weights",
+                    tiny_weights["colorize"],
+                    "--device",
+                    "cpu",
+                    "--cell",
+                    64,
+                    *words,
+                )
+            ]
+        )
 
     assert sheet(data_folder) == 0
     first = read_photo(out).pixels

@@ -36,11 +36,29 @@ def test_mistakes_give_one_line_and_status_2(scan, tmp_path, tiny_weights, capsy
     mask = ["--mask", scan] if stage is inpaint else []
     (tmp_path / "empty").mkdir()
     for words, reason in (
-        (["infer", scan, tmp_path / "out", *mask, "--weights", tmp_path / "none.pt"], "none.pt: no such weights file"),
+        (
+            ["infer", scan, tmp_path / "out", *mask, "--weights", tmp_path / "none.pt"],
+            "none.pt: no such weights file",
+        ),
         (["infer", scan, tmp_path / "out", *mask, "--weights", other], f"but {stage.STAGE} was asked for"),
         (["infer", scan, tmp_path / "out", *mask, "--weights", scan], "not a readable weights file"),
-        (["infer", scan, tmp_path / "out", *mask, "--weights", tiny_weights[stage.STAGE], "--device", "cuda:99"], "cuda:99"),
-        (["eval", "--data", tmp_path / "empty", "--weights", tiny_weights[stage.STAGE], "--device", "cpu"], "to measure on"),
+        (
+            [
+                "infer",
+                scan,
+                tmp_path / "out",
+                *mask,
+                "--weights",
+                tiny_weights[stage.STAGE],
+                "--device",
+                "cuda:99",
+            ],
+            "cuda:99",
+        ),
+        (
+            ["eval", "--data", tmp_path / "empty", "--weights", tiny_weights[stage.STAGE], "--device", "cpu"],
+            "to measure on",
+        ),
     ):
         assert command(stage, *words) == 2
         out, error = capsys.readouterr()
@@ -61,8 +79,16 @@ def test_weights_of_another_version_are_refused(tmp_path, tiny_weights, scan, ca
 
 @pytest.mark.parametrize("stage", [segment, inpaint, colorize])
 def test_usage_errors_and_version(stage, capsys):
-    wrong = [[], ["paint"], ["infer", "a.png"], ["infer", "a.png", "out", "--tile", "0"], ["train", "--steps", "0"],
-             ["train", "--lr", "nan"], ["train", "--precision", "fp16"], ["eval", "--dat", "x"]]  # fmt: skip
+    wrong = [
+        [],
+        ["paint"],
+        ["infer", "a.png"],
+        ["infer", "a.png", "out", "--tile", "0"],
+        ["train", "--steps", "0"],
+        ["train", "--lr", "nan"],
+        ["train", "--precision", "fp16"],
+        ["eval", "--dat", "x"],
+    ]
     wrong += [["infer", "a.png", "out", "--threshold", "2"]] if stage is segment else []
     wrong += [["infer", "a.png", "out"]] if stage is inpaint else []  # --mask is needed
     for words in wrong:
@@ -74,8 +100,12 @@ def test_usage_errors_and_version(stage, capsys):
     assert caught.value.code == 0 and capsys.readouterr().out.startswith("photo-restore ")
 
 
-@pytest.mark.parametrize("stage, ending", [(segment, "_mask.png"), (inpaint, "_restored.png"), (colorize, "_color.png")])
-def test_infer_writes_one_file_per_photo_and_never_replaces_it(tmp_path, portrait, tiny_weights, capsys, stage, ending):
+@pytest.mark.parametrize(
+    "stage, ending", [(segment, "_mask.png"), (inpaint, "_restored.png"), (colorize, "_color.png")]
+)
+def test_infer_writes_one_file_per_photo_and_never_replaces_it(
+    tmp_path, portrait, tiny_weights, capsys, stage, ending
+):
     for name in ("a b.png", "deep/c.png"):
         save(tmp_path / "in" / name, portrait[:40, :50])
         save(tmp_path / "masks" / name, square(40, 50))
@@ -87,13 +117,19 @@ def test_infer_writes_one_file_per_photo_and_never_replaces_it(tmp_path, portrai
     assert command(stage, *words, weights=tiny_weights) == 1
     assert capsys.readouterr().err.count("--overwrite") == 2
     assert command(stage, *words, "--overwrite", weights=tiny_weights) == 0
-    assert before == {name: (tmp_path / "out" / name).read_bytes() for name in files(tmp_path / "out")}  # and repeatable
+    assert before == {
+        name: (tmp_path / "out" / name).read_bytes() for name in files(tmp_path / "out")
+    }  # and repeatable
 
 
 def test_a_stage_as_a_program(tmp_path, scan, tiny_weights):
     words = ["segment.py", "infer", scan, tmp_path / "missing.png", tmp_path / "out", "--device", "cpu"]
-    done = subprocess.run([sys.executable, *map(str, words), "--weights", str(tiny_weights["segment"])], cwd=ROOT,
-                          capture_output=True, text=True)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, *map(str, words), "--weights", str(tiny_weights["segment"])],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 1 and done.stdout == ""
     assert done.stderr == f"{tmp_path}/missing.png: no such file\n"
     assert files(tmp_path / "out") == ["scan_mask.png"]
@@ -131,7 +167,10 @@ def storing(path, weights, **infer):
 
 def test_the_threshold_of_the_weights_is_the_default(scan, tmp_path, tiny_weights):
     for stored, share in ((0.0, 1.0), (1.0, 0.0)):
-        out, weights = tmp_path / f"out{stored}", storing(tmp_path / "w.pt", tiny_weights, threshold=stored, sure=0.0)
+        out, weights = (
+            tmp_path / f"out{stored}",
+            storing(tmp_path / "w.pt", tiny_weights, threshold=stored, sure=0.0),
+        )
         assert command(segment, "infer", scan, out, weights=weights) == 0
         assert (mask_of(out / "scan_mask.png") == 255).mean() == share
 
@@ -145,9 +184,25 @@ def test_where_nothing_is_surely_damaged_nothing_is_marked(scan, tmp_path, tiny_
         assert found.shape == (50, 60) and found.float().mean() == share
 
     weights = storing(tmp_path / "w.pt", tiny_weights, threshold=0.01, sure=1.1)
-    for threshold, share in ((None, 0.0), (0.0, 1.0), (0.011, 0.0)):  # who asks for less than the weights does not get more
+    for threshold, share in (
+        (None, 0.0),
+        (0.0, 1.0),
+        (0.011, 0.0),
+    ):  # who asks for less than the weights does not get more
         out, words = tmp_path / str(threshold), ["--threshold", threshold] if threshold is not None else []
-        assert command(segment, "infer", scan, out, *words, "--json", tmp_path / f"{threshold}.jsonl", weights=weights) == 0
+        assert (
+            command(
+                segment,
+                "infer",
+                scan,
+                out,
+                *words,
+                "--json",
+                tmp_path / f"{threshold}.jsonl",
+                weights=weights,
+            )
+            == 0
+        )
         assert (mask_of(out / "scan_mask.png") == 255).mean() == share
         assert ("--threshold" in (tmp_path / f"{threshold}.jsonl").read_text()) == (share == 0)
 
@@ -184,15 +239,29 @@ def test_augmentation_brings_the_mask_of_a_mirrored_photo_nearer(portrait, tiny_
     picture, errors = luma(portrait[:64, :96]), []
     for tta in (True, False):
         finder, _ = segment.load(tiny_weights["segment"], CPU, tta=tta)
-        errors.append(float((finder(picture[:, ::-1].copy()).probability - finder(picture).probability.flip(-1)).abs().mean()))
+        errors.append(
+            float(
+                (finder(picture[:, ::-1].copy()).probability - finder(picture).probability.flip(-1))
+                .abs()
+                .mean()
+            )
+        )
     assert 0 < errors[0] < 0.7 * errors[1]
 
 
 @pytest.mark.parametrize(
     "size, working",
-    [((3000, 2000), (1024, 683)), ((2000, 3000), (683, 1024)), ((1000, 500), (1000, 500)), ((600, 300), (768, 384)),
-     ((200, 100), (600, 300)), ((1, 1), (3, 3)), ((1, 300), (3, 768)), ((1, 9000), (1, 1024))],
-)  # fmt: skip
+    [
+        ((3000, 2000), (1024, 683)),
+        ((2000, 3000), (683, 1024)),
+        ((1000, 500), (1000, 500)),
+        ((600, 300), (768, 384)),
+        ((200, 100), (600, 300)),
+        ((1, 1), (3, 3)),
+        ((1, 300), (3, 768)),
+        ((1, 9000), (1, 1024)),
+    ],
+)
 def test_the_working_size(tiny_weights, monkeypatch, size, working):
     """Large photographs are made smaller, small ones larger, but not by more than three times."""
     monkeypatch.setattr(segment.Finder, "least_side", 768)
@@ -214,7 +283,9 @@ def evaluated(stage, data, weights, capsys, *words):
     out = capsys.readouterr().out
     assert out.count("\n") == 1  # one JSON object on standard output
     result = json.loads(out, parse_constant=pytest.fail)
-    assert result["stage"] == stage.STAGE and result["weights_sha256"] == checkpoint.sha256(weights[stage.STAGE])
+    assert result["stage"] == stage.STAGE and result["weights_sha256"] == checkpoint.sha256(
+        weights[stage.STAGE]
+    )
     return result
 
 
@@ -225,12 +296,22 @@ def test_segment_eval(data_folder, tiny_weights, capsys):
     truth = torch.from_numpy(np.asarray(Image.open(data_folder / "val/labelled/masks/v.png")).copy())
     probability = finder.enlarge(finder(luma(photo.pixels)).probability, photo.size)
     expected = metrics.overlap(probability >= threshold, truth)
-    assert result["dice"] == pytest.approx(expected["dice"]) and result["iou"] == pytest.approx(expected["iou"])
+    assert result["dice"] == pytest.approx(expected["dice"]) and result["iou"] == pytest.approx(
+        expected["iou"]
+    )
     assert result["roc_auc"] == pytest.approx(metrics.roc_auc(metrics.histograms(probability, truth)))
-    assert result["infer"] == {"threshold": threshold, "sure": finder.sure} and result["photos"] == 1 and result["dice_95"] is None
+    assert (
+        result["infer"] == {"threshold": threshold, "sure": finder.sure}
+        and result["photos"] == 1
+        and result["dice_95"] is None
+    )
     assert [row["photo"] for row in result["rows"]] == ["v.png"] and result["clean_photos"] == 2
-    assert 0 <= result["clean_marked"] <= result["clean_widened"] <= 1 and set(result["negatives"]) == set(defects.NEGATIVES)
-    assert all(0 <= share <= 1 for share in result["negatives"].values()) and result["clean_without_mark"] in (0, 0.5, 1)
+    assert 0 <= result["clean_marked"] <= result["clean_widened"] <= 1 and set(result["negatives"]) == set(
+        defects.NEGATIVES
+    )
+    assert all(0 <= share <= 1 for share in result["negatives"].values()) and result[
+        "clean_without_mark"
+    ] in (0, 0.5, 1)
 
 
 def test_eval_takes_the_folder_itself_without_val(tmp_path, data_folder, tiny_weights, capsys):
@@ -358,7 +439,9 @@ def test_tiles_paint_the_same_holes(portrait, tiny_weights):
     painter.net.forward = lambda picture, valid: tiles.append(1) or calls(picture, valid)
     parts = painter(pixels, mask)
     np.testing.assert_array_equal(parts[mask == 0], pixels[mask == 0])
-    assert (parts[mask == 255] != pixels[mask == 255]).any() and (whole[mask == 255] != pixels[mask == 255]).any()
+    assert (parts[mask == 255] != pixels[mask == 255]).any() and (
+        whole[mask == 255] != pixels[mask == 255]
+    ).any()
     assert 2 <= len(tiles) <= 8  # of 4 x 6
 
 
@@ -393,7 +476,10 @@ def test_inpaint_eval(data_folder, tiny_weights, capsys):
     ours = [row["ours"]["hole_psnr"] for row in result["rows"]]
     assert result["score"] == pytest.approx(np.mean(ours))
     first = [row["ours"]["hole_psnr"] for row in result["rows"] if row["bin"] == 0]
-    assert result["ours_0_2"]["hole_psnr"] == pytest.approx(np.mean(first)) and len(result["ours_0_2"]["hole_psnr_95"]) == 2
+    assert (
+        result["ours_0_2"]["hole_psnr"] == pytest.approx(np.mean(first))
+        and len(result["ours_0_2"]["hole_psnr_95"]) == 2
+    )
     pytest.importorskip("cv2")
     assert result["telea_10_25"]["hole_psnr"] > 0 and result["navier_stokes_2_10"]["ssim"] > 0.5
 
@@ -401,7 +487,11 @@ def test_inpaint_eval(data_folder, tiny_weights, capsys):
 def test_inpaint_eval_without_opencv(data_folder, tiny_weights, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
     result = evaluated(inpaint, data_folder, tiny_weights, capsys)
-    assert result["telea_0_2"] is None and result["navier_stokes_10_25"] is None and "OpenCV" in result["telea_reason"]
+    assert (
+        result["telea_0_2"] is None
+        and result["navier_stokes_10_25"] is None
+        and "OpenCV" in result["telea_reason"]
+    )
     assert result["ours_0_2"]["hole_psnr"] > 0
 
 
@@ -441,7 +531,10 @@ def test_colorize_eval(data_folder, tiny_weights, capsys):
     pixels = read_photo(data_folder / "val/clean/people/p.png").pixels
     expected = (np.square(rgb_to_ycbcr(pixels)[..., 1:] * 255)).mean()
     row = next(row for row in result["rows"] if row["photo"] == "p.png")
-    assert row["mse_grey"] == pytest.approx(expected, rel=1e-4) and result["people"]["mse_grey"] == row["mse_grey"]
+    assert (
+        row["mse_grey"] == pytest.approx(expected, rel=1e-4)
+        and result["people"]["mse_grey"] == row["mse_grey"]
+    )
     assert row["ciede2000"] > 0 and row["colourfulness_truth"] > 10 and len(result["mse_95"]) == 2
     picture = colorize.load(tiny_weights["colorize"], CPU)(luma(pixels))
     ours = np.square((rgb_to_ycbcr(picture) - rgb_to_ycbcr(pixels))[..., 1:] * 255).mean()

@@ -9,7 +9,16 @@ import torch
 from PIL import Image
 
 from data import datasets, defects
-from data.datasets import Clean, ColorizeSamples, InpaintSamples, SegmentSamples, crop, images_in, pairs_in, validation
+from data.datasets import (
+    Clean,
+    ColorizeSamples,
+    InpaintSamples,
+    SegmentSamples,
+    crop,
+    images_in,
+    pairs_in,
+    validation,
+)
 from data.images import PhotoError
 
 KINDS = [SegmentSamples, InpaintSamples, ColorizeSamples]
@@ -48,7 +57,9 @@ def test_shapes_types_and_ranges(data_folder, kind, side):
             assert sample["cbcr"].shape == (2, side, side) and sample["cbcr"].dtype == torch.float32
             assert sample["cbcr"].abs().max() <= 0.5
         else:
-            allowed, dtype = ({0, 128, 255}, torch.uint8) if kind is SegmentSamples else ({0, 1}, torch.float32)
+            allowed, dtype = (
+                ({0, 128, 255}, torch.uint8) if kind is SegmentSamples else ({0, 1}, torch.float32)
+            )
             assert sample["mask"].shape == (1, side, side) and sample["mask"].dtype == dtype
             assert set(sample["mask"].unique().tolist()) <= allowed
         assert sample.keys() == {"luma", "cbcr" if kind is ColorizeSamples else "mask"}
@@ -110,7 +121,11 @@ def test_pictures_are_found_recursively_and_sorted(tmp_path):
     for name in names:
         paint(tmp_path / name, 0)
     (tmp_path / "a/readme.md").touch()
-    assert [str(path.relative_to(tmp_path)) for path in images_in(tmp_path)] == ["a/b.tif", "a/c.jpeg", "b.PNG"]
+    assert [str(path.relative_to(tmp_path)) for path in images_in(tmp_path)] == [
+        "a/b.tif",
+        "a/c.jpeg",
+        "b.PNG",
+    ]
     assert images_in(tmp_path / "absent") == []
 
 
@@ -220,7 +235,9 @@ def test_colour_samples_are_true_to_the_photograph(tmp_path, monkeypatch):
     red, grey = (ColorizeSamples(options(tmp_path / name)) for name in ("red", "grey"))
     for number in range(3):
         cb, cr = red[number]["cbcr"]
-        assert (cb + 0.168736 * 200 / 255 + 0.331264 * 40 / 255 - 0.5 * 40 / 255).abs().max() < 0.01 and (cr > 0.25).all()
+        assert (cb + 0.168736 * 200 / 255 + 0.331264 * 40 / 255 - 0.5 * 40 / 255).abs().max() < 0.01 and (
+            cr > 0.25
+        ).all()
         assert grey[number]["cbcr"].abs().max() < 1e-5
 
 
@@ -250,7 +267,9 @@ def gradient(width, height, mode="L"):
 def test_a_crop_of_any_photograph(size, mode, shape):
     for seed in range(5):
         square = crop(gradient(*size), mode, 32, np.random.default_rng(seed))
-        assert square.shape == shape and square.dtype == np.float32 and 0 <= square.min() and square.max() <= 1
+        assert (
+            square.shape == shape and square.dtype == np.float32 and 0 <= square.min() and square.max() <= 1
+        )
 
 
 def test_crops_are_mirrored_half_the_time():

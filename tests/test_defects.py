@@ -16,7 +16,9 @@ def picture(height=SIDE, width=SIDE):
     """Smooth shading with a few edges, mid grey: (height, width) float32."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     shade = 0.5 + 0.15 * np.sin(x / 23) * np.cos(y / 31)
-    return (shade + 0.08 * ((x - width / 2) ** 2 + (y - height / 2) ** 2 < (height / 4) ** 2)).astype(np.float32)
+    return (shade + 0.08 * ((x - width / 2) ** 2 + (y - height / 2) ** 2 < (height / 4) ** 2)).astype(
+        np.float32
+    )
 
 
 def seeded(*seed):
@@ -103,7 +105,9 @@ def test_thin_damage_keeps_its_width():
     for number in range(40):
         _, mask = defects.damage(picture(), seeded(3, number), None, ["light_scratches"])
         marked = mask > 0
-        edge = marked & ~(np.roll(marked, 1, 0) & np.roll(marked, -1, 0) & np.roll(marked, 1, 1) & np.roll(marked, -1, 1))
+        edge = marked & ~(
+            np.roll(marked, 1, 0) & np.roll(marked, -1, 0) & np.roll(marked, 1, 1) & np.roll(marked, -1, 1)
+        )
         widths.append(2 * marked.sum() / max(1, edge.sum()))
     assert 1.5 < np.mean(widths) < 4.5
 
@@ -128,7 +132,9 @@ def test_clean_share_and_mixture(textures):
 
 @pytest.mark.parametrize("kind", defects.NEGATIVES)
 def test_each_hard_negative_changes_the_picture(kind):
-    changes = [np.abs(defects.hard_negative(picture(), seeded(6, n), [kind]) - picture()).max() for n in range(10)]
+    changes = [
+        np.abs(defects.hard_negative(picture(), seeded(6, n), [kind]) - picture()).max() for n in range(10)
+    ]
     assert np.mean(np.array(changes) > 0.05) > 0.6
 
 
@@ -136,7 +142,10 @@ def test_age_of_strength_0_changes_nothing():
     luma = picture()
     aged = defects.age(luma, seeded(0), 0.0)
     assert np.array_equal(aged, luma) and aged is not luma
-    mild, strong = (np.mean([np.abs(defects.age(luma, seeded(n), s) - luma).mean() for n in range(20)]) for s in (0.2, 1.0))
+    mild, strong = (
+        np.mean([np.abs(defects.age(luma, seeded(n), s) - luma).mean() for n in range(20)])
+        for s in (0.2, 1.0)
+    )
     assert 0.002 < mild < strong / 2
 
 

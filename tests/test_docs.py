@@ -20,7 +20,10 @@ SCRIPTS = {"restore.py": restore, "segment.py": segment, "inpaint.py": inpaint, 
 def commands():
     texts = [(ROOT / "README.md").read_text()]
     texts += [ast.get_docstring(ast.parse((ROOT / name).read_text())) for name in SCRIPTS]
-    found = re.findall(r"(?:python|torchrun[^\n]*?) ((?:restore|segment|inpaint|colorize)\.py [^\n`|&]*)", "\n".join(texts).replace("\\\n", " "))
+    found = re.findall(
+        r"(?:python|torchrun[^\n]*?) ((?:restore|segment|inpaint|colorize)\.py [^\n`|&]*)",
+        "\n".join(texts).replace("\\\n", " "),
+    )
     return sorted(set(re.split(r"\s{2,}|#", command)[0].strip() for command in found))
 
 

@@ -26,10 +26,27 @@ from nets.norm import InPlaceABN
 
 SMALL = {  # a network that a laptop trains in a second
     segment: ["--width", "8", "--crop", "64", "--lr", "3e-3", "--batch-size", "4"],
-    inpaint: ["--width", "8", "--levels", "4", "--widest", "2", "--crop", "64", "--lr", "3e-3", "--batch-size", "4"],
+    inpaint: [
+        "--width",
+        "8",
+        "--levels",
+        "4",
+        "--widest",
+        "2",
+        "--crop",
+        "64",
+        "--lr",
+        "3e-3",
+        "--batch-size",
+        "4",
+    ],
     colorize: ["--encoder", "18", "--width", "8", "--crop", "64", "--lr", "3e-3", "--batch-size", "4"],
 }
-SAMPLES = {segment: datasets.SegmentSamples, inpaint: datasets.InpaintSamples, colorize: datasets.ColorizeSamples}
+SAMPLES = {
+    segment: datasets.SegmentSamples,
+    inpaint: datasets.InpaintSamples,
+    colorize: datasets.ColorizeSamples,
+}
 STAGES = pytest.mark.parametrize("stage", list(SMALL), ids=[stage.STAGE for stage in SMALL])
 
 
@@ -37,7 +54,21 @@ STEPS = 40
 
 
 def train(stage, data, run, *words, steps=STEPS):
-    common = ["train", "--data", data, "--run-dir", run, "--steps", steps, "--device", "cpu", "--workers", 0, "--ema", 0.9]
+    common = [
+        "train",
+        "--data",
+        data,
+        "--run-dir",
+        run,
+        "--steps",
+        steps,
+        "--device",
+        "cpu",
+        "--workers",
+        0,
+        "--ema",
+        0.9,
+    ]
     return stage.main([str(word) for word in (*common, *SMALL[stage], *words)])
 
 
@@ -84,10 +115,18 @@ def equal(a, b):
 
 def test_learning_rate_warms_up_and_falls_along_a_cosine():
     rates = [engine.schedule(step, 1000, 2e-3) for step in range(1000)]
-    assert rates[0] == pytest.approx(2e-3 / 30) and rates[14] == pytest.approx(1e-3) and rates[29] == pytest.approx(2e-3)
+    assert (
+        rates[0] == pytest.approx(2e-3 / 30)
+        and rates[14] == pytest.approx(1e-3)
+        and rates[29] == pytest.approx(2e-3)
+    )
     assert max(rates) == pytest.approx(2e-3) and rates.index(max(rates)) in (29, 30)
-    assert all(a < b for a, b in zip(rates[:29], rates[1:30])) and all(a > b for a, b in zip(rates[30:], rates[31:]))
-    assert rates[515] == pytest.approx(2e-3 * (0.01 + 0.99 / 2)) and rates[-1] == pytest.approx(2e-5, rel=0.01)
+    assert all(a < b for a, b in zip(rates[:29], rates[1:30])) and all(
+        a > b for a, b in zip(rates[30:], rates[31:])
+    )
+    assert rates[515] == pytest.approx(2e-3 * (0.01 + 0.99 / 2)) and rates[-1] == pytest.approx(
+        2e-5, rel=0.01
+    )
     long = [engine.schedule(step, 10**6, 1.0) for step in (0, 499, 999, 1000)]
     assert long == pytest.approx([1e-3, 0.5, 1, 1])  # at most 1000 steps of warm-up
     assert 0 < engine.schedule(0, 1, 1.0) <= 1 and 0 < engine.schedule(2, 3, 1.0) < 1
@@ -107,7 +146,9 @@ def test_weight_decay_is_for_kernels_only():
     kernels, others = engine.make_optimizer(net, 1e-3).param_groups
     assert kernels["weight_decay"] > 0 and others["weight_decay"] == 0
     assert all(p.dim() == 4 for p in kernels["params"]) and all(p.dim() == 1 for p in others["params"])
-    assert {id(p) for group in (kernels, others) for p in group["params"]} == {id(p) for p in net.parameters()}
+    assert {id(p) for group in (kernels, others) for p in group["params"]} == {
+        id(p) for p in net.parameters()
+    }
 
 
 def test_the_average_follows_weights_and_statistics():
@@ -118,7 +159,9 @@ def test_the_average_follows_weights_and_statistics():
         net.running_mean.fill_(7.0)
         net.num_batches_tracked.fill_(4)
     average.update(net, 100)
-    assert average.net.weight.item() == 2 and average.net.running_mean.item() == 3.5  # 0.5 * 1 + 0.5 * 3, of 0 and 7
+    assert (
+        average.net.weight.item() == 2 and average.net.running_mean.item() == 3.5
+    )  # 0.5 * 1 + 0.5 * 3, of 0 and 7
     assert average.net.num_batches_tracked.item() == 4
     average.update(net, 0)  # a young average: decay (0 + 1) / (0 + 10)
     assert average.net.weight.item() == pytest.approx(0.1 * 2 + 0.9 * 3) and not average.net.training
@@ -137,7 +180,11 @@ def test_device_names(monkeypatch):
 
 
 def test_number_types():
-    assert engine.positive(int)("3") == 3 and engine.positive(float)("1e-3") == 1e-3 and engine.share("0.5") == 0.5
+    assert (
+        engine.positive(int)("3") == 3
+        and engine.positive(float)("1e-3") == 1e-3
+        and engine.share("0.5") == 0.5
+    )
     for kind, text in ((int, "0"), (int, "-1"), (int, "1.5"), (float, "nan"), (float, "inf"), (float, "0")):
         with pytest.raises(ValueError):
             engine.positive(kind)(text)
@@ -194,18 +241,31 @@ def test_a_run_folder(trained, data_folder, stage):
     run = trained(stage)
     content = json.loads((run / "args.json").read_text())
     assert content["stage"] == stage.STAGE and content["version"] == engine.VERSION
-    assert content["data"] == str(data_folder) and content["steps"] == STEPS and content["network"]["width"] == 8
+    assert (
+        content["data"] == str(data_folder) and content["steps"] == STEPS and content["network"]["width"] == 8
+    )
     rows = log(run)
     assert [row["step"] for row in rows if "loss" in row] == [1]  # the next is 50
     evaluations = [row for row in rows if "score" in row]
-    assert [row["step"] for row in evaluations] == [STEPS // 2, STEPS] and all(row["evaluation_s"] > 0 for row in evaluations)
+    assert [row["step"] for row in evaluations] == [STEPS // 2, STEPS] and all(
+        row["evaluation_s"] > 0 for row in evaluations
+    )
     assert rows[0]["samples_per_s"] > 0 and rows[0]["lr"] > 0 and math.isfinite(rows[0]["loss"])
     (best,) = run.glob("best-*.pt")
     training = checkpoint.read_weights(best, stage.STAGE)["training"]
     assert best.name == f"best-{training['done']}.pt"
-    assert training["result"]["score"] == pytest.approx(max(row["score"] for row in evaluations), abs=1e-6)  # the log is rounded
+    assert training["result"]["score"] == pytest.approx(
+        max(row["score"] for row in evaluations), abs=1e-6
+    )  # the log is rounded
     drawn = {segment: ["v"], inpaint: ["p", "q"], colorize: ["p", "q"]}[stage]
-    expected = ["args.json", "log.jsonl", "last.pt", best.name, "curves.png", *(f"samples/{name}.png" for name in drawn)]
+    expected = [
+        "args.json",
+        "log.jsonl",
+        "last.pt",
+        best.name,
+        "curves.png",
+        *(f"samples/{name}.png" for name in drawn),
+    ]
     assert sorted(contents(run)) == sorted(expected)
     assert 10 < rows[0]["memory_mb"] < 10**5 and content["commit"] in (None, runs.commit())
 
@@ -233,7 +293,10 @@ def test_the_best_checkpoint_is_a_weights_file_ready_to_use(trained, stage):
     content = checkpoint.read_weights(best, stage.STAGE)
     training = content["training"]
     assert training["done"] in (STEPS // 2, STEPS) and training["lr"] > 0 and "score" in training["result"]
-    assert content["infer"].keys() == {segment: {"threshold", "sure"}, inpaint: {"hole_share"}, colorize: set()}[stage]
+    assert (
+        content["infer"].keys()
+        == {segment: {"threshold", "sure"}, inpaint: {"hole_share"}, colorize: set()}[stage]
+    )
     predictor = stage.load(best, torch.device("cpu"))
     assert (predictor[0] if stage is segment else predictor).net is not None
     state = checkpoint.read(trained(stage) / "last.pt")
@@ -295,7 +358,9 @@ def stopped_at(stage, monkeypatch, number, signals, signum=signal.SIGTERM):
 
 @pytest.mark.skipif(os.name == "nt", reason="no such signals")
 @pytest.mark.parametrize("stage, workers", [(segment, 0), (inpaint, 1), (colorize, 0), (colorize, 1)])
-def test_a_stopped_run_goes_on_bit_for_bit(trained, data_folder, tmp_path, monkeypatch, capsys, stage, workers):
+def test_a_stopped_run_goes_on_bit_for_bit(
+    trained, data_folder, tmp_path, monkeypatch, capsys, stage, workers
+):
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with monkeypatch.context() as patch:
         stopped_at(stage, patch, 7, signals=1 + workers, signum=signal.SIGINT if workers else signal.SIGTERM)
@@ -377,14 +442,18 @@ def test_keep(data_folder, tmp_path, monkeypatch):
     assert len(scores) == 5
     kept = {path.name for path in tmp_path.glob("best-*.pt")}
     assert len(kept) == 4 and sorted(scores[name] for name in kept) == sorted(scores.values())[-4:]
-    assert [name for _, name in checkpoint.read(tmp_path / "last.pt")["best"]] == sorted(kept, key=scores.get, reverse=True)
+    assert [name for _, name in checkpoint.read(tmp_path / "last.pt")["best"]] == sorted(
+        kept, key=scores.get, reverse=True
+    )
 
 
 @STAGES
 def test_dry_run_prints_json_and_leaves_nothing(data_folder, tmp_path, capsys, stage):
     assert train(stage, data_folder, tmp_path / "run", "--dry-run") == 0
     derived = json.loads(capsys.readouterr().out)
-    assert derived["stage"] == stage.STAGE and derived["processes"] == 1 and derived["samples_per_process"] == 4
+    assert (
+        derived["stage"] == stage.STAGE and derived["processes"] == 1 and derived["samples_per_process"] == 4
+    )
     assert derived["parameters"] == sum(p.numel() for p in stage.build(derived["network"]).parameters())
     assert derived["crop"] == 64 and derived["device"] == "cpu" and "run" not in derived
     assert not (tmp_path / "run").exists()
@@ -399,13 +468,36 @@ def test_fine_tuning_starts_from_weights(trained, data_folder, tmp_path):
     assert kernels and all((net[name] - start[name].float()).abs().max() < 1e-6 for name in kernels)
 
 
-def test_fine_tuning_takes_the_network_of_its_weights_and_says_what_it_brought(trained, data_folder, tmp_path, capsys):
+def test_fine_tuning_takes_the_network_of_its_weights_and_says_what_it_brought(
+    trained, data_folder, tmp_path, capsys
+):
     """A folder of one's own masks is enough: no clean photographs, no validation part."""
     (best,) = trained(segment).glob("best-*.pt")
     own = tmp_path / "own"
     shutil.copytree(data_folder / "labelled", own / "labelled")
-    words = ["train", "--data", own, "--run-dir", tmp_path / "run", "--weights", best, "--labelled-share", 1, "--steps", 2,
-             "--crop", 64, "--batch-size", 2, "--lr", 1e-9, "--device", "cpu", "--workers", 0]  # fmt: skip
+    words = [
+        "train",
+        "--data",
+        own,
+        "--run-dir",
+        tmp_path / "run",
+        "--weights",
+        best,
+        "--labelled-share",
+        1,
+        "--steps",
+        2,
+        "--crop",
+        64,
+        "--batch-size",
+        2,
+        "--lr",
+        1e-9,
+        "--device",
+        "cpu",
+        "--workers",
+        0,
+    ]
     assert segment.main([str(word) for word in words]) == 0
     scores = [row["score"] for row in log(tmp_path / "run") if "score" in row]
     assert [row["step"] for row in log(tmp_path / "run") if "score" in row] == [0, 1, 2]
@@ -440,8 +532,16 @@ def test_mistakes_give_one_line_and_status_2(trained, data_folder, tmp_path, cap
         (data_folder, ["--weights", tmp_path / "none.pt"], "no such weights file"),
         (data_folder, ["--weights", data_folder / "clean/people/a.png"], "not a readable weights file"),
         (data_folder, ["--encoder-weights", tmp_path / "none.pt"], "no such weights file"),
-        (data_folder, ["--encoder-weights", colors], f"--encoder-weights {colors}: published weights need --width 64, not 8"),
-        (data_folder, ["--encoder-weights", colors, "--width", "64"], "not a torchvision ResNet of the same depth"),
+        (
+            data_folder,
+            ["--encoder-weights", colors],
+            f"--encoder-weights {colors}: published weights need --width 64, not 8",
+        ),
+        (
+            data_folder,
+            ["--encoder-weights", colors, "--width", "64"],
+            "not a torchvision ResNet of the same depth",
+        ),
         (data_folder, ["--device", "cuda:99"], "--device cuda:99"),
         (tmp_path, [], "labelled: no labelled photographs to measure on"),
         (data_folder, ["--crop", "60"], "--crop 60"),
@@ -478,7 +578,10 @@ def test_a_step_without_a_finite_gradient_is_skipped(data_folder, tmp_path, monk
     monkeypatch.setattr(engine, "LOG_EVERY", 2)
     monkeypatch.setattr(engine, "READ_EVERY", 1)
     assert train(colorize, data_folder, tmp_path, steps=5) == 0
-    rows = [json.loads(line, parse_constant=pytest.fail) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    rows = [
+        json.loads(line, parse_constant=pytest.fail)
+        for line in (tmp_path / "log.jsonl").read_text().splitlines()
+    ]
     assert [row["step"] for row in rows if "skipped" in row] == [2, 3]
     state = checkpoint.read(tmp_path / "last.pt")
     assert all(torch.isfinite(x).all() for x in [*state["net"].values(), *state["average"].values()])
@@ -502,7 +605,10 @@ def test_losses_are_read_now_and_then(data_folder, tmp_path, monkeypatch):
             patch.setattr(engine, "LOG_EVERY", 6)
             patch.setattr(engine, "READ_EVERY", every)
             assert train(colorize, data_folder, tmp_path / str(every), steps=12) == 0
-    losses = [[(row["step"], row["loss"]) for row in log(tmp_path / name) if "loss" in row] for name in ("1", "4", "50")]
+    losses = [
+        [(row["step"], row["loss"]) for row in log(tmp_path / name) if "loss" in row]
+        for name in ("1", "4", "50")
+    ]
     assert [step for step, _ in losses[0]] == [1, 6, 12] and losses[0] == losses[1] == losses[2]
 
 
@@ -534,7 +640,10 @@ def test_frozen_statistics(data_folder, tmp_path, stage):
 def test_either_norm(data_folder, tmp_path, stage):
     for name in ("batch", "inplace"):
         assert train(stage, data_folder, tmp_path / name, "--norm", name, steps=1) == 0
-    nets = {name: stage.build(json.loads((tmp_path / name / "args.json").read_text())["network"]) for name in ("batch", "inplace")}
+    nets = {
+        name: stage.build(json.loads((tmp_path / name / "args.json").read_text())["network"])
+        for name in ("batch", "inplace")
+    }
     assert any(isinstance(module, InPlaceABN) for module in nets["inplace"].modules())
     assert not any(isinstance(module, InPlaceABN) for module in nets["batch"].modules())
 
@@ -558,9 +667,19 @@ torchrun = pytest.mark.skipif(
 
 
 def start(stage, *words, restarts=0):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
-               f"--max-restarts={restarts}", stage.__file__, *words]  # fmt: skip
-    return subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node=2",
+        f"--max-restarts={restarts}",
+        stage.__file__,
+        *words,
+    ]
+    return subprocess.Popen(
+        [str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def wait_for(process, condition):

@@ -55,7 +55,9 @@ def hinting(tmp_path_factory):
     """Weights of a tiny random network that takes hints."""
     options = {"depth": 18, "width": 4, "channels": 4, "classes": 2, "stem": "imagenet", "centers": 0}
     path = tmp_path_factory.mktemp("weights") / "hinting.pt"
-    content = checkpoint.weights(colorize.STAGE, engine.VERSION, options, randomized(colorize.build(options)), {}, {"done": 0})
+    content = checkpoint.weights(
+        colorize.STAGE, engine.VERSION, options, randomized(colorize.build(options)), {}, {"done": 0}
+    )
     checkpoint.save(path, content)
     return path
 
@@ -86,11 +88,18 @@ def test_a_thin_stroke_is_not_lost_on_the_way_to_the_network():
 def test_other_sizes_are_resized_by_nearest_and_said():
     hints, notes = read_hints(png(strokes()), (2 * WIDTH, 2 * HEIGHT))
     assert notes == ["hints resized from 128 x 96 to 256 x 192"]
-    assert hints.alpha.shape == (2 * HEIGHT, 2 * WIDTH) and hints.alpha[80:92, 110:140].all() and hints.alpha.sum() == 4 * 6 * 15
+    assert (
+        hints.alpha.shape == (2 * HEIGHT, 2 * WIDTH)
+        and hints.alpha[80:92, 110:140].all()
+        and hints.alpha.sum() == 4 * 6 * 15
+    )
 
 
 def test_what_is_no_hint():
-    assert read_hints(png(strokes(where=np.s_[:0])), (WIDTH, HEIGHT)) == (None, ["hints are empty: nothing is painted in them"])
+    assert read_hints(png(strokes(where=np.s_[:0])), (WIDTH, HEIGHT)) == (
+        None,
+        ["hints are empty: nothing is painted in them"],
+    )
     with pytest.raises(PhotoError, match="nothing in it is transparent"):
         read_hints(png(Image.new("RGB", (WIDTH, HEIGHT))), (WIDTH, HEIGHT))
 
@@ -148,7 +157,9 @@ def test_a_network_with_hints_starts_from_weights_without(tiny_weights, scene):
 
 
 def test_the_network_sees_the_hints(hinting, scene, monkeypatch):
-    monkeypatch.setattr(guided, "even", lambda chroma, luma: chroma)  # random weights make noise, of which nothing would be left
+    monkeypatch.setattr(
+        guided, "even", lambda chroma, luma: chroma
+    )  # random weights make noise, of which nothing would be left
     seeing, blind = colorize.load(hinting, CPU), colorize.load(hinting, CPU)
     with torch.no_grad():
         blind.net.encoder.conv1.weight[:, 1:] = 0
@@ -165,12 +176,18 @@ def around(scene, colours):
     for colour, where in colours:
         hints[(slice(None), *where)] = np.array([*chroma_of(colour), 1])[:, None, None]
     brown = torch.tensor([-0.05, 0.05])[None, :, None, None].expand(1, 2, HEIGHT, WIDTH)
-    return spread(brown, torch.from_numpy(hints)[None], torch.from_numpy(scene)[None, None])[0].permute(1, 2, 0).numpy()
+    return (
+        spread(brown, torch.from_numpy(hints)[None], torch.from_numpy(scene)[None, None])[0]
+        .permute(1, 2, 0)
+        .numpy()
+    )
 
 
 def test_a_hinted_coat_takes_the_colour_and_its_neighbours_do_not(scene):
     chroma = around(scene, [(RED, STROKE)])
-    assert np.abs(chroma[24:64, 46:84] - chroma_of(RED)).max() < 0.02  # near the stroke; the lower hem is paler
+    assert (
+        np.abs(chroma[24:64, 46:84] - chroma_of(RED)).max() < 0.02
+    )  # near the stroke; the lower hem is paler
     assert (chroma[COAT][2:-2, 2:-2, 1] > 0.75 * chroma_of(RED)[1]).all()
     wall = np.ones((HEIGHT, WIDTH), bool)
     wall[16:80, 36:94] = False
@@ -179,12 +196,16 @@ def test_a_hinted_coat_takes_the_colour_and_its_neighbours_do_not(scene):
 
 def test_a_grey_stroke_keeps_an_area_grey(scene):
     chroma = around(scene, [(GREY, np.s_[5:9, 10:60])])
-    assert np.abs(chroma[4:14, 5:80]).max() < 0.01 and np.abs(chroma[30:70, 50:80] - [-0.05, 0.05]).max() < 1e-6
+    assert (
+        np.abs(chroma[4:14, 5:80]).max() < 0.01 and np.abs(chroma[30:70, 50:80] - [-0.05, 0.05]).max() < 1e-6
+    )
 
 
 def test_each_stroke_has_its_own_area(scene):
     chroma = around(scene, [(RED, STROKE), (GREY, np.s_[5:9, 10:60])])
-    assert np.abs(chroma[24:64, 46:84] - chroma_of(RED)).max() < 0.02 and np.abs(chroma[4:14, 5:80]).max() < 0.01
+    assert (
+        np.abs(chroma[24:64, 46:84] - chroma_of(RED)).max() < 0.02 and np.abs(chroma[4:14, 5:80]).max() < 0.01
+    )
 
 
 def test_strokes_keep_their_colour_and_fade_at_the_rim():
@@ -202,8 +223,21 @@ def test_strokes_keep_their_colour_and_fade_at_the_rim():
 
 
 def infer(tmp_path, weights, *words, out="out"):
-    return colorize.main([str(word) for word in ("infer", tmp_path / "in/scan.png", tmp_path / out, "--weights", weights,
-                                                 "--device", "cpu", *words)])  # fmt: skip
+    return colorize.main(
+        [
+            str(word)
+            for word in (
+                "infer",
+                tmp_path / "in/scan.png",
+                tmp_path / out,
+                "--weights",
+                weights,
+                "--device",
+                "cpu",
+                *words,
+            )
+        ]
+    )
 
 
 @pytest.fixture
@@ -233,7 +267,10 @@ def test_without_hints_nothing_changes(photo, tmp_path, weights):
 
 def test_mistakes_are_named_in_one_line(photo, tmp_path, weights, capsys):
     Image.new("RGB", (8, 8)).save(tmp_path / "opaque.png")
-    for given, reason in ((tmp_path / "opaque.png", "nothing in it is transparent"), (tmp_path / "no.png", "no such file")):
+    for given, reason in (
+        (tmp_path / "opaque.png", "nothing in it is transparent"),
+        (tmp_path / "no.png", "no such file"),
+    ):
         assert infer(tmp_path, weights, "--hints", given, "--quiet") == 1
         error = capsys.readouterr().err
         assert f"hints {given}: " in error and reason in error and error.count("\n") == 1
@@ -246,7 +283,11 @@ def test_hints_of_any_size_and_place(weights):
         alpha[0, 0] = 1
         hints = Hints(np.full((height, width, 2), 0.1, np.float32), alpha)
         chroma = colorizer.chroma(np.full((height, width), 0.5, np.float32), hints)
-        assert chroma.shape == (height, width, 2) and np.isfinite(chroma).all() and np.allclose(chroma[0, 0], 0.1)
+        assert (
+            chroma.shape == (height, width, 2)
+            and np.isfinite(chroma).all()
+            and np.allclose(chroma[0, 0], 0.1)
+        )
 
 
 def test_a_hinted_suit_takes_the_colour_its_neighbours_do_not():
@@ -267,14 +308,38 @@ def test_a_hinted_suit_takes_the_colour_its_neighbours_do_not():
 
 def test_training_with_and_without_hints(data_folder, tmp_path, tiny_weights, hinting, capsys):
     def train(run, *words):
-        common = ("--data", data_folder, "--run-dir", tmp_path / run, "--steps", 1, "--crop", 32, "--batch-size", 2,
-                  "--workers", 0, "--device", "cpu", "--encoder", 18, "--width", 4)  # fmt: skip
+        common = (
+            "--data",
+            data_folder,
+            "--run-dir",
+            tmp_path / run,
+            "--steps",
+            1,
+            "--crop",
+            32,
+            "--batch-size",
+            2,
+            "--workers",
+            0,
+            "--device",
+            "cpu",
+            "--encoder",
+            18,
+            "--width",
+            4,
+        )
         return colorize.main([str(word) for word in ("train", *common, *words)])
 
     assert train("more", "--weights", tiny_weights["colorize"]) == 0
-    assert checkpoint.read_weights(next((tmp_path / "more").glob("best-*.pt")), "colorize")["build"]["channels"] == 4
+    assert (
+        checkpoint.read_weights(next((tmp_path / "more").glob("best-*.pt")), "colorize")["build"]["channels"]
+        == 4
+    )
     assert train("none", "--weights", tiny_weights["colorize"], "--hint-share", 0) == 0
-    assert checkpoint.read_weights(next((tmp_path / "none").glob("best-*.pt")), "colorize")["build"]["channels"] == 1
+    assert (
+        checkpoint.read_weights(next((tmp_path / "none").glob("best-*.pt")), "colorize")["build"]["channels"]
+        == 1
+    )
     capsys.readouterr()
     assert train("less", "--weights", hinting, "--hint-share", 0) == 2
     assert "takes hints" in capsys.readouterr().err

@@ -41,22 +41,35 @@ PACKET = b"""<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>
 def properties(packet):
     """Name -> values of the picture's properties, texts of arrays and the events of the history among them."""
     root, found = ElementTree.fromstring(packet), {}
-    assert len({subject.get(f"{RDF}about") for subject in root.iter(f"{RDF}Description")}) == 1  # all speak of one thing
+    assert (
+        len({subject.get(f"{RDF}about") for subject in root.iter(f"{RDF}Description")}) == 1
+    )  # all speak of one thing
     for subject in root.iter(f"{RDF}Description"):
         for name, value in subject.attrib.items():
             found.setdefault(name, []).append(value)
         for node in subject:
             items = list(node.iter(f"{RDF}li"))
-            found.setdefault(node.tag, []).append([item.attrib or item.text for item in items] if items else node.text)
+            found.setdefault(node.tag, []).append(
+                [item.attrib or item.text for item in items] if items else node.text
+            )
     return {name.split("}")[1]: values for name, values in found.items()}
 
 
 def test_a_packet_from_nothing():
     found = properties(xmp.stamp(None, "Restored <&> coloured", "photo-restore 9; x weights ab"))
     assert found["DigitalSourceType"] == [TYPE] == [xmp.SOURCE_TYPE]
-    assert found["AISystemUsed"] == ["photo-restore"] and found["AISystemVersionUsed"] == ["photo-restore 9; x weights ab"]
-    assert found["History"] == [[{f"{EVENT}action": "edited", f"{EVENT}softwareAgent": "photo-restore 9; x weights ab",
-                                  f"{EVENT}parameters": "Restored <&> coloured"}]]  # fmt: skip
+    assert found["AISystemUsed"] == ["photo-restore"] and found["AISystemVersionUsed"] == [
+        "photo-restore 9; x weights ab"
+    ]
+    assert found["History"] == [
+        [
+            {
+                f"{EVENT}action": "edited",
+                f"{EVENT}softwareAgent": "photo-restore 9; x weights ab",
+                f"{EVENT}parameters": "Restored <&> coloured",
+            }
+        ]
+    ]
 
 
 def test_what_was_said_stays_and_ours_is_added():
@@ -70,7 +83,11 @@ def test_what_was_said_stays_and_ours_is_added():
     assert stamped["DigitalSourceType"] == [TYPE]  # no longer a mere print
     assert [event[f"{EVENT}softwareAgent"] for event in stamped["History"][0]] == ["Some Editor", "tool 1"]
     text = xmp.stamp(kept, "Restored", "tool 1").decode()
-    assert "Großmutter &amp; Hund; Restored" in text and "<r:RDF" in text and text.startswith('<?xpacket begin="\ufeff"')
+    assert (
+        "Großmutter &amp; Hund; Restored" in text
+        and "<r:RDF" in text
+        and text.startswith('<?xpacket begin="\ufeff"')
+    )
 
 
 def test_twice_restored_is_said_once_in_words_and_twice_in_the_history():
@@ -80,9 +97,20 @@ def test_twice_restored_is_said_once_in_words_and_twice_in_the_history():
     assert found["AISystemVersionUsed"] == ["tool 2"] and found["DigitalSourceType"] == [TYPE]
 
 
-@pytest.mark.parametrize("packet", [b"", b"\0", b"text", b"<a/>", b"<a", b"\xff\xfe", PACKET[:300],
-                                    b'<?xml version="1.0" encoding="no"?><a/>',
-                                    b'<!DOCTYPE a [<!ENTITY b "c">]>' + PACKET])  # fmt: skip
+@pytest.mark.parametrize(
+    "packet",
+    [
+        b"",
+        b"\0",
+        b"text",
+        b"<a/>",
+        b"<a",
+        b"\xff\xfe",
+        PACKET[:300],
+        b'<?xml version="1.0" encoding="no"?><a/>',
+        b'<!DOCTYPE a [<!ENTITY b "c">]>' + PACKET,
+    ],
+)
 def test_damaged_packets_are_refused(packet):
     with pytest.raises(ValueError):
         xmp.clean(packet)
@@ -148,14 +176,30 @@ def tags(path):
 def test_results_say_what_was_done(tmp_path, portrait, tiny_weights, format, ending):
     path, mask = source(tmp_path / "scan.tif", portrait), save(tmp_path / "m.png", square())
     weights = [word for stage, file in tiny_weights.items() for word in (f"--{stage}-weights", str(file))]
-    words = [str(path), str(tmp_path / "out"), "--mask", str(mask), "--format", ending, "--device", "cpu", *weights]
+    words = [
+        str(path),
+        str(tmp_path / "out"),
+        "--mask",
+        str(mask),
+        "--format",
+        ending,
+        "--device",
+        "cpu",
+        *weights,
+    ]
     assert restore.main(words) == 0
     sums = {stage: checkpoint.sha256(file) for stage, file in tiny_weights.items()}
-    for part, stages in (("restored", ["inpaint"]), ("color", ["colorize"]), ("restored_color", ["inpaint", "colorize"])):
+    for part, stages in (
+        ("restored", ["inpaint"]),
+        ("color", ["colorize"]),
+        ("restored_color", ["inpaint", "colorize"]),
+    ):
         result = tmp_path / f"out/scan_{part}.{ending}"
         found, exif = properties(read_photo(result).xmp), tags(result)
         tool = "; ".join([engine.PROGRAM, *(f"{stage} weights {sums[stage]}" for stage in stages)])
-        remark = "; ".join([inpaint.REMARK] * ("inpaint" in stages) + [colorize.REMARK] * ("colorize" in stages))
+        remark = "; ".join(
+            [inpaint.REMARK] * ("inpaint" in stages) + [colorize.REMARK] * ("colorize" in stages)
+        )
         assert found["DigitalSourceType"] == [TYPE] and found["AISystemVersionUsed"] == [tool]
         assert found["History"][0][-1][f"{EVENT}parameters"] == remark and found["Rating"] == ["5"]
         assert exif[270] == f"Grandmother, 1943; {remark}" and exif[11] == tool
@@ -167,9 +211,18 @@ def test_results_say_what_was_done(tmp_path, portrait, tiny_weights, format, end
 
 
 def test_a_photo_in_which_nothing_was_painted_is_not_called_restored(tmp_path, portrait, tiny_weights):
-    path, mask = source(tmp_path / "scan.tif", portrait), save(tmp_path / "m.png", np.zeros((48, 64), np.uint8))
+    path, mask = (
+        source(tmp_path / "scan.tif", portrait),
+        save(tmp_path / "m.png", np.zeros((48, 64), np.uint8)),
+    )
     weights = [word for stage, file in tiny_weights.items() for word in (f"--{stage}-weights", str(file))]
-    assert restore.main([str(path), str(tmp_path / "out"), "--mask", str(mask), "--device", "cpu", *weights]) == 0
-    found, exif = properties(read_photo(tmp_path / "out/scan_restored.tif").xmp), tags(tmp_path / "out/scan_restored.tif")
+    assert (
+        restore.main([str(path), str(tmp_path / "out"), "--mask", str(mask), "--device", "cpu", *weights])
+        == 0
+    )
+    found, exif = (
+        properties(read_photo(tmp_path / "out/scan_restored.tif").xmp),
+        tags(tmp_path / "out/scan_restored.tif"),
+    )
     assert found == properties(xmp.clean(PACKET)) and exif[270] == "Grandmother, 1943" and 11 not in exif
     assert tags(tmp_path / "out/scan_restored_color.tif")[270] == f"Grandmother, 1943; {colorize.REMARK}"

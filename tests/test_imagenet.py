@@ -42,7 +42,9 @@ def test_same_features(published, channels):
         x = torch.cat([x[:, :1], torch.randn(1, 3, 64, 64)], 1)  # hints have no weight yet
     elif channels == 1:
         x = x[:, :1]
-    assert torch.allclose(ours(published, channels, "imagenet", x)[INNER], stem(published, rgb)[INNER], atol=1e-5)
+    assert torch.allclose(
+        ours(published, channels, "imagenet", x)[INNER], stem(published, rgb)[INNER], atol=1e-5
+    )
 
 
 @torch.no_grad()
@@ -54,7 +56,9 @@ def test_full_stem_keeps_the_sum_of_every_kernel(published, channels):
     x[:, : min(channels, 3)] = (0.3 - MEAN) / DEVIATION
     if channels == 4:
         x[:, 1:] = 0
-    assert torch.allclose(ours(published, channels, "full", x)[..., 16, 16], stem(published, flat)[..., 8, 8], atol=1e-5)
+    assert torch.allclose(
+        ours(published, channels, "full", x)[..., 16, 16], stem(published, flat)[..., 8, 8], atol=1e-5
+    )
 
 
 def test_every_layer_is_loaded_from_a_file(published, tmp_path):
@@ -64,7 +68,9 @@ def test_every_layer_is_loaded_from_a_file(published, tmp_path):
     assert torch.equal(net.encoder.layer3[1].conv2.weight, published.layer3[1].conv2.weight)
 
 
-@pytest.mark.parametrize("depth, width, reason", [(18, 16, "--width 64"), (50, 64, "not a torchvision ResNet")])
+@pytest.mark.parametrize(
+    "depth, width, reason", [(18, 16, "--width 64"), (50, 64, "not a torchvision ResNet")]
+)
 def test_weights_that_do_not_fit_are_a_clear_error(published, depth, width, reason):
     with pytest.raises(ValueError, match=reason) as error:
         ResNet(depth, width, 1).load_imagenet(published.state_dict())

@@ -169,7 +169,9 @@ def test_orientation_of_16_bits(orientation):
     tifffile.imwrite(file, array, photometric="rgb", extratags=[(274, "H", 1, orientation, True)])
     tags = Image.Exif()
     tags[274] = orientation
-    tagged = Image.open(io.BytesIO(saved(Image.fromarray((array >> 8).astype(np.uint8)), exif=tags.tobytes())))
+    tagged = Image.open(
+        io.BytesIO(saved(Image.fromarray((array >> 8).astype(np.uint8)), exif=tags.tobytes()))
+    )
     upright = np.asarray(ImageOps.exif_transpose(tagged))
     np.testing.assert_array_equal(read_photo(file.getvalue()).pixels >> 8, upright)
 
@@ -214,9 +216,11 @@ KEPT = {
     "BMP": {DPI},
     "GIF": {ALPHA},
 }
-PACKET = (b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-          b'<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:source>box 7</dc:source>'
-          b"</rdf:Description></rdf:RDF></x:xmpmeta>")  # fmt: skip
+PACKET = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b'<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:source>box 7</dc:source>'
+    b"</rdf:Description></rdf:RDF></x:xmpmeta>"
+)
 
 
 @pytest.mark.parametrize("format", KEPT)
@@ -226,15 +230,22 @@ def test_the_table_of_what_is_kept(format):
     tags[270], tags[0x8769] = "Grandmother, 1943", {36867: "1999:01:02 03:04:05"}
     if format == "WEBP":  # its resolution has no other place
         tags[282], tags[283], tags[296] = 300.0, 600.0, 2
-    options = {"JPEG": {"xmp": PACKET, "dpi": (300, 600)}, "PNG": {"dpi": (300, 600)}, "TIFF": {"dpi": (300, 600)},
-               "WEBP": {"xmp": PACKET, "lossless": True}, "BMP": {"dpi": (300, 600)},
-               "GIF": {"transparency": 3}}[format]  # fmt: skip
+    options = {
+        "JPEG": {"xmp": PACKET, "dpi": (300, 600)},
+        "PNG": {"dpi": (300, 600)},
+        "TIFF": {"dpi": (300, 600)},
+        "WEBP": {"xmp": PACKET, "lossless": True},
+        "BMP": {"dpi": (300, 600)},
+        "GIF": {"transparency": 3},
+    }[format]
     if ICC in KEPT[format]:
         options |= {"icc_profile": SRGB, "exif": tags.tobytes()}
     if format == "PNG":
         options["pnginfo"] = PngImagePlugin.PngInfo()
         options["pnginfo"].add_itxt("XML:com.adobe.xmp", PACKET.decode())
-    picture = Image.fromarray(np.dstack([rgb, noise(21, 34, seed=1)]) if format in ("PNG", "TIFF", "WEBP") else rgb)
+    picture = Image.fromarray(
+        np.dstack([rgb, noise(21, 34, seed=1)]) if format in ("PNG", "TIFF", "WEBP") else rgb
+    )
     picture = picture.quantize(16) if format == "GIF" else picture
     data = saved(picture, format, **options)
     if format == "TIFF":  # Pillow writes no packet beside EXIF
@@ -244,17 +255,27 @@ def test_the_table_of_what_is_kept(format):
     again = read_photo(encode(photo.pixels, photo, "TIFF" if format == "TIFF" else "PNG"))
     np.testing.assert_array_equal(again.pixels, photo.pixels)
     kept = {DEEP} if format in ("PNG", "TIFF") and _deep_comes_back(format) else set()
-    for name, value, result in ((ALPHA, photo.alpha, again.alpha), (ICC, photo.icc, again.icc), (EXIF, photo.exif, again.exif),
-                                (XMP, photo.xmp, again.xmp), (DPI, photo.dpi, again.dpi)):  # fmt: skip
+    for name, value, result in (
+        (ALPHA, photo.alpha, again.alpha),
+        (ICC, photo.icc, again.icc),
+        (EXIF, photo.exif, again.exif),
+        (XMP, photo.xmp, again.xmp),
+        (DPI, photo.dpi, again.dpi),
+    ):
         if name == ALPHA and value is not None:
             np.testing.assert_array_equal(value, result)
         elif name == DPI and value:
-            assert value == pytest.approx((300, 600), abs=0.02) and result == pytest.approx((300, 600), abs=0.02)
+            assert value == pytest.approx((300, 600), abs=0.02) and result == pytest.approx(
+                (300, 600), abs=0.02
+            )
         elif name == EXIF and value:
             for block in (value, result):
                 found = Image.Exif()
                 found.load(block)
-                assert found[270] == "Grandmother, 1943" and found.get_ifd(0x8769)[36867] == "1999:01:02 03:04:05"
+                assert (
+                    found[270] == "Grandmother, 1943"
+                    and found.get_ifd(0x8769)[36867] == "1999:01:02 03:04:05"
+                )
         elif name == XMP and value:
             assert b"box 7" in value and b"box 7" in result
         elif value is not None:
@@ -266,7 +287,9 @@ def test_the_table_of_what_is_kept(format):
 def _deep_comes_back(format):
     deep = noise(21, 34, dtype=np.uint16)
     photo = read_photo(saved(Image.fromarray(deep), format))
-    return np.array_equal(photo.pixels, deep) and np.array_equal(read_photo(encode(photo.pixels, photo, format)).pixels, deep)
+    return np.array_equal(photo.pixels, deep) and np.array_equal(
+        read_photo(encode(photo.pixels, photo, format)).pixels, deep
+    )
 
 
 @pytest.mark.parametrize("format", ["GIF", "TIFF"])
@@ -308,7 +331,9 @@ def test_files_that_are_none(tmp_path):
 
 def test_bombs_are_refused_before_decoding():
     rows = zlib.compressobj(1)
-    data = png(30000, 30000, 1, 0, b"".join([*(rows.compress(bytes(3751)) for _ in range(30000)), rows.flush()]))
+    data = png(
+        30000, 30000, 1, 0, b"".join([*(rows.compress(bytes(3751)) for _ in range(30000)), rows.flush()])
+    )
     assert len(data) < 10**6  # for 900 million pixels
     with pytest.raises(PhotoError, match="30000 x 30000 .* --max-pixels"):
         read_photo(data)
@@ -327,7 +352,9 @@ def test_profiles_go_only_where_they_fit():
 
 def test_metadata_of_a_tiff_does_not_leak_its_layout():
     tags = Image.Exif()
-    tags.load(read_photo(encode(noise(8, 9, 3), Photo(noise(8, 9, 3), exif=exif(), dpi=(300, 300)), "TIFF")).exif)
+    tags.load(
+        read_photo(encode(noise(8, 9, 3), Photo(noise(8, 9, 3), exif=exif(), dpi=(300, 300)), "TIFF")).exif
+    )
     assert set(tags) == {270, 315, 0x8769, 0x8825}
 
 
@@ -337,7 +364,11 @@ def test_offsets_into_the_old_exif_are_dropped():
     tags[274] = 6
     again = Image.Exif()
     again.load(read_photo(saved(Image.fromarray(noise(8, 16)), "JPEG", exif=tags.tobytes())).exif)
-    assert again.get_ifd(0x8769) == {36867: "1999:01:02 03:04:05", 40962: 8, 40963: 16}  # turned: so are its sides
+    assert again.get_ifd(0x8769) == {
+        36867: "1999:01:02 03:04:05",
+        40962: 8,
+        40963: 16,
+    }  # turned: so are its sides
 
 
 def test_remark_is_added_to_the_description():
@@ -418,7 +449,9 @@ def test_luma_and_chroma_follow_the_formula():
     """Against Pillow's JPEG conversion, which is BT.601 full range in whole numbers."""
     rgb = noise(64, 64, 3)
     ours = rgb_to_ycbcr(rgb)
-    theirs = np.asarray(Image.fromarray(rgb).convert("YCbCr")) / np.float32(255) - np.float32([0, 128 / 255, 128 / 255])
+    theirs = np.asarray(Image.fromarray(rgb).convert("YCbCr")) / np.float32(255) - np.float32(
+        [0, 128 / 255, 128 / 255]
+    )
     assert np.abs(ours - theirs).max() < 1.5 / 255
     np.testing.assert_array_equal(ours[..., 0], luma(rgb))
     np.testing.assert_allclose(rgb_to_ycbcr(rgb / np.float32(255)), ours, atol=1e-6)
@@ -482,7 +515,12 @@ def test_resize():
 def test_import_is_light():
 
     code = "import sys, data.batch; sys.exit(bool({'torch', 'torchvision', 'tifffile'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], cwd=os.path.dirname(os.path.dirname(__file__))).returncode == 0
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=os.path.dirname(os.path.dirname(__file__))
+        ).returncode
+        == 0
+    )
 
 
 @pytest.mark.parametrize("dpi", [1e9, 70000, 0])
@@ -490,7 +528,9 @@ def test_an_absurd_resolution_is_none(dpi):
     tags = Image.Exif()
     tags[282], tags[283], tags[296] = dpi, 300.0, 2
     photo = read_photo(saved(Image.fromarray(noise(5, 6, 3)), "WEBP", exif=tags.tobytes(), lossless=True))
-    assert photo.dpi is None and all(encode(photo.pixels, photo, format) for format in ("PNG", "JPEG", "TIFF"))
+    assert photo.dpi is None and all(
+        encode(photo.pixels, photo, format) for format in ("PNG", "JPEG", "TIFF")
+    )
 
 
 def test_pillow_says_nothing_of_its_own(caplog):

@@ -106,10 +106,17 @@ def test_tiles_that_are_not_wanted_are_not_computed():
     assert len(net.shapes) == 2 and not nothing.any()
 
 
-@pytest.mark.parametrize("length, tile, overlap, multiple", [(900, 384, 256, 64), (200, 64, 8, 8), (65, 64, 0, 16), (5000, 1024, 128, 64)])
+@pytest.mark.parametrize(
+    "length, tile, overlap, multiple",
+    [(900, 384, 256, 64), (200, 64, 8, 8), (65, 64, 0, 16), (5000, 1024, 128, 64)],
+)
 def test_tiles_begin_on_the_grid_that_the_network_pools(length, tile, overlap, multiple):
     first = starts(length, tile, overlap, multiple)
-    assert first[0] == 0 and all(start % multiple == 0 for start in first) and first[-1] < length <= first[-1] + tile
+    assert (
+        first[0] == 0
+        and all(start % multiple == 0 for start in first)
+        and first[-1] < length <= first[-1] + tile
+    )
     assert all(0 < after - before <= tile - overlap for before, after in zip(first, first[1:]))
     assert len(first) <= -(-(length - overlap) // ((tile - overlap) // multiple * multiple)) + 1
 
@@ -146,7 +153,9 @@ def by_hand(chroma, luma, reach, edge, turns):
             for row in range(len(chroma)):
                 place = np.concatenate([[0], np.cumsum(1 + reach / edge * np.abs(np.diff(luma[row])))])
                 for column, here in enumerate(place):
-                    result[row, column] = chroma[row, (place >= here - radius) & (place <= here + radius)].mean()
+                    result[row, column] = chroma[
+                        row, (place >= here - radius) & (place <= here + radius)
+                    ].mean()
             chroma, luma = result.T, luma.T
     return chroma
 
@@ -164,7 +173,11 @@ def test_even_stops_at_edges_and_calms_blots():
     luma[..., 40:], chroma[..., 40:] = 0.8, -0.2
     chroma[..., 28:33, 18:23] = 0.4  # a blot on the left
     found = even(chroma, luma)
-    assert (found[..., 30, 20] < 0.13).all() and (found[..., 45:] + 0.2).abs().max() < 0.01 and found[..., :36].min() > 0.09
+    assert (
+        (found[..., 30, 20] < 0.13).all()
+        and (found[..., 45:] + 0.2).abs().max() < 0.01
+        and found[..., :36].min() > 0.09
+    )
     torch.testing.assert_close(even(torch.full_like(chroma, 0.2), luma), torch.full_like(chroma, 0.2))
 
 
@@ -210,7 +223,9 @@ def test_tiles_get_smaller_when_memory_runs_out():
     assert tiling.run(call) == "done" and tried == [(1000, 400), (500, 125), (250, 62)]
     (warning,) = tiling.warned()
     assert "250 px" in warning and tiling.warned() == []
-    assert tiling.run(call) == "done" and len(tried) == 4 and tiling.warned() == []  # what has been learnt stays
+    assert (
+        tiling.run(call) == "done" and len(tried) == 4 and tiling.warned() == []
+    )  # what has been learnt stays
 
     def never(tile, overlap):
         raise torch.cuda.OutOfMemoryError

@@ -22,7 +22,13 @@ from losses import inpainting
 from nets.vgg import VGG16
 
 CPU = torch.device("cpu")
-WEIGHTS = {"hole_weight": 6.0, "valid_weight": 1.0, "tv_weight": 0.1, "perceptual_weight": 0.05, "style_weight": 120.0}
+WEIGHTS = {
+    "hole_weight": 6.0,
+    "valid_weight": 1.0,
+    "tv_weight": 0.1,
+    "perceptual_weight": 0.05,
+    "style_weight": 120.0,
+}
 
 
 def command(name, *words, weights=None):
@@ -54,7 +60,9 @@ def test_step_with_features_judges_the_output_and_the_composite():
     samples, painted = batch()
     truth, hole = samples["luma"], 1 - samples["mask"]
     painted.requires_grad_()
-    losses = inpaint.step(lambda picture, mask: painted, samples, Namespace(**WEIGHTS), lambda x: x, vgg=lambda x: [x, 2 * x])
+    losses = inpaint.step(
+        lambda picture, mask: painted, samples, Namespace(**WEIGHTS), lambda x: x, vgg=lambda x: [x, 2 * x]
+    )
     error = (painted - truth).abs()
     torch.testing.assert_close(losses["perceptual"], 3 * (error.mean() + (error * hole).mean()))
     squares = [x.square().mean((1, 2, 3)) for x in (painted, painted * hole + truth * (1 - hole), truth)]
@@ -69,7 +77,9 @@ def test_step_with_features_judges_the_output_and_the_composite():
 def test_the_network_sees_nothing_of_the_holes():
     samples, painted = batch()
     seen = []
-    inpaint.step(lambda picture, mask: seen.append((picture, mask)) or painted, samples, Namespace(**WEIGHTS), None)
+    inpaint.step(
+        lambda picture, mask: seen.append((picture, mask)) or painted, samples, Namespace(**WEIGHTS), None
+    )
     ((picture, mask),) = seen
     assert (picture[..., 4:12, 4:12] == 0).all() and mask is samples["mask"]
 
@@ -82,8 +92,10 @@ def vgg_state():
     with torch.device("meta"):
         names = torchvision.models.vgg16(init_weights=False).features.state_dict()
     generator = torch.Generator().manual_seed(0)
-    return {f"features.{name}": torch.randn(x.shape, generator=generator).half() / max(1, x[0].numel()) ** 0.5
-            for name, x in names.items()}  # fmt: skip
+    return {
+        f"features.{name}": torch.randn(x.shape, generator=generator).half() / max(1, x[0].numel()) ** 0.5
+        for name, x in names.items()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +106,22 @@ def vgg_file(vgg_state, tmp_path_factory):
 
 
 def train(data, run, *words):
-    small = ["--width", 4, "--levels", 3, "--widest", 2, "--crop", 32, "--batch-size", 2, "--steps", 2, "--workers", 0]
+    small = [
+        "--width",
+        4,
+        "--levels",
+        3,
+        "--widest",
+        2,
+        "--crop",
+        32,
+        "--batch-size",
+        2,
+        "--steps",
+        2,
+        "--workers",
+        0,
+    ]
     return command("train", "--data", data, "--run-dir", run, "--device", "cpu", *small, *words)
 
 
@@ -110,11 +137,16 @@ def test_training_on_features(data_folder, tmp_path, vgg_file, vgg_state, monkey
     assert train(data_folder, run, "--vgg-weights", vgg_file) == 0
     row = logged(run)
     assert row["perceptual"] > 0 and row["style"] > 0
-    weighted = 6 * row["hole"] + row["valid"] + 0.1 * row["tv"] + 0.05 * row["perceptual"] + 120 * row["style"]
+    weighted = (
+        6 * row["hole"] + row["valid"] + 0.1 * row["tv"] + 0.05 * row["perceptual"] + 120 * row["style"]
+    )
     assert row["loss"] == pytest.approx(weighted, rel=1e-3)
     assert len(built) == 1  # not once per step
     options = json.loads((run / "args.json").read_text())
-    assert options["vgg_weights"] == str(vgg_file) and (options["perceptual_weight"], options["style_weight"]) == (0.05, 120)
+    assert options["vgg_weights"] == str(vgg_file) and (
+        options["perceptual_weight"],
+        options["style_weight"],
+    ) == (0.05, 120)
     (best,) = run.glob("best-*.pt")
     for state in (checkpoint.read(run / "last.pt")["net"], checkpoint.read(best)["state"]):
         assert not any(name.startswith(("features", "vgg")) for name in state)
@@ -123,7 +155,9 @@ def test_training_on_features(data_folder, tmp_path, vgg_file, vgg_state, monkey
 
 def test_without_vgg_weights_the_features_are_off(data_folder, tmp_path):
     assert train(data_folder, tmp_path / "run") == 0
-    assert logged(tmp_path / "run").keys() >= {"hole", "valid", "tv"} and "style" not in logged(tmp_path / "run")
+    assert logged(tmp_path / "run").keys() >= {"hole", "valid", "tv"} and "style" not in logged(
+        tmp_path / "run"
+    )
     options = json.loads((tmp_path / "run/args.json").read_text())
     assert options["perceptual_weight"] == options["style_weight"] == 0 and options["vgg_weights"] is None
 
@@ -136,15 +170,32 @@ def test_a_weight_without_vgg_is_a_usage_error(data_folder, tmp_path, capsys, na
 
 
 def test_one_weight_alone(data_folder, tmp_path, vgg_file):
-    assert train(data_folder, tmp_path / "run", "--vgg-weights", vgg_file, "--perceptual-weight", 0, "--style-weight", 3) == 0
+    assert (
+        train(
+            data_folder,
+            tmp_path / "run",
+            "--vgg-weights",
+            vgg_file,
+            "--perceptual-weight",
+            0,
+            "--style-weight",
+            3,
+        )
+        == 0
+    )
     row = logged(tmp_path / "run")
-    assert row["loss"] == pytest.approx(6 * row["hole"] + row["valid"] + 0.1 * row["tv"] + 3 * row["style"], rel=1e-3)
+    assert row["loss"] == pytest.approx(
+        6 * row["hole"] + row["valid"] + 0.1 * row["tv"] + 3 * row["style"], rel=1e-3
+    )
 
 
 def test_vgg_weights_that_do_not_fit_are_one_line(data_folder, tmp_path, capsys, scan):
     torch.save({"conv1.weight": torch.zeros(3)}, tmp_path / "resnet.pth")
-    for path, reason in ((tmp_path / "resnet.pth", "not a torchvision VGG-16"), (tmp_path / "none.pth", "no such weights file"),
-                         (scan, "not a readable weights file")):  # fmt: skip
+    for path, reason in (
+        (tmp_path / "resnet.pth", "not a torchvision VGG-16"),
+        (tmp_path / "none.pth", "no such weights file"),
+        (scan, "not a readable weights file"),
+    ):
         assert train(data_folder, tmp_path / "run", "--vgg-weights", path) == 2
         error = capsys.readouterr().err
         assert reason in error and path.name in error and error.count("\n") == 1, error
@@ -160,12 +211,19 @@ def test_imagenet_is_torchvisions_verified_download(data_folder, tmp_path, capsy
         return vgg_state
 
     monkeypatch.setattr(torchvision.models.VGG16_Weights, "get_state_dict", get_state_dict)
-    assert torch.equal(engine.pretrained(VGG16, "imagenet", "cpu").features[0].bias, vgg_state["features.0.bias"].float())
+    assert torch.equal(
+        engine.pretrained(VGG16, "imagenet", "cpu").features[0].bias, vgg_state["features.0.bias"].float()
+    )
     assert asked == [("VGG16_Weights.IMAGENET1K_V1", {"check_hash": True})]
     for reason in ("no route to host", "invalid hash value"):
         assert train(data_folder, tmp_path / "run", "--vgg-weights", "imagenet") == 2
         error = capsys.readouterr().err
-        assert "--vgg-weights imagenet: " in error and "cannot be downloaded" in error and reason in error and error.count("\n") == 1
+        assert (
+            "--vgg-weights imagenet: " in error
+            and "cannot be downloaded" in error
+            and reason in error
+            and error.count("\n") == 1
+        )
 
 
 def test_a_dry_run_downloads_nothing(data_folder, tmp_path, capsys, monkeypatch):
@@ -178,8 +236,19 @@ def test_a_dry_run_downloads_nothing(data_folder, tmp_path, capsys, monkeypatch)
 
 
 def samples_of(data, **changes):
-    return InpaintSamples(Namespace(**{"data": data, "seed": 0, "crop": 64, "hole_share": (0.02, 0.3), "masks": None,
-                                       "mask_share": 1.0, **changes}))  # fmt: skip
+    return InpaintSamples(
+        Namespace(
+            **{
+                "data": data,
+                "seed": 0,
+                "crop": 64,
+                "hole_share": (0.02, 0.3),
+                "masks": None,
+                "mask_share": 1.0,
+                **changes,
+            }
+        )
+    )
 
 
 @pytest.fixture
@@ -212,7 +281,9 @@ def test_real_masks_are_taken_and_turned(folder):
 def test_where_masks_come_from(folder, portrait):
     masks = folder.parent / "masks"
     save(masks / "a_mask.png", bars())
-    save(masks / "a_probability.png", np.full((50, 50), 255, np.uint8))  # as segment.py infer leaves it beside the mask
+    save(
+        masks / "a_probability.png", np.full((50, 50), 255, np.uint8)
+    )  # as segment.py infer leaves it beside the mask
     save(masks / "clean_mask.png", np.zeros((50, 50), np.uint8))
     assert len(samples_of(folder).masks) == 0 and len(samples_of(folder, masks=masks).masks) == 1
     for kind, picture in (("images", portrait[:50, :50]), ("masks", square(50, 50))):
@@ -241,7 +312,10 @@ def test_mask_share(folder, share):
 
 def test_real_masks_outside_the_range_are_not_used(folder):
     """A mask that is nearly all hole, and a speck: what is drawn in their place keeps to the range."""
-    for name, mask in (("much", 255 - square(box=np.s_[:2, :2])), ("little", square(300, 300, np.s_[7:8, 9:10]))):
+    for name, mask in (
+        ("much", 255 - square(box=np.s_[:2, :2])),
+        ("little", square(300, 300, np.s_[7:8, 9:10])),
+    ):
         save(folder.parent / f"{name}/a.png", mask)
         samples = samples_of(folder, masks=folder.parent / name)
         assert len(samples.masks) == 1
@@ -273,7 +347,11 @@ def inferred(capsys, tmp_path, weights, *words):
     """(exit status, rows of --json by photo, what was said) of `infer`."""
     status = command("infer", tmp_path / "in", tmp_path / "out", "--json", "-", *words, weights=weights)
     out, error = capsys.readouterr()
-    return status, {row["input"]["name"].split("/")[-1]: row for row in map(json.loads, out.splitlines())}, error
+    return (
+        status,
+        {row["input"]["name"].split("/")[-1]: row for row in map(json.loads, out.splitlines())},
+        error,
+    )
 
 
 def test_empty_and_full_masks(tmp_path, portrait, tiny_weights, capsys):
@@ -284,8 +362,14 @@ def test_empty_and_full_masks(tmp_path, portrait, tiny_weights, capsys):
         save(tmp_path / f"masks/{name}.png", mask)
     status, rows, error = inferred(capsys, tmp_path, tiny_weights, "--mask", tmp_path / "masks", "--quiet")
     assert status == 1 and files(tmp_path / "out") == ["a_restored.png", "c_restored.png"]
-    assert error == f"{tmp_path}/in/b.png: the mask covers the whole photograph: there is nothing to continue from\n"
-    assert rows["a.png"]["warnings"] == ["the mask is empty: nothing was painted"] and rows["a.png"]["invented"] == 0
+    assert (
+        error
+        == f"{tmp_path}/in/b.png: the mask covers the whole photograph: there is nothing to continue from\n"
+    )
+    assert (
+        rows["a.png"]["warnings"] == ["the mask is empty: nothing was painted"]
+        and rows["a.png"]["invented"] == 0
+    )
     assert rows["c.png"]["warnings"] == [] and rows["b.png"]["status"] == "failed"
     np.testing.assert_array_equal(read_photo(tmp_path / "out/a_restored.png").pixels, portrait[:48, :64])
 
@@ -302,7 +386,11 @@ def test_more_holes_than_in_training_are_reported(tmp_path, portrait, tiny_weigh
     save(tmp_path / "in/x.png", portrait[:48, :64])
     save(tmp_path / "m.png", square(box=np.s_[:24, :40]))
     content = checkpoint.read(tiny_weights["inpaint"])
-    for settings, said in (({"hole_share": [0.01, 0.25]}, True), ({"hole_share": [0.01, 0.4]}, False), ({}, False)):
+    for settings, said in (
+        ({"hole_share": [0.01, 0.25]}, True),
+        ({"hole_share": [0.01, 0.4]}, False),
+        ({}, False),
+    ):
         checkpoint.save(tmp_path / "w.pt", {**content, "infer": settings})
         words = ["--mask", tmp_path / "m.png", "--overwrite"]
         status, rows, _ = inferred(capsys, tmp_path, {"inpaint": tmp_path / "w.pt"}, *words)
@@ -323,16 +411,23 @@ def test_the_range_of_training_is_stored(data_folder, tmp_path):
 def test_a_contact_sheet_of_different_pictures():
     grey = np.full((30, 40), 0.2, np.float32)
     wide = np.full((50, 200, 3), 40000, np.uint16)
-    rows = [("first", {"a": grey, "b": np.full((30, 40, 3), 200, np.uint8)}), ("second", {"a": wide, "b": "was not made"})]
+    rows = [
+        ("first", {"a": grey, "b": np.full((30, 40, 3), 200, np.uint8)}),
+        ("second", {"a": wide, "b": "was not made"}),
+    ]
     sheet = contact_sheet(rows, 100)
     low, high = 3 * LINE, 3 * LINE  # the least height of a row
     assert sheet.dtype == np.uint8 and sheet.shape == (4 * LINE + low + high + 2 * GAP, 2 * 100 + GAP, 3)
-    assert (sheet[2 * LINE : 2 * LINE + 30, :40] == 51).all() and (sheet[2 * LINE : 2 * LINE + 30, 108:148] == 200).all()
+    assert (sheet[2 * LINE : 2 * LINE + 30, :40] == 51).all() and (
+        sheet[2 * LINE : 2 * LINE + 30, 108:148] == 200
+    ).all()
     assert (sheet[2 * LINE + 30 : 2 * LINE + 60] == 255).all()  # not enlarged
     below = 4 * LINE + low + GAP
     assert (sheet[below : below + 25, :100] == 156).all()  # 200 x 50 px fitted into 100, 40000 / 256
     assert (sheet[below : below + 25, 108:] < 128).any()  # the sentence
-    assert all((sheet[top : top + 2 * LINE] < 128).any() for top in (0, 2 * LINE + low + GAP))  # titles and labels
+    assert all(
+        (sheet[top : top + 2 * LINE] < 128).any() for top in (0, 2 * LINE + low + GAP)
+    )  # titles and labels
 
 
 def cells(sheet, count, width):
@@ -342,7 +437,16 @@ def cells(sheet, count, width):
 @pytest.fixture
 def drawn(data_folder, tmp_path, tiny_weights):
     def run(*words):
-        return command("sheet", "--data", data_folder, tmp_path / "sheet.png", "--cell", 200, *words, weights=tiny_weights)
+        return command(
+            "sheet",
+            "--data",
+            data_folder,
+            tmp_path / "sheet.png",
+            "--cell",
+            200,
+            *words,
+            weights=tiny_weights,
+        )
 
     return run
 
@@ -356,7 +460,9 @@ def test_sheet_shows_photo_mask_telea_and_ours(data_folder, tmp_path, drawn):
     np.testing.assert_array_equal(photo, read_photo(data_folder / "val/labelled/images/v.png").pixels)
     np.testing.assert_array_equal(mask, np.asarray(Image.open(data_folder / "val/labelled/masks/v.png")))
     for painted in (telea, ours):
-        assert (painted[mask != 255] == photo[mask != 255]).all() and (painted[mask == 255] != photo[mask == 255]).any()
+        assert (painted[mask != 255] == photo[mask != 255]).all() and (
+            painted[mask == 255] != photo[mask == 255]
+        ).any()
     assert (telea != ours).any()
 
 

@@ -64,7 +64,15 @@ def test_a_batch_without_counted_pixels_is_zero_and_finite():
 
 @pytest.mark.parametrize(
     "damaged, given, expected",
-    [(10, "auto", 9.0), (5, "auto", 10.0), (80, "auto", 1.0), (0, "auto", 10.0), (100, "auto", 1.0), (80, 100, 100.0), (10, 0.5, 0.5)],
+    [
+        (10, "auto", 9.0),
+        (5, "auto", 10.0),
+        (80, "auto", 1.0),
+        (0, "auto", 10.0),
+        (100, "auto", 1.0),
+        (80, 100, 100.0),
+        (10, 0.5, 0.5),
+    ],
 )
 def test_positive_weight_is_given_or_clean_over_damaged_within_limits(damaged, given, expected):
     mask = torch.zeros(1, 1, 10, 10, dtype=torch.uint8)
@@ -94,7 +102,10 @@ def test_hole_and_valid_share_the_error_out():
     assert float(inpainting.hole(painted, truth, mask)) == pytest.approx((0.5 + 0.1) / 2)
     assert float(inpainting.valid(painted, truth, mask)) == pytest.approx((0.1 + 0.2 + 0.3) / 6)
     full = torch.ones_like(mask)
-    assert float(inpainting.hole(painted, truth, full)) == 0 and float(inpainting.valid(painted, truth, 1 - full)) == 0
+    assert (
+        float(inpainting.hole(painted, truth, full)) == 0
+        and float(inpainting.valid(painted, truth, 1 - full)) == 0
+    )
 
 
 def test_total_variation_counts_pairs_that_touch_a_hole():

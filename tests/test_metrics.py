@@ -22,13 +22,17 @@ def scores(seed=0, n=3000, separation=1.0):
 
 
 def counts_of(probability, truth):
-    return metrics.histograms(torch.from_numpy(probability).float().view(30, -1), torch.from_numpy(truth).view(30, -1))
+    return metrics.histograms(
+        torch.from_numpy(probability).float().view(30, -1), torch.from_numpy(truth).view(30, -1)
+    )
 
 
 def test_histograms_leave_ignored_pixels_out():
     probability = torch.tensor([[0.0, 0.2505, 1.0, 0.5]])
     counts = metrics.histograms(probability, torch.tensor([[0, 255, 255, 128]], dtype=torch.uint8))
-    assert counts.sum() == 3 and counts[0, 0] == 1 and counts[1, 250] == 1 and counts[1, metrics.BINS - 1] == 1
+    assert (
+        counts.sum() == 3 and counts[0, 0] == 1 and counts[1, 250] == 1 and counts[1, metrics.BINS - 1] == 1
+    )
 
 
 @pytest.mark.parametrize("separation", [-1.0, 0.0, 0.7, 4.0])
@@ -48,7 +52,9 @@ def test_average_precision_is_the_sum_of_steps(separation):
         found = probability >= threshold
         recall, precision = (found & damaged).sum() / damaged.sum(), damaged[found].mean()
         expected, before = expected + precision * (recall - before), recall
-    assert metrics.average_precision(counts_of(*scores(separation=separation))) == pytest.approx(expected, abs=1e-9)
+    assert metrics.average_precision(counts_of(*scores(separation=separation))) == pytest.approx(
+        expected, abs=1e-9
+    )
 
 
 def test_areas_of_a_perfect_and_of_a_useless_finder():
@@ -67,7 +73,9 @@ def test_dice_for_every_threshold():
     assert curve.shape == (metrics.BINS,)
     for i in (0, 1, 250, 640, 999):
         found = torch.from_numpy(probability >= i / metrics.BINS)
-        assert float(curve[i]) == pytest.approx(metrics.overlap(found, torch.from_numpy(truth))["dice"], abs=1e-12)
+        assert float(curve[i]) == pytest.approx(
+            metrics.overlap(found, torch.from_numpy(truth))["dice"], abs=1e-12
+        )
 
 
 def test_overlap_by_hand():
@@ -133,7 +141,9 @@ def test_psnr_equals_scikit_image(portrait):
     inside = skmetrics.peak_signal_noise_ratio(truth[10:30, 20:50], noisy[10:30, 20:50], data_range=1)
     assert metrics.psnr(tensor(noisy), tensor(truth), where) == pytest.approx(inside, abs=1e-3)
     half = torch.full((1, 4, 4), 0.5)
-    assert metrics.psnr(half, half + 0.1) == pytest.approx(20, abs=1e-4) and math.isfinite(metrics.psnr(half, half))
+    assert metrics.psnr(half, half + 0.1) == pytest.approx(20, abs=1e-4) and math.isfinite(
+        metrics.psnr(half, half)
+    )
 
 
 def test_ssim_equals_scikit_image(portrait):
@@ -186,7 +196,9 @@ def test_bootstrap():
     values = list(np.random.default_rng(0).normal(0.4, 0.1, 50))
     low, high = metrics.bootstrap(values)
     assert metrics.bootstrap(values) == [low, high] and metrics.bootstrap(values, seed=1) != [low, high]
-    assert low < np.mean(values) < high and high - low == pytest.approx(2 * 1.96 * np.std(values) / 50**0.5, rel=0.1)
+    assert low < np.mean(values) < high and high - low == pytest.approx(
+        2 * 1.96 * np.std(values) / 50**0.5, rel=0.1
+    )
     assert metrics.bootstrap([0.5]) is None and metrics.bootstrap([]) is None
     assert metrics.bootstrap([0.25] * 5) == [0.25, 0.25]
 

@@ -29,7 +29,10 @@ def norms(slope=0.01, dtype=torch.float64, gamma=GAMMA):
 
 def pictures(dtype=torch.float64, batch=3, channels=5, memory_format=torch.channels_last):
     """x, shortcut and the gradient of the output."""
-    return [(torch.randn(batch, channels, 6, 7, dtype=dtype) * 2 + 1).contiguous(memory_format=memory_format) for _ in range(3)]
+    return [
+        (torch.randn(batch, channels, 6, 7, dtype=dtype) * 2 + 1).contiguous(memory_format=memory_format)
+        for _ in range(3)
+    ]
 
 
 def run(layer, x, shortcut, grad):
@@ -114,7 +117,9 @@ def test_gradcheck(with_shortcut, slope, mode):
     if mode == "frozen":
         freeze(norm)
     norm.train(mode != "eval")
-    inputs = [torch.randn(2, 2, 3, 2, dtype=torch.float64, requires_grad=True) for _ in range(1 + with_shortcut)]
+    inputs = [
+        torch.randn(2, 2, 3, 2, dtype=torch.float64, requires_grad=True) for _ in range(1 + with_shortcut)
+    ]
 
     def outputs(x, shortcut, weight, bias):
         parameters = {"weight": weight, "bias": bias}
@@ -168,7 +173,9 @@ def test_half_precision_activations(dtype):
 def networks(width=4, **options):
     """AlbuNet with InPlaceABN and with NormAct, of the same random weights, gammas and betas."""
     torch.manual_seed(0)
-    ours, theirs = (AlbuNet(width=width, norm=partial(norm, slope=0.01), **options) for norm in (InPlaceABN, NormAct))
+    ours, theirs = (
+        AlbuNet(width=width, norm=partial(norm, slope=0.01), **options) for norm in (InPlaceABN, NormAct)
+    )
     for norm in theirs.modules():
         if isinstance(norm, NormAct):
             nn.init.uniform_(norm.weight, 0.1, 1.5)
@@ -223,7 +230,9 @@ def saved_bytes(net, x) -> int:
     """Bytes that a forward pass keeps for backward: each storage once, parameters and buffers left out."""
     own = {tensor.untyped_storage().data_ptr() for tensor in [*net.parameters(), *net.buffers()]}
     kept = []  # the tensors themselves: an address that is free again would be counted as known
-    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor):
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor
+    ):
         y = net(x)
     storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in kept}
     del y
@@ -262,7 +271,9 @@ def test_two_processes_equal_one_big_batch(tmp_path):
     parts, x = pictures(batch=5), torch.rand(5, 1, 64, 64, dtype=torch.float64)
     torch.save([norm.state_dict(), parts, x], tmp_path / "in.pt")
     torch.multiprocessing.spawn(process, (tmp_path, [1, 4]), nprocs=2)
-    layers, buffers, steps = zip(*(torch.load(tmp_path / f"out{rank}.pt", weights_only=True) for rank in range(2)))
+    layers, buffers, steps = zip(
+        *(torch.load(tmp_path / f"out{rank}.pt", weights_only=True) for rank in range(2))
+    )
 
     expected = run(norm, *parts)
     close([torch.cat(pair) for pair in list(zip(*layers))[:3]], expected[:3], 1e-6)

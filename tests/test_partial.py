@@ -47,15 +47,19 @@ def by_hand(layer, *pairs):
 def test_two_branches_with_their_own_holes_equal_the_definition(kernel, stride, bias):
     torch.manual_seed(0)
     layer = PartialConv2d(5, 4, kernel, stride, padding=kernel // 2, bias=bias).double()
-    pairs = [(torch.randn(2, 2, 9, 11).double(), holes(2, 1, 9, 11, share=0.8, seed=1)),
-             (torch.randn(2, 3, 9, 11).double(), holes(2, 1, 9, 11, share=0.7, seed=2))]  # fmt: skip
+    pairs = [
+        (torch.randn(2, 2, 9, 11).double(), holes(2, 1, 9, 11, share=0.8, seed=1)),
+        (torch.randn(2, 3, 9, 11).double(), holes(2, 1, 9, 11, share=0.7, seed=2)),
+    ]
     for _, mask in pairs:
         mask[:, :, :5, :6] = 0  # some windows are empty in both
     with torch.no_grad():
         output, mask = layer(*pairs)
         expected, expected_mask = by_hand(layer, *pairs)
     assert 0 < expected_mask.mean() < 1
-    torch.testing.assert_close(output, expected, rtol=1e-6, atol=1e-6)  # the share is kept in single precision
+    torch.testing.assert_close(
+        output, expected, rtol=1e-6, atol=1e-6
+    )  # the share is kept in single precision
     assert torch.equal(mask, expected_mask)
 
 
@@ -110,8 +114,9 @@ def test_gradients(bias):
     inputs = [torch.randn(1, channels, 5, 6, dtype=torch.double, requires_grad=True) for channels in (1, 2)]
 
     def run(a, b, *parameters):
-        return torch.func.functional_call(layer, dict(zip(dict(layer.named_parameters()), parameters)),
-                                          ((a, masks[0]), (b, masks[1])))[0]  # fmt: skip
+        return torch.func.functional_call(
+            layer, dict(zip(dict(layer.named_parameters()), parameters)), ((a, masks[0]), (b, masks[1]))
+        )[0]
 
     assert torch.autograd.gradcheck(run, (*inputs, *layer.parameters()))
 
@@ -120,7 +125,9 @@ def test_nothing_of_a_photo_is_kept_on_the_module():
     block = PartialBlock(1, 4, 3).train()
     before = {name: set(vars(module)) | set(module._buffers) for name, module in block.named_modules()}
     output, _ = block((torch.randn(2, 1, 8, 8), holes(2, 1, 8, 8).float()))
-    assert before == {name: set(vars(module)) | set(module._buffers) for name, module in block.named_modules()}
+    assert before == {
+        name: set(vars(module)) | set(module._buffers) for name, module in block.named_modules()
+    }
     assert not any(torch.is_tensor(value) for module in block.modules() for value in vars(module).values())
     copy.deepcopy(block)  # a kept graph tensor could not be copied
     assert output.requires_grad
@@ -130,8 +137,13 @@ def test_branches_of_different_precision_are_joined_as_by_cat():
     """Under autocast the upsampled branch is bf16 and the picture float32."""
     torch.manual_seed(0)
     layer = PartialConv2d(5, 4, 3, padding=1)
-    pairs = [(torch.randn(2, channels, 8, 8).to(dtype).requires_grad_(), holes(2, 1, 8, 8, seed=channels).to(dtype))
-             for channels, dtype in ((3, torch.bfloat16), (2, torch.float32))]  # fmt: skip
+    pairs = [
+        (
+            torch.randn(2, channels, 8, 8).to(dtype).requires_grad_(),
+            holes(2, 1, 8, 8, seed=channels).to(dtype),
+        )
+        for channels, dtype in ((3, torch.bfloat16), (2, torch.float32))
+    ]
     output, _ = layer(*pairs)
     expected, _ = layer(*((x.float(), mask.float()) for x, mask in pairs))
     torch.testing.assert_close(output, expected)
@@ -161,7 +173,9 @@ def test_the_unet_keeps_the_shape_and_every_parameter_learns(channels):
     assert output.shape == picture.shape
     (output * torch.randn_like(output)).sum().backward()
     for name, parameter in net.named_parameters():
-        assert parameter.grad is not None and torch.isfinite(parameter.grad).all() and parameter.grad.any(), name
+        assert parameter.grad is not None and torch.isfinite(parameter.grad).all() and parameter.grad.any(), (
+            name
+        )
 
 
 def test_the_untrained_unet_is_the_smooth_filling():
@@ -235,10 +249,16 @@ def test_filling_nearly_solves_laplaces_equation():
     mask[..., 12:50, 15:55] = 0
 
     def residual(filled):
-        around = F.conv2d(filled, torch.tensor([[0.0, 1, 0], [1, 0, 1], [0, 1, 0]])[None, None] / 4, padding=1)
+        around = F.conv2d(
+            filled, torch.tensor([[0.0, 1, 0], [1, 0, 1], [0, 1, 0]])[None, None] / 4, padding=1
+        )
         return (around - filled)[mask == 0].abs().mean()
 
-    assert residual(diffuse(picture * mask, mask)) < 0.4 * residual(diffuse(picture * mask, mask, sweeps=0)) < 0.01
+    assert (
+        residual(diffuse(picture * mask, mask))
+        < 0.4 * residual(diffuse(picture * mask, mask, sweeps=0))
+        < 0.01
+    )
 
 
 def test_nothing_valid_gives_middle_grey():

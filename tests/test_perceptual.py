@@ -5,7 +5,10 @@ import torch
 
 from losses import perceptual
 
-X = [torch.tensor([[1.0, 2.0], [0.0, -1.0]]).view(1, 2, 1, 2), torch.tensor([3.0]).view(1, 1, 1, 1)]  # (B, C, H, W)
+X = [
+    torch.tensor([[1.0, 2.0], [0.0, -1.0]]).view(1, 2, 1, 2),
+    torch.tensor([3.0]).view(1, 1, 1, 1),
+]  # (B, C, H, W)
 Y = [torch.tensor([[0.0, 2.0], [1.0, 1.0]]).view(1, 2, 1, 2), torch.tensor([1.0]).view(1, 1, 1, 1)]
 
 
@@ -18,15 +21,21 @@ def test_gram_does_not_see_where():
     x = torch.randn(2, 3, 4, 5)
     shuffled = x.flatten(2)[..., torch.randperm(20)].view(2, 3, 4, 5)
     torch.testing.assert_close(perceptual.gram(shuffled), perceptual.gram(x))
-    torch.testing.assert_close(perceptual.gram(torch.cat([x, x], 3)), perceptual.gram(x))  # nor how many pixels there are
-    assert (perceptual.gram(x[:1]) - perceptual.gram(x[1:])).abs().max() > 0.01  # each picture of the batch its own
+    torch.testing.assert_close(
+        perceptual.gram(torch.cat([x, x], 3)), perceptual.gram(x)
+    )  # nor how many pixels there are
+    assert (
+        perceptual.gram(x[:1]) - perceptual.gram(x[1:])
+    ).abs().max() > 0.01  # each picture of the batch its own
 
 
 def test_losses_by_hand():
     assert float(perceptual.perceptual(X, Y)) == pytest.approx((1 + 0 + 1 + 2) / 4 + 2)
     assert float(perceptual.feature_mse(X, Y)) == pytest.approx((1 + 0 + 1 + 4) / 4 + 4)
     grams = [[5 / 4, -2 / 4, -2 / 4, 1 / 4], [4 / 4, 2 / 4, 2 / 4, 2 / 4]]
-    assert float(perceptual.style(X, Y)) == pytest.approx(sum(abs(a - b) for a, b in zip(*grams)) / 4 + (9 - 1))
+    assert float(perceptual.style(X, Y)) == pytest.approx(
+        sum(abs(a - b) for a, b in zip(*grams)) / 4 + (9 - 1)
+    )
 
 
 @pytest.mark.parametrize("loss", [perceptual.perceptual, perceptual.style, perceptual.feature_mse])

@@ -34,7 +34,9 @@ def as8(pixels):
 
 def colored(pixels, strength, seed):
     """The pixels in random colours of up to this chroma, of their luma."""
-    return merge_chroma(luma(pixels), np.random.default_rng(seed).uniform(-strength, strength, (*pixels.shape[:2], 2)))
+    return merge_chroma(
+        luma(pixels), np.random.default_rng(seed).uniform(-strength, strength, (*pixels.shape[:2], 2))
+    )
 
 
 @pytest.fixture(params=["grey8", "grey16", "sepia8", "sepia16", "alpha8", "alpha16"])
@@ -75,13 +77,19 @@ def stack(mask, photo, restored, color, restored_color):
 
 def test_switching_layers_gives_the_pictures(example):
     photo, mask, restored, color, restored_color = example
-    data = layers.photoshop(photo, stack(mask, photo, restored, color, restored_color), restored_color, b"<x:xmpmeta/>")
+    data = layers.photoshop(
+        photo, stack(mask, photo, restored, color, restored_color), restored_color, b"<x:xmpmeta/>"
+    )
     psd = psd_tools.PSDImage.open(io.BytesIO(data))
     assert [layer.name for layer in psd] == NAMES and (psd.width, psd.height) == (64, 48)
     assert psd.depth == photo.pixels.itemsize * 8 and psd.version == 1
     assert [layer.visible for layer in psd] == [True, True, False, True, False]
     assert [layer.blend_mode.name for layer in psd] == ["NORMAL", "NORMAL", "COLOR", "COLOR", "NORMAL"]
-    seen = np.ones((48, 64), bool) if photo.alpha is None else photo.alpha > np.iinfo(photo.alpha.dtype).max // 20
+    seen = (
+        np.ones((48, 64), bool)
+        if photo.alpha is None
+        else photo.alpha > np.iinfo(photo.alpha.dtype).max // 20
+    )
     for names, expected, tolerance in (
         (["Original"], photo.pixels, 0.01),
         (["Original", "Repairs"], restored, 0.01),
@@ -92,7 +100,9 @@ def test_switching_layers_gives_the_pictures(example):
         pixels, alpha = composite(psd, *names)
         assert np.abs(pixels - as8(expected))[seen].max() <= tolerance, names
         if photo.alpha is not None:
-            np.testing.assert_allclose(alpha, photo.alpha * (255 / np.iinfo(photo.alpha.dtype).max), atol=0.01)
+            np.testing.assert_allclose(
+                alpha, photo.alpha * (255 / np.iinfo(photo.alpha.dtype).max), atol=0.01
+            )
     # The mask is a layer mask: a retoucher can paint on it.
     repairs = psd[1]
     assert repairs.mask is not None and repairs.bbox == (3, 10, 50, 41)
@@ -110,15 +120,24 @@ def test_any_colour_over_any_grey_is_exact_to_two_steps():
     angle = np.linspace(0, 2 * np.pi, 360, endpoint=False)
     grey = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 360, 1)
     for strength in (0.02, 0.1, 0.3, 0.44, 0.5):
-        color = merge_chroma(luma(grey), strength * np.stack([np.cos(angle), np.sin(angle)], -1)[None].repeat(256, 0))
-        psd = psd_tools.PSDImage.open(io.BytesIO(layers.photoshop(
-            Photo(grey), [Layer("Original", grey), Layer("Color", color, color=True)], color)))  # fmt: skip
+        color = merge_chroma(
+            luma(grey), strength * np.stack([np.cos(angle), np.sin(angle)], -1)[None].repeat(256, 0)
+        )
+        psd = psd_tools.PSDImage.open(
+            io.BytesIO(
+                layers.photoshop(
+                    Photo(grey), [Layer("Original", grey), Layer("Color", color, color=True)], color
+                )
+            )
+        )
         assert np.abs(composite(psd, "Original", "Color")[0] - color).max() <= 2.01
 
 
 def test_the_file_of_a_photo_without_finds(portrait):
     grey = portrait[:48, :64, 0]
-    data = layers.photoshop(Photo(grey), [Layer("Original", grey), Layer("Repairs", grey, np.zeros((48, 64), np.uint8))], grey)
+    data = layers.photoshop(
+        Photo(grey), [Layer("Original", grey), Layer("Repairs", grey, np.zeros((48, 64), np.uint8))], grey
+    )
     psd = psd_tools.PSDImage.open(io.BytesIO(data))
     assert psd[1].has_mask() and np.abs(composite(psd, "Original", "Repairs")[0] - as8(grey)).max() < 0.01
 
@@ -126,7 +145,9 @@ def test_the_file_of_a_photo_without_finds(portrait):
 def test_a_grey_profile_does_not_fit_the_coloured_file():
     grey = np.zeros((3, 4), np.uint8)
     icc = SRGB[:16] + b"GRAY" + SRGB[20:]
-    psd = psd_tools.PSDImage.open(io.BytesIO(layers.photoshop(Photo(grey, icc=icc), [Layer("Original", grey)], grey)))
+    psd = psd_tools.PSDImage.open(
+        io.BytesIO(layers.photoshop(Photo(grey, icc=icc), [Layer("Original", grey)], grey))
+    )
     assert psd.image_resources.get_data(1039) is None
 
 
@@ -134,16 +155,31 @@ def test_very_large_photos_become_psb(portrait, monkeypatch):
     def of(height, width, dtype=np.uint8):
         return Photo(np.broadcast_to(np.zeros(1, dtype), (height, width)))
 
-    assert layers.ending(of(30000, 2000)) == layers.ending(of(9000, 9900)) == layers.ending(of(6000, 7000, np.uint16)) == "psd"
-    assert layers.ending(of(30001, 2)) == layers.ending(of(9500, 9500)) == layers.ending(of(7000, 7000, np.uint16)) == "psb"
+    assert (
+        layers.ending(of(30000, 2000))
+        == layers.ending(of(9000, 9900))
+        == layers.ending(of(6000, 7000, np.uint16))
+        == "psd"
+    )
+    assert (
+        layers.ending(of(30001, 2))
+        == layers.ending(of(9500, 9500))
+        == layers.ending(of(7000, 7000, np.uint16))
+        == "psb"
+    )
     with pytest.raises(ValueError, match="leave out --psd"):
         layers.photoshop(of(1, 300_001), [], np.zeros((1, 300_001), np.uint8))
     # Such a file, small: psd-tools itself composites no side above 30000 px.
     monkeypatch.setattr(layers, "ending", lambda photo: "psb")
     for dtype in (np.uint8, np.uint16):
         grey = portrait[:48, :64, 0].astype(dtype)
-        psd = psd_tools.PSDImage.open(io.BytesIO(layers.photoshop(
-            Photo(grey), [Layer("Original", grey), Layer("Repairs", grey, square())], grey)))  # fmt: skip
+        psd = psd_tools.PSDImage.open(
+            io.BytesIO(
+                layers.photoshop(
+                    Photo(grey), [Layer("Original", grey), Layer("Repairs", grey, square())], grey
+                )
+            )
+        )
         assert psd.version == 2 and np.abs(composite(psd, "Original", "Repairs")[0] - as8(grey)).max() < 0.01
 
 
@@ -187,12 +223,15 @@ def test_psd_of_restore(tmp_path, portrait, run, caplog):
     assert run(path, tmp_path / "out", "--psd", "--threshold", 0.5) == 0  # done already
 
 
-@pytest.mark.parametrize("words, names, visible", [
-    (["--only", "restored"], ["Original", "Repairs", "Probability"], [True, True, False]),
-    (["--only", "color"], ["Original", "Color of original"], [True, True]),
-    (["--only", "mask"], ["Original", "Probability"], [True, False]),
-    (["--mask", "m.png"], NAMES[:-1], [True, True, False, True]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "words, names, visible",
+    [
+        (["--only", "restored"], ["Original", "Repairs", "Probability"], [True, True, False]),
+        (["--only", "color"], ["Original", "Color of original"], [True, True]),
+        (["--only", "mask"], ["Original", "Probability"], [True, False]),
+        (["--mask", "m.png"], NAMES[:-1], [True, True, False, True]),
+    ],
+)
 def test_it_holds_what_was_made(tmp_path, scan, run, monkeypatch, words, names, visible):
     monkeypatch.chdir(tmp_path)
     save(tmp_path / "m.png", square())
@@ -207,6 +246,10 @@ def test_without_psd_tools_one_line_says_what_to_do(tmp_path, scan, run, monkeyp
     with pytest.raises(SystemExit) as caught:
         run(scan, tmp_path / "out", "--psd")
     assert caught.value.code == 2
-    assert capsys.readouterr().err.splitlines()[-1].endswith("error: --psd needs psd-tools: pip install psd-tools")
+    assert (
+        capsys.readouterr()
+        .err.splitlines()[-1]
+        .endswith("error: --psd needs psd-tools: pip install psd-tools")
+    )
     assert not list(tmp_path.glob("out/*"))
     assert run(scan, tmp_path / "out", "--only", "mask") == 0  # all else works without it

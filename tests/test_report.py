@@ -13,21 +13,39 @@ from data import report
 from data.defects import tint
 from data.images import Photo, luma
 
-SETTINGS = {"options": {"threshold": 0.5, "outputs": ["_mask.png"]}, "weights": {"segment": "ab"}, "companions": {}}
+SETTINGS = {
+    "options": {"threshold": 0.5, "outputs": ["_mask.png"]},
+    "weights": {"segment": "ab"},
+    "companions": {},
+}
 
 
 def example(**facts):
-    photo = Photo(np.zeros((3, 5, 3), np.uint16), format="TIFF", sha256="cd", notes=["first frame of 2 taken"])
+    photo = Photo(
+        np.zeros((3, 5, 3), np.uint16), format="TIFF", sha256="cd", notes=["first frame of 2 taken"]
+    )
     return report.build(photo, "scans/a.tif", SETTINGS, {"a_mask.png": b"mask"}, **facts)
 
 
 def test_the_format_is_as_documented():
-    facts = {"invented": np.float32(0.25), "regions": {"count": 0, "largest": []}, "measured": {"luma_color": np.float32(0.4996)},
-             "seconds": {"segment": 1.23456}, "warnings": ["large hole"]}  # fmt: skip
+    facts = {
+        "invented": np.float32(0.25),
+        "regions": {"count": 0, "largest": []},
+        "measured": {"luma_color": np.float32(0.4996)},
+        "seconds": {"segment": 1.23456},
+        "warnings": ["large hole"],
+    }
     assert example(program="photo-restore 0.1.0", **facts) == {
         "version": 1,
         "program": "photo-restore 0.1.0",
-        "input": {"name": "scans/a.tif", "sha256": "cd", "format": "TIFF", "size": [5, 3], "bits": 16, "channels": 3},
+        "input": {
+            "name": "scans/a.tif",
+            "sha256": "cd",
+            "format": "TIFF",
+            "size": [5, 3],
+            "bits": 16,
+            "channels": 3,
+        },
         "options": {"threshold": 0.5, "outputs": ["_mask.png"]},
         "weights": {"segment": "ab"},
         "companions": {},
@@ -57,7 +75,9 @@ def test_done_only_when_all_is_the_same(tmp_path):
     assert report.done(path, "cd", SETTINGS) is None  # its output is missing
     (tmp_path / "a_mask.png").touch()
     assert report.done(path, "cd", SETTINGS) == example()
-    assert report.done(path, "cd", {**SETTINGS, "options": {"threshold": 0.5, "outputs": ("_mask.png",)}})  # a tuple
+    assert report.done(
+        path, "cd", {**SETTINGS, "options": {"threshold": 0.5, "outputs": ("_mask.png",)}}
+    )  # a tuple
     assert report.done(path, "ce", SETTINGS) is None
     assert report.done(path, "cd", {**SETTINGS, "options": {"threshold": 0.6}}) is None
     assert report.done(path, "cd", {**SETTINGS, "weights": {"segment": "ff"}}) is None
@@ -91,7 +111,10 @@ def serpentine(side):
 SHAPES = [(1, 1), (1, 9), (9, 1), (7, 5), (40, 60)]
 MASKS = [marks(shape, share, seed) for seed, share in enumerate((0, 0.05, 0.3, 0.5, 1)) for shape in SHAPES]
 MASKS += [serpentine(101), serpentine(101).T.copy()]
-MASKS += [np.diag([255] * 30).astype(np.uint8), np.diag([255] * 30)[::-1].astype(np.uint8)]  # joined by corners only
+MASKS += [
+    np.diag([255] * 30).astype(np.uint8),
+    np.diag([255] * 30)[::-1].astype(np.uint8),
+]  # joined by corners only
 
 
 @pytest.mark.parametrize("mask", MASKS)
@@ -99,7 +122,9 @@ def test_regions_are_those_of_scikit_image(mask):
     from skimage.measure import label, regionprops
 
     parts = regionprops(label(mask == 255, connectivity=2))
-    expected = sorted((int(p.area), p.bbox[1], p.bbox[0], p.bbox[3] - p.bbox[1], p.bbox[2] - p.bbox[0]) for p in parts)
+    expected = sorted(
+        (int(p.area), p.bbox[1], p.bbox[0], p.bbox[3] - p.bbox[1], p.bbox[2] - p.bbox[0]) for p in parts
+    )
     found = report.regions(mask, most=10**6)
     assert found["count"] == len(parts)
     assert sorted((region["pixels"], *region["box"]) for region in found["largest"]) == expected
@@ -115,7 +140,10 @@ def test_only_the_largest_regions_are_listed():
     mask[:, 2] = 128  # not a hole
     found = report.regions(mask)
     assert found["count"] == 150 and len(found["largest"]) == report.LARGEST == 100
-    assert found["largest"][0] == {"box": [600, 0, 3, 9], "pixels": 27}  # of equal ones the first in the photo
+    assert found["largest"][0] == {
+        "box": [600, 0, 3, 9],
+        "pixels": 27,
+    }  # of equal ones the first in the photo
     assert {region["pixels"] for region in found["largest"]} == {27, 18}
 
 
@@ -123,7 +151,9 @@ def test_regions_of_a_large_scan_take_no_time():
     picture = Image.new("L", (4000, 3000))
     draw, rng = ImageDraw.Draw(picture), np.random.default_rng(0)
     for left, top, size in zip(
-        rng.integers(0, 4000, 5000).tolist(), rng.integers(0, 3000, 5000).tolist(), rng.integers(1, 9, 5000).tolist()
+        rng.integers(0, 4000, 5000).tolist(),
+        rng.integers(0, 3000, 5000).tolist(),
+        rng.integers(1, 9, 5000).tolist(),
     ):
         draw.ellipse((left, top, left + size, top + size), fill=255)
     mask = np.asarray(picture)
@@ -182,7 +212,9 @@ def test_cautions(portrait):
     (sentence,) = report.cautions(Photo(portrait), coloring=True)
     assert "already coloured" in sentence
     sepia = np.clip(portrait[..., :1] * [1.0, 0.85, 0.6] + [10, 5, 0], 0, 255).astype(np.uint8)
-    assert report.cautions(Photo(sepia), coloring=True) == ["toned print: its tone is replaced by guessed colours"]
+    assert report.cautions(Photo(sepia), coloring=True) == [
+        "toned print: its tone is replaced by guessed colours"
+    ]
     assert report.cautions(Photo(sepia), coloring=False) == []
     (sentence,) = report.cautions(Photo(portrait[:255, :, 0]), coloring=True)
     assert sentence == "very small photo (256 x 255 px): scan it at a higher resolution"

@@ -57,7 +57,9 @@ def test_every_parameter_gets_a_gradient(depth, stem):
     net = ResNet(depth, width=8, channels=1, stem=stem).train()
     sum((x * torch.randn_like(x)).sum() for x in net(torch.randn(2, 1, 64, 64))).backward()
     for name, parameter in net.named_parameters():
-        assert parameter.grad is not None and torch.isfinite(parameter.grad).all() and parameter.grad.any(), name
+        assert parameter.grad is not None and torch.isfinite(parameter.grad).all() and parameter.grad.any(), (
+            name
+        )
 
 
 def test_the_norm_layer_is_passed_in():
@@ -67,7 +69,9 @@ def test_the_norm_layer_is_passed_in():
 
     net = ResNet(18, width=8, norm=partial(NormAct, slope=0.25))
     slopes = {name: module.slope for name, module in net.named_modules() if isinstance(module, NormAct)}
-    assert {slope for name, slope in slopes.items() if "downsample" in name} == {1.0}  # no activation on shortcuts
+    assert {slope for name, slope in slopes.items() if "downsample" in name} == {
+        1.0
+    }  # no activation on shortcuts
     assert {slope for name, slope in slopes.items() if "downsample" not in name} == {0.25}
 
 

@@ -30,7 +30,10 @@ STAGES = {"segment": segment, "inpaint": inpaint, "colorize": colorize}
 
 
 def options(weights):
-    return [word for stage, path in weights.items() for word in (f"--{stage}-weights", str(path))] + ["--device", "cpu"]
+    return [word for stage, path in weights.items() for word in (f"--{stage}-weights", str(path))] + [
+        "--device",
+        "cpu",
+    ]
 
 
 @pytest.fixture
@@ -86,8 +89,9 @@ def test_outside_the_mask_every_bit_is_the_input(tmp_path, portrait, run, median
     photo = read_photo(save(tmp_path / name, *KINDS[name](portrait)))
     assert run(tmp_path / name, tmp_path / "out", "--threshold", median(photo), "--dilate", 1) == 0
     stem, ending = Path(name).stem, "tif" if name.endswith("tif") else "png"
-    assert files(tmp_path / "out") == sorted([f"{stem}.json", f"{stem}_mask.png"]
-                                             + [f"{stem}{part}.{ending}" for part in ALL if part != "_mask"])  # fmt: skip
+    assert files(tmp_path / "out") == sorted(
+        [f"{stem}.json", f"{stem}_mask.png"] + [f"{stem}{part}.{ending}" for part in ALL if part != "_mask"]
+    )
     mask = np.asarray(Image.open(tmp_path / f"out/{stem}_mask.png"))
     assert mask.shape == (48, 64) and set(np.unique(mask)) == {0, 255} and 0.3 <= (mask == 255).mean() < 0.9
     restored = read_photo(tmp_path / f"out/{stem}_restored.{ending}")
@@ -107,11 +111,34 @@ def test_outside_the_mask_every_bit_is_the_input(tmp_path, portrait, run, median
         assert (colored.alpha is None) == (photo.alpha is None)
 
 
-@pytest.mark.parametrize("options", [["--precision", "bf16"], ["--tile", 32, "--overlap", 8], ["--no-tta"], ["--no-grain"],
-                                     ["--max-side", 40], ["--format", "webp"]], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--precision", "bf16"],
+        ["--tile", 32, "--overlap", 8],
+        ["--no-tta"],
+        ["--no-grain"],
+        ["--max-side", 40],
+        ["--format", "webp"],
+    ],
+    ids=str,
+)
 def test_no_option_touches_them(scan, tmp_path, run, median, options):
     photo = read_photo(scan)
-    assert run(scan, tmp_path / "out", "--threshold", median(photo), *options, "--only", "mask", "--only", "restored") == 0
+    assert (
+        run(
+            scan,
+            tmp_path / "out",
+            "--threshold",
+            median(photo),
+            *options,
+            "--only",
+            "mask",
+            "--only",
+            "restored",
+        )
+        == 0
+    )
     mask = pixels(tmp_path / "out/scan_mask.png")
     restored = pixels(next(path for path in (tmp_path / "out").iterdir() if "_restored" in path.name))
     np.testing.assert_array_equal(restored[mask == 0], photo.pixels[mask == 0])
@@ -161,12 +188,17 @@ def test_a_given_mask_is_used_as_it_is(scan, tmp_path, run, tiny_weights):
     assert changed[square() == 255].mean() > 0.5 and not changed[square() == 0].any()
     facts = report(tmp_path / "out")
     assert facts["invented"] == pytest.approx(600 / (48 * 64), abs=1e-6)
-    assert facts["companions"] == {"mask": hashlib.sha256(mask.read_bytes()).hexdigest()} and "segment" not in facts["weights"]
+    assert (
+        facts["companions"] == {"mask": hashlib.sha256(mask.read_bytes()).hexdigest()}
+        and "segment" not in facts["weights"]
+    )
 
 
 def test_a_mask_that_was_written_can_be_edited_and_given_back(scan, tmp_path, run, median):
     assert run(scan, tmp_path / "first", "--threshold", median(read_photo(scan))) == 0
-    assert run(scan, tmp_path / "again", "--mask", tmp_path / "first") == 0  # the folder: scan_mask.png is found by stem
+    assert (
+        run(scan, tmp_path / "again", "--mask", tmp_path / "first") == 0
+    )  # the folder: scan_mask.png is found by stem
     for name in ("scan_mask.png", "scan_restored.png", "scan_color.png"):
         np.testing.assert_array_equal(pixels(tmp_path / "first" / name), pixels(tmp_path / "again" / name))
 
@@ -197,7 +229,10 @@ def test_masks_in_a_folder_and_one_missing(tmp_path, portrait, run, capsys):
     for name in ("a", "b"):
         save(tmp_path / f"in/{name}.png", portrait[:48, :64])
     save(tmp_path / "masks/b.png", square())
-    assert run(tmp_path / "in", tmp_path / "out", "--mask", tmp_path / "masks", "--only", "restored", "--quiet") == 1
+    assert (
+        run(tmp_path / "in", tmp_path / "out", "--mask", tmp_path / "masks", "--only", "restored", "--quiet")
+        == 1
+    )
     assert capsys.readouterr().err == f"{tmp_path}/in/a.png: no mask for it in {tmp_path}/masks\n"
     assert files(tmp_path / "out") == ["b.json", "b_restored.png"]
 
@@ -219,7 +254,19 @@ def test_protected_pixels_stay(scan, tmp_path, run, given):
 def test_masks_of_another_size_are_resized_and_said(scan, tmp_path, run):
     save(tmp_path / "m.png", square(24, 32, np.s_[5:15, 10:25]))
     save(tmp_path / "p.png", square(96, 128, np.s_[20:60, 60:100]))
-    assert run(scan, tmp_path / "out", "--mask", tmp_path / "m.png", "--protect", tmp_path / "p.png", "--only", "mask") == 0
+    assert (
+        run(
+            scan,
+            tmp_path / "out",
+            "--mask",
+            tmp_path / "m.png",
+            "--protect",
+            tmp_path / "p.png",
+            "--only",
+            "mask",
+        )
+        == 0
+    )
     np.testing.assert_array_equal(pixels(tmp_path / "out/scan_mask.png"), square(box=np.s_[10:30, 20:30]))
     notes = ["mask resized from 32 x 24 to 64 x 48", "mask resized from 128 x 96 to 64 x 48"]
     assert report(tmp_path / "out")["warnings"][1:] == notes  # the first says that it is very small
@@ -234,12 +281,16 @@ def test_a_broken_mask_is_named(scan, tmp_path, run, capsys, role):
     assert files(tmp_path / "out") == []
 
 
-@pytest.mark.parametrize("only", [["mask"], ["restored"], ["restored_color"], ["color"], ["color", "mask"], ["color", "color"]])
+@pytest.mark.parametrize(
+    "only", [["mask"], ["restored"], ["restored_color"], ["color"], ["color", "mask"], ["color", "color"]]
+)
 def test_only(scan, tmp_path, run, tiny_weights, only):
     needed = {"segment"} if only[0] != "color" or "mask" in only else set()
     needed |= {"inpaint"} if {"restored", "restored_color"} & set(only) else set()
     needed |= {"colorize"} if {"color", "restored_color"} & set(only) else set()
-    weights = {stage: path if stage in needed else tmp_path / "none.pt" for stage, path in tiny_weights.items()}
+    weights = {
+        stage: path if stage in needed else tmp_path / "none.pt" for stage, path in tiny_weights.items()
+    }
     words = [word for name in only for word in ("--only", name)]
     assert run(scan, tmp_path / "out", *words, weights=weights) == 0
     assert files(tmp_path / "out") == sorted({"scan.json", *(f"scan_{name}.png" for name in only)})
@@ -274,8 +325,11 @@ def test_metadata_survives(tmp_path, portrait, run):
         tags = Image.Exif()
         tags.load(result.exif)
         assert 274 not in tags and tags.get_ifd(0x8769)[36867] == "1999:01:02 03:04:05"
-        remarks = {"_restored": [inpaint.REMARK], "_color": [colorize.REMARK],
-                   "_restored_color": [inpaint.REMARK, colorize.REMARK]}  # fmt: skip
+        remarks = {
+            "_restored": [inpaint.REMARK],
+            "_color": [colorize.REMARK],
+            "_restored_color": [inpaint.REMARK, colorize.REMARK],
+        }
         assert tags[270] == "; ".join(["Grandmother, 1943", *remarks[part]])
 
 
@@ -306,8 +360,12 @@ def test_what_is_done_is_skipped(scan, tmp_path, run, tiny_weights, capsys):
     content = checkpoint.read(tiny_weights["colorize"])
     content["state"]["head.bias"] += 0.25
     checkpoint.save(tmp_path / "other.pt", content)
-    for words, weights in ((["--threshold", 0.9], tiny_weights), (["--no-grain"], tiny_weights), (["--dilate", 7], tiny_weights),
-                           ([], {**tiny_weights, "colorize": tmp_path / "other.pt"})):  # fmt: skip
+    for words, weights in (
+        (["--threshold", 0.9], tiny_weights),
+        (["--no-grain"], tiny_weights),
+        (["--dilate", 7], tiny_weights),
+        ([], {**tiny_weights, "colorize": tmp_path / "other.pt"}),
+    ):
         assert run(scan, out, *words, weights=weights) == 1
         assert "--overwrite" in capsys.readouterr().err
     assert before == {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in out.iterdir()}
@@ -320,14 +378,30 @@ def test_one_bad_photo_never_stops_the_rest(tmp_path, portrait, run, capsys):
         save(tmp_path / f"in/{name}.png", portrait[:48, :64])
     whole = (tmp_path / "in/c.png").read_bytes()
     (tmp_path / "in/b cut.png").write_bytes(whole[: len(whole) // 2])
-    words = [tmp_path / "in", tmp_path / "gone.png", tmp_path / "out", "--only", "color", "--quiet", "--json", "-"]
+    words = [
+        tmp_path / "in",
+        tmp_path / "gone.png",
+        tmp_path / "out",
+        "--only",
+        "color",
+        "--quiet",
+        "--json",
+        "-",
+    ]
     assert run(*words) == 1
     out, error = capsys.readouterr()
-    assert [line.split(": ")[0] for line in error.splitlines()] == [f"{tmp_path}/in/b cut.png", f"{tmp_path}/gone.png"]
-    assert files(tmp_path / "out") == sorted(f"{name}{end}" for name in ("a b", "c", "ü") for end in (".json", "_color.png"))
+    assert [line.split(": ")[0] for line in error.splitlines()] == [
+        f"{tmp_path}/in/b cut.png",
+        f"{tmp_path}/gone.png",
+    ]
+    assert files(tmp_path / "out") == sorted(
+        f"{name}{end}" for name in ("a b", "c", "ü") for end in (".json", "_color.png")
+    )
     rows = [json.loads(line) for line in out.splitlines()]
     assert [row["status"] for row in rows] == ["done", "failed", "done", "done", "failed"]
-    assert rows[0] == {"status": "done", **report(tmp_path / "out", "a b")} and "truncated" in rows[1]["error"]
+    assert (
+        rows[0] == {"status": "done", **report(tmp_path / "out", "a b")} and "truncated" in rows[1]["error"]
+    )
 
 
 def test_too_many_pixels_are_refused(scan, tmp_path, run, capsys):
@@ -355,7 +429,9 @@ def test_an_interrupted_photo_leaves_nothing(tmp_path, portrait, run, monkeypatc
     assert capsys.readouterr().err == "interrupted\n"
     assert files(tmp_path / "out") == sorted(["a.json", *(f"a{part}.png" for part in ALL)])
     monkeypatch.undo()
-    assert run(tmp_path / "in", tmp_path / "out", "--quiet", "--threshold", 0.4) == 0  # and goes on from there
+    assert (
+        run(tmp_path / "in", tmp_path / "out", "--quiet", "--threshold", 0.4) == 0
+    )  # and goes on from there
     assert len(files(tmp_path / "out")) == 15
 
 
@@ -363,8 +439,17 @@ def test_an_interrupted_photo_leaves_nothing(tmp_path, portrait, run, monkeypatc
 def test_ctrl_c_of_the_program(tmp_path, tiny_weights):
     for number in range(300):
         save(tmp_path / f"in/{number:03}.png", noise(24, 24, seed=number))
-    words = [sys.executable, "restore.py", *options(tiny_weights), str(tmp_path / "in"), str(tmp_path / "out"), "--quiet"]
-    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    words = [
+        sys.executable,
+        "restore.py",
+        *options(tiny_weights),
+        str(tmp_path / "in"),
+        str(tmp_path / "out"),
+        "--quiet",
+    ]
+    with subprocess.Popen(
+        words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         deadline = time.monotonic() + 120
         while not list((tmp_path / "out").glob("*.json")) and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -374,12 +459,26 @@ def test_ctrl_c_of_the_program(tmp_path, tiny_weights):
     found = files(tmp_path / "out")
     done = [name.removesuffix(".json") for name in found if name.endswith(".json")]
     assert 0 < len(done) < 300
-    assert found == sorted(name for stem in done for name in (f"{stem}.json", *(f"{stem}{part}.png" for part in ALL)))
+    assert found == sorted(
+        name for stem in done for name in (f"{stem}.json", *(f"{stem}{part}.png" for part in ALL))
+    )
 
 
 def test_the_probability_is_that_of_finding(scan, tmp_path, run, tiny_weights, capsys):
     assert run(scan, tmp_path / "out", "--probability", "--only", "mask") == 0
-    assert segment.main(["infer", str(scan), str(tmp_path / "found"), "--probability", "--weights", str(tiny_weights["segment"])]) == 0
+    assert (
+        segment.main(
+            [
+                "infer",
+                str(scan),
+                str(tmp_path / "found"),
+                "--probability",
+                "--weights",
+                str(tiny_weights["segment"]),
+            ]
+        )
+        == 0
+    )
     one, other = ((tmp_path / folder / "scan_probability.png").read_bytes() for folder in ("out", "found"))
     assert one == other and "scan_probability.png" in report(tmp_path / "out")["outputs"]
     for words in (["--mask", scan], ["--only", "color"], ["--only", "color", "--only", "color"]):
@@ -397,17 +496,39 @@ def test_the_report(tmp_path, portrait, run, tiny_weights, median):
     assert run(path, tmp_path / "out", "--threshold", threshold, "--format", "jpg") == 0
     facts = report(tmp_path / "out")
     assert facts["version"] == 1
-    assert facts["input"] == {"name": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "format": "TIFF",
-                              "size": [64, 48], "bits": 8, "channels": 3}  # fmt: skip
+    assert facts["input"] == {
+        "name": str(path),
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "format": "TIFF",
+        "size": [64, 48],
+        "bits": 8,
+        "channels": 3,
+    }
     assert facts["weights"] == {stage: checkpoint.sha256(file) for stage, file in tiny_weights.items()}
-    expected = {"threshold": threshold, "dilate": segment.DILATE, "tta": True, "max_side": segment.MAX_SIDE, "grain": True, "sure": 0.0,
-                "precision": "fp32", "tile": 1024, "overlap": 128, "format": "jpg",
-                "outputs": list(restore.PICTURES.values())}  # fmt: skip
+    expected = {
+        "threshold": threshold,
+        "dilate": segment.DILATE,
+        "tta": True,
+        "max_side": segment.MAX_SIDE,
+        "grain": True,
+        "sure": 0.0,
+        "precision": "fp32",
+        "tile": 1024,
+        "overlap": 128,
+        "format": "jpg",
+        "outputs": list(restore.PICTURES.values()),
+    }
     assert expected.items() <= facts["options"].items()
     names = {"scan_mask.png", "scan_restored.jpg", "scan_restored_color.jpg", "scan_color.jpg"}
-    assert facts["outputs"] == {name: hashlib.sha256((tmp_path / "out" / name).read_bytes()).hexdigest() for name in names}
-    assert facts["invented"] == pytest.approx((pixels(tmp_path / "out/scan_mask.png") == 255).mean(), abs=1e-6)
-    assert facts["seconds"].keys() == set(STAGES) and all(seconds >= 0 for seconds in facts["seconds"].values())
+    assert facts["outputs"] == {
+        name: hashlib.sha256((tmp_path / "out" / name).read_bytes()).hexdigest() for name in names
+    }
+    assert facts["invented"] == pytest.approx(
+        (pixels(tmp_path / "out/scan_mask.png") == 255).mean(), abs=1e-6
+    )
+    assert facts["seconds"].keys() == set(STAGES) and all(
+        seconds >= 0 for seconds in facts["seconds"].values()
+    )
     assert any("not lossless" in warning for warning in facts["warnings"])
     assert any("very small" in warning for warning in facts["warnings"])
     assert facts["program"] == engine.PROGRAM
@@ -434,7 +555,9 @@ def test_the_report_of_a_lossless_format(scan, tmp_path, run, median):
         assert 0 < region["pixels"] <= part.sum() and all(part.any(1)) and all(part.any(0))
         covered[top : top + height, left : left + width] = True
     if facts["regions"]["count"] <= 100:
-        assert covered[mask == 255].all() and sum(region["pixels"] for region in listed) == (mask == 255).sum()
+        assert (
+            covered[mask == 255].all() and sum(region["pixels"] for region in listed) == (mask == 255).sum()
+        )
 
 
 def test_the_report_of_colour_alone(tmp_path, portrait, run):
@@ -470,11 +593,23 @@ def test_processes_share_the_photos(tmp_path, portrait, run, monkeypatch):
     for rank, done in (("1", ["b"]), ("0", ["a", "b", "c"])):
         monkeypatch.setenv("RANK", rank)
         assert run(tmp_path / "in", tmp_path / "out", "--only", "color") == 0
-        assert files(tmp_path / "out") == sorted(f"{name}{end}" for name in done for end in (".json", "_color.png"))
+        assert files(tmp_path / "out") == sorted(
+            f"{name}{end}" for name in done for end in (".json", "_color.png")
+        )
 
 
 def test_standard_input_to_standard_output(scan, tmp_path, run, tiny_weights):
-    words = [sys.executable, "restore.py", "-", "-", "--only", "restored", "--threshold", "0.4", *options(tiny_weights)]
+    words = [
+        sys.executable,
+        "restore.py",
+        "-",
+        "-",
+        "--only",
+        "restored",
+        "--threshold",
+        "0.4",
+        *options(tiny_weights),
+    ]
     done = subprocess.run(words, cwd=ROOT, input=scan.read_bytes(), capture_output=True)
     assert done.returncode == 0, done.stderr
     assert run(scan, tmp_path / "out", "--only", "restored", "--threshold", 0.4) == 0
@@ -490,13 +625,24 @@ def test_standard_input_to_a_folder(scan, tmp_path, run, monkeypatch):
 
 
 USAGE = [
-    [], ["a.png"], ["a.png", "out", "--threshold", "1.5"], ["a.png", "out", "--only", "everything"],
-    ["a.png", "out", "--dilate", "-1"], ["a.png", "out", "--max-side", "0"], ["a.png", "out", "--tile", "64", "--overlap", "64"],
-    ["a.png", "out", "--thres", "0.5"], ["a.png", "-"], ["a.png", "-", "--only", "mask", "--only", "color"],
-    ["a.png", "-", "--only", "mask", "--json", "-"], ["a.png", "-", "--only", "mask", "--compare"], ["a.png", "a.png"],
+    [],
+    ["a.png"],
+    ["a.png", "out", "--threshold", "1.5"],
+    ["a.png", "out", "--only", "everything"],
+    ["a.png", "out", "--dilate", "-1"],
+    ["a.png", "out", "--max-side", "0"],
+    ["a.png", "out", "--tile", "64", "--overlap", "64"],
+    ["a.png", "out", "--thres", "0.5"],
+    ["a.png", "-"],
+    ["a.png", "-", "--only", "mask", "--only", "color"],
+    ["a.png", "-", "--only", "mask", "--json", "-"],
+    ["a.png", "-", "--only", "mask", "--compare"],
+    ["a.png", "a.png"],
     ["a.png", "-", "--only", "mask", "--psd"],
-    ["a.png", "out", "--device", "gpu"], ["a.png", "out", "--precision", "fp8"], ["a.png", "out", "--max-pixels", "0"],
-]  # fmt: skip
+    ["a.png", "out", "--device", "gpu"],
+    ["a.png", "out", "--precision", "fp8"],
+    ["a.png", "out", "--max-pixels", "0"],
+]
 
 CODE = f"""
 import contextlib, io, json, os, sys
@@ -517,19 +663,27 @@ print(json.dumps(["torch" in sys.modules, answers]))
 
 def test_usage_errors_answer_before_anything_is_loaded(tmp_path):
     save(tmp_path / "a.png", noise(5, 6))
-    done = subprocess.run([sys.executable, "-c", CODE], cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", CODE], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
     torch_was_loaded, answers = json.loads(done.stdout)
     assert not torch_was_loaded and len(answers) == len(USAGE)
     for words, (status, error) in zip(USAGE, answers):
         assert status == 2 and "error: " in error, words
-    assert all(path.name in ("a.png", "out") for path in tmp_path.iterdir()) and (tmp_path / "a.png").stat().st_size > 0
+    assert (
+        all(path.name in ("a.png", "out") for path in tmp_path.iterdir())
+        and (tmp_path / "a.png").stat().st_size > 0
+    )
 
 
 def test_weights_that_cannot_be_used(scan, tmp_path, run, tiny_weights, capsys):
     for stage in tiny_weights:
         other = "colorize" if stage != "colorize" else "inpaint"
-        for path, reason in ((tmp_path / "none.pt", "no such weights file"), (scan, "not a readable weights file"),
-                             (tiny_weights[other], f"weights of {other}, but {stage} was asked for")):  # fmt: skip
+        for path, reason in (
+            (tmp_path / "none.pt", "no such weights file"),
+            (scan, "not a readable weights file"),
+            (tiny_weights[other], f"weights of {other}, but {stage} was asked for"),
+        ):
             assert run(scan, tmp_path / "out", weights={**tiny_weights, stage: path}) == 2
             error = capsys.readouterr().err
             assert reason in error and str(path) in error and error.count("\n") == 1
@@ -546,8 +700,12 @@ def test_ctrl_c_while_weights_are_read(scan, tmp_path, run, monkeypatch):
 
 # ------------------------------------------------------------------------------ the bundled weights
 
-BUNDLED = [pytest.param(stage, marks=pytest.mark.skipif(not stage.WEIGHTS.exists(), reason=f"no {stage.WEIGHTS.name} yet"))
-           for stage in STAGES.values()]  # fmt: skip
+BUNDLED = [
+    pytest.param(
+        stage, marks=pytest.mark.skipif(not stage.WEIGHTS.exists(), reason=f"no {stage.WEIGHTS.name} yet")
+    )
+    for stage in STAGES.values()
+]
 
 
 @pytest.mark.parametrize("stage", BUNDLED)
@@ -559,13 +717,17 @@ def test_bundled_weights_load_and_are_small(stage):
     assert str(ROOT) not in json.dumps(content["training"])  # no path of the machine that trained them
 
 
-@pytest.mark.skipif(not all(stage.WEIGHTS.exists() for stage in STAGES.values()), reason="not all weights are there yet")
+@pytest.mark.skipif(
+    not all(stage.WEIGHTS.exists() for stage in STAGES.values()), reason="not all weights are there yet"
+)
 def test_it_works_at_once(tmp_path):
     """Without any option: a portrait loses its scratches and flakes, and a report says by which weights."""
     from skimage import data
 
     clean = np.rint(luma(data.astronaut()) * 255).astype(np.uint8)
-    damaged, truth = defects.damage(luma(clean), np.random.default_rng(1), kinds=["light_scratches", "peels"], amount=0.5)
+    damaged, truth = defects.damage(
+        luma(clean), np.random.default_rng(1), kinds=["light_scratches", "peels"], amount=0.5
+    )
     damaged, truth = np.rint(damaged * 255).astype(np.uint8), truth == 255
     path = save(tmp_path / "portrait.png", damaged)
     assert restore.main([str(path), str(tmp_path / "out")]) == 0
@@ -606,8 +768,10 @@ def test_a_large_photo_is_painted_in_bands_as_a_small_one(tiny_weights, monkeypa
     np.testing.assert_array_equal(painter(pixels, mask), whole)
 
 
-@pytest.mark.parametrize("format, options, dtype", [("TIFF", [], np.uint16), ("PNG", [], np.uint8),
-                                                    ("PNG", ["--format", "tif"], np.uint16)])  # fmt: skip
+@pytest.mark.parametrize(
+    "format, options, dtype",
+    [("TIFF", [], np.uint16), ("PNG", [], np.uint8), ("PNG", ["--format", "tif"], np.uint16)],
+)
 def test_colours_keep_16_bits_where_the_file_can_hold_them(tmp_path, run, format, options, dtype):
     grey, path = noise(40, 50).astype(np.uint16) * 251, tmp_path / ("a.tif" if format == "TIFF" else "a.png")
     path.write_bytes(encode(grey, None, format))
@@ -636,16 +800,22 @@ def test_a_photo_too_large_for_the_gpu_is_done_in_smaller_tiles(scan, tmp_path, 
 
     monkeypatch.setattr(inference, "padded", padded)
     monkeypatch.setattr(inference.Tiling, "least", 16)
-    assert run(scan, tmp_path / "out", "--threshold", 0.4, "--tile", 40, "--overlap", 8, "--only", "restored") == 0
+    assert (
+        run(scan, tmp_path / "out", "--threshold", 0.4, "--tile", 40, "--overlap", 8, "--only", "restored")
+        == 0
+    )
     report = json.loads((tmp_path / "out/scan.json").read_text())
     assert [warning for warning in report["warnings"] if "memory" in warning] == 2 * [
-        "GPU memory ran out: done in tiles of 20 px, which are used from here on"]  # fmt: skip
+        "GPU memory ran out: done in tiles of 20 px, which are used from here on"
+    ]
 
 
 def test_grain_of_a_large_photo_is_measured_on_a_part(monkeypatch):
     from nets import grain
 
-    picture = (0.5 + 0.05 * torch.randn(1, 1, 400, 300, generator=torch.Generator().manual_seed(1))).clamp(0, 1)
+    picture = (0.5 + 0.05 * torch.randn(1, 1, 400, 300, generator=torch.Generator().manual_seed(1))).clamp(
+        0, 1
+    )
     valid = torch.ones_like(picture, dtype=torch.bool)
     valid[..., 100:300, 80:220] = False
     picture = torch.where(valid, picture, 0.5)
@@ -653,4 +823,7 @@ def test_grain_of_a_large_photo_is_measured_on_a_part(monkeypatch):
     monkeypatch.setattr(grain, "SAMPLE", 60_000)
     part = grain.match_grain(picture.clone(), valid)
     assert torch.equal(part[valid], picture[valid]) and not torch.equal(part, whole)
-    assert part[~valid].std() == pytest.approx(float(whole[~valid].std()), rel=0.1) and whole[~valid].std() > 0.03
+    assert (
+        part[~valid].std() == pytest.approx(float(whole[~valid].std()), rel=0.1)
+        and whole[~valid].std() > 0.03
+    )

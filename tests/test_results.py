@@ -56,20 +56,44 @@ def test_figures_of_a_gpu_are_filled_in(monkeypatch, tmp_path):
     monkeypatch.setattr(record, "RESULTS", tmp_path)
 
     def store(name, results, **hardware):
-        facts = {"command": "python x.py", "date": "2000-01-01", "versions": {"torch": "2"}, "hardware": {"processor": "P", "cores": 2, **hardware}}
+        facts = {
+            "command": "python x.py",
+            "date": "2000-01-01",
+            "versions": {"torch": "2"},
+            "hardware": {"processor": "P", "cores": 2, **hardware},
+        }
         (tmp_path / f"{name}.json").write_text(json.dumps({**facts, "results": results}), "utf-8")
 
     timing = {"n": 5, "seconds": 0.5, "least": 0.4, "most": 0.6, "gflop": 1.0, "share": 0.7, "operators": {}}
     row = {"stage": "segment", "size": [1024, 1024], "width": 64, "precision": "fp32", **timing}
     store("speed_stages", {"stages": [row], "peers": []})
-    assert f"| {report.MISSING} | 290 ms |" in report.block("stages") and report.MISSING in report.block("throughput")
+    assert f"| {report.MISSING} | 290 ms |" in report.block("stages") and report.MISSING in report.block(
+        "throughput"
+    )
     large = {"stage": "segment", "side_px": 512, "batch": 20, "gflop_per_s": 9, **timing}
-    store("speed_stages_gpu", {"stages": [{**row, "precision": "bf16", "seconds": 0.0123}], "throughput": [large]}, gpu="G 100")
-    assert "| bf16 12.3 (400.0 to 600.0) ms | 290 ms |" in report.block("stages") and "| 70 % |" in report.block("throughput")
-    step = {"width": 16, "side_px": 256, "batch": 4, "precision": "fp32", "bytes_ratio": 0.5, "step_ratio": 1.0, "step_ratio_quartiles": [1, 1], "n": 3}
+    store(
+        "speed_stages_gpu",
+        {"stages": [{**row, "precision": "bf16", "seconds": 0.0123}], "throughput": [large]},
+        gpu="G 100",
+    )
+    assert "| bf16 12.3 (400.0 to 600.0) ms | 290 ms |" in report.block(
+        "stages"
+    ) and "| 70 % |" in report.block("throughput")
+    step = {
+        "width": 16,
+        "side_px": 256,
+        "batch": 4,
+        "precision": "fp32",
+        "bytes_ratio": 0.5,
+        "step_ratio": 1.0,
+        "step_ratio_quartiles": [1, 1],
+        "n": 3,
+    }
     store("activations", {"steps": [step]})
     assert f"{report.MISSING} in place" in report.block("activations")
-    store("activations_gpu", {"steps": [step], "largest_batch": {"in place": 30, "ordinary": 18}}, gpu="G 100")
+    store(
+        "activations_gpu", {"steps": [step], "largest_batch": {"in place": 30, "ordinary": 18}}, gpu="G 100"
+    )
     assert "30 in place, 18 with ordinary" in report.block("activations") and "G 100" in report.page()
 
 

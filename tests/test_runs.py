@@ -48,12 +48,20 @@ def test_samples_are_strips_of_one_height(tmp_path):
     RunFolder(tmp_path, writes=True).draw({"photo": (grey, colour, 2 * grey)})
     strip = np.asarray(Image.open(tmp_path / "samples/photo.png"))
     assert strip.shape == (6, 12, 3)
-    assert [tuple(strip[0, column]) for column in (0, 4, 8)] == [(128, 128, 128), (10, 20, 30), (255, 255, 255)]
+    assert [tuple(strip[0, column]) for column in (0, 4, 8)] == [
+        (128, 128, 128),
+        (10, 20, 30),
+        (255, 255, 255),
+    ]
 
 
 def test_curves_show_every_loss_and_the_score():
-    rows = [{"step": step, "loss": 1 / step, "bce": 0.5, "lr": 0.1, "samples_per_s": 9.0} for step in (1, 50, 100)]
-    rows += [{"step": step, "score": step / 100} for step in (50, 100)] + [{"step": 70, "skipped": "not finite"}]
+    rows = [
+        {"step": step, "loss": 1 / step, "bce": 0.5, "lr": 0.1, "samples_per_s": 9.0} for step in (1, 50, 100)
+    ]
+    rows += [{"step": step, "score": step / 100} for step in (50, 100)] + [
+        {"step": 70, "skipped": "not finite"}
+    ]
     sheet = runs.curves(rows)
     shown = lambda number, rows: (sheet[rows] == ImageColor.getrgb(runs.COLOURS[number])).all(-1).sum()  # noqa: E731
     upper, lower = np.s_[:360], np.s_[360:]

@@ -11,8 +11,10 @@ from nets.sagan import Critic, SelfAttention
 
 def colours(batch=2, height=64, width=48, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return (torch.rand(batch, 1, height, width, generator=generator),
-            torch.randn(batch, 2, height, width, generator=generator) * 0.1)  # fmt: skip
+    return (
+        torch.rand(batch, 1, height, width, generator=generator),
+        torch.randn(batch, 2, height, width, generator=generator) * 0.1,
+    )
 
 
 @pytest.mark.parametrize("height, width", [(16, 16), (64, 48), (128, 128)])
@@ -42,7 +44,9 @@ def test_attention_is_the_identity_until_gamma_moves():
     attention, x = SelfAttention(16).eval(), torch.randn(2, 16, 5, 7)
     assert torch.equal(attention(x), x)
     nn.init.constant_(attention.gamma, 0.5)
-    query, key, value = (layer(x).flatten(2) for layer in (attention.query, attention.key, attention.value))  # (B, 2, 35)
+    query, key, value = (
+        layer(x).flatten(2) for layer in (attention.query, attention.key, attention.value)
+    )  # (B, 2, 35)
     share = torch.softmax(query.mT @ key, 2)  # (B, 35, 35): how much each place looks at each other one
     gathered = (value @ share.mT).unflatten(2, (5, 7))
     assert torch.allclose(attention(x), x + 0.5 * attention.out(gathered), atol=1e-5)

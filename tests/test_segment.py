@@ -22,7 +22,9 @@ def large():
 
 
 def finder(**settings):
-    net = randomized(segment.build({"depth": 18, "width": 4, "channels": 1, "classes": 1, "stem": "full", "centers": 2}))
+    net = randomized(
+        segment.build({"depth": 18, "width": 4, "channels": 1, "classes": 1, "stem": "full", "centers": 2})
+    )
     return segment.Finder(net, torch.device("cpu"), **{"tta": False, "max_side": 896, **settings})
 
 
@@ -32,13 +34,22 @@ def test_tiles_leave_no_seam(large, size):
     large = np.ascontiguousarray(large[: size[1], : size[0]])
     whole = finder(tile=1024)(large).probability
     assert whole.std() > 0.01
-    errors = [float((finder(tile=384, overlap=overlap)(large).probability - whole).abs().max()) for overlap in (64, 256)]
+    errors = [
+        float((finder(tile=384, overlap=overlap)(large).probability - whole).abs().max())
+        for overlap in (64, 256)
+    ]
     assert errors[1] < 0.01 * float(whole.max() - whole.min()) and errors[1] < errors[0] / 2
 
 
 @pytest.mark.parametrize(
     "size, expected",
-    [((3000, 2000), (896, 597)), ((600, 800), (600, 800)), ((300, 400), (384, 512)), ((100, 60), (300, 180)), ((9000, 9), (896, 1))],
+    [
+        ((3000, 2000), (896, 597)),
+        ((600, 800), (600, 800)),
+        ((300, 400), (384, 512)),
+        ((100, 60), (300, 180)),
+        ((9000, 9), (896, 1)),
+    ],
 )
 def test_working_size(size, expected):
     assert finder().working_size(size) == expected
@@ -57,17 +68,27 @@ def test_augmentation_is_the_mean_of_looks_and_what_is_sure_from_afar(large):
     mean = (look(512, False) + look(435, True) + look(358, False)) / 3
     afar = (look(179, False) + look(179, True)) / 2
     assert 0.05 < (afar - 0.1 > mean).float().mean() < 0.95
-    seen, certainty = augmented(small), torch.sigmoid((mean - 0.3 * afar).flatten().sort(descending=True).values[39])
-    torch.testing.assert_close(seen.probability, torch.sigmoid(torch.maximum(mean, afar - 0.1)), rtol=0, atol=1e-5)
+    seen, certainty = (
+        augmented(small),
+        torch.sigmoid((mean - 0.3 * afar).flatten().sort(descending=True).values[39]),
+    )
+    torch.testing.assert_close(
+        seen.probability, torch.sigmoid(torch.maximum(mean, afar - 0.1)), rtol=0, atol=1e-5
+    )
     assert seen.certainty == pytest.approx(float(certainty), abs=1e-5)
 
 
 @pytest.mark.parametrize(
     "dice, sure, expected",
-    [([0.5, 0.5], [0.99, 0.999], segment.SURE), ([0.5, 0.4], [0.99, 0.6], 0.6),
-     ([0.5, 0.02], [0.99, 0.6], segment.SURE),  # of that one hardly anything is found anyway
-     ([0.5, 0.4, 0.01], [0.9, 0.95, 0.3], 0.9), ([0.0], [0.2], segment.SURE), ([float("nan")], [float("nan")], 0.0)],
-)  # fmt: skip
+    [
+        ([0.5, 0.5], [0.99, 0.999], segment.SURE),
+        ([0.5, 0.4], [0.99, 0.6], 0.6),
+        ([0.5, 0.02], [0.99, 0.6], segment.SURE),  # of that one hardly anything is found anyway
+        ([0.5, 0.4, 0.01], [0.9, 0.95, 0.3], 0.9),
+        ([0.0], [0.2], segment.SURE),
+        ([float("nan")], [float("nan")], 0.0),
+    ],
+)
 def test_sure_is_what_nearly_all_damage_reaches(dice, sure, expected):
     assert segment.surest(dice, sure) == expected
 
@@ -78,13 +99,18 @@ def run(*words):
 
 def test_sheet(data_folder, tiny_weights, tmp_path, capsys):
     """A row for every labelled photograph, some undamaged ones and every old one; colours say who found what."""
-    sheet, words = tmp_path / "sheet.png", ["--data", data_folder, "--weights", tiny_weights["segment"], "--device", "cpu"]
+    sheet, words = (
+        tmp_path / "sheet.png",
+        ["--data", data_folder, "--weights", tiny_weights["segment"], "--device", "cpu"],
+    )
     assert run("sheet", *words, sheet, "--threshold", 0, "--dilate", 0, "--cell", 64) == 0
     picture = np.asarray(Image.open(sheet)).astype(int)
     overlay = picture[:, 2 * 72 :]
     red, green = ((overlay == colour).all(2).sum() for colour in ((255, 26, 26), (26, 230, 51)))
     truth = np.asarray(Image.open(data_folder / "val/labelled/masks/v.png")) == 255
-    assert green == truth.sum() > 0 and red > (~truth).sum()  # a threshold of 0 marks all, of the undamaged one, too
+    assert (
+        green == truth.sum() > 0 and red > (~truth).sum()
+    )  # a threshold of 0 marks all, of the undamaged one, too
     assert run("sheet", *words, sheet) == 2
     assert "exists: give --overwrite" in capsys.readouterr().err
     assert run("sheet", *words, sheet, "--threshold", 1, "--dilate", 0, "--cell", 64, "--overwrite") == 0
@@ -106,4 +132,7 @@ def test_sheet_of_old_photographs_alone(tiny_weights, tmp_path, large, capsys):
     assert run("sheet", "--data", tmp_path / "data", *words) == 0
     assert Image.open(tmp_path / "sheet.png").height > 64
     assert run("sheet", "--data", tmp_path / "nothing", *words[:-1], tmp_path / "other.png") == 2
-    assert "no photographs in labelled/, clean/ or old/" in capsys.readouterr().err and not (tmp_path / "other.png").exists()
+    assert (
+        "no photographs in labelled/, clean/ or old/" in capsys.readouterr().err
+        and not (tmp_path / "other.png").exists()
+    )

@@ -16,7 +16,9 @@ ROOT = Path(__file__).parent.parent
 
 
 def chapter():
-    return re.search(r"<!-- tested: shell -->\n```sh\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)[1]
+    return re.search(
+        r"<!-- tested: shell -->\n```sh\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL
+    )[1]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no sh")
@@ -29,7 +31,11 @@ def test_the_chapter(tmp_path, portrait):
         (tmp_path / path.name).symlink_to(path)
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/python").symlink_to(sys.executable)
-    env = {**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": os.pathsep.join(sys.path)}
+    env = {
+        **os.environ,
+        "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
     done = subprocess.run(["sh", "-euc", chapter()], cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text("utf-8").splitlines()]
@@ -38,10 +44,15 @@ def test_the_chapter(tmp_path, portrait):
     assert done.stderr.splitlines() == [failed, "some failed: 1"]
     lines = done.stdout.splitlines()
     assert lines[0] == failed and lines[-1] == "0"
-    large = [f"{row['input']['name']} {row['invented']}" for row in rows if row["status"] == "done" and row["invented"] > 0.05]
+    large = [
+        f"{row['input']['name']} {row['invented']}"
+        for row in rows
+        if row["status"] == "done" and row["invented"] > 0.05
+    ]
     assert lines[1 : 1 + len(large)] == large
     assert [line.split(": ")[:2] for line in lines[1 + len(large) : -1]] == [
-        [row["input"]["name"], "very small photo (64 x 48 px)"] for row in rows if row["status"] == "done"]  # fmt: skip
+        [row["input"]["name"], "very small photo (64 x 48 px)"] for row in rows if row["status"] == "done"
+    ]
     assert {"b c_restored.png", "deep/d_restored.png"} <= set(files(tmp_path / "out"))
     assert files(tmp_path / "picked") == ["b c.json", "b c_restored.png"]
     assert files(tmp_path / "careful") == ["d.json", "d_restored.png"]

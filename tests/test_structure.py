@@ -28,8 +28,12 @@ MAY_IMPORT = {  # disk -> data, device -> nets, number -> losses, order of event
     **{stage: PACKAGES | {"engine"} for stage in STAGES},
     "restore": PACKAGES | STAGES | {"engine"},
 }
-FILES = sorted([*(ROOT / f"{name}.py" for name in COMMANDS | {"engine"}),
-                *(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))])  # fmt: skip
+FILES = sorted(
+    [
+        *(ROOT / f"{name}.py" for name in COMMANDS | {"engine"}),
+        *(path for package in PACKAGES for path in (ROOT / package).rglob("*.py")),
+    ]
+)
 
 
 def imported(path):
@@ -49,7 +53,9 @@ def names(paths):
 @pytest.mark.parametrize("path", FILES, ids=names(FILES))
 def test_imports_run_one_way(path):
     part = path.relative_to(ROOT).parts[0].removesuffix(".py")
-    wrong = [(module, line) for module, line in imported(path) if module in OURS and module not in MAY_IMPORT[part]]
+    wrong = [
+        (module, line) for module, line in imported(path) if module in OURS and module not in MAY_IMPORT[part]
+    ]
     assert not wrong
 
 
@@ -84,15 +90,25 @@ def test_no_code_is_run_from_strings_shells_or_pickles(path):
             assert options["weights_only"] == "True"
 
 
-@pytest.mark.parametrize("module", ["restore", "segment", "inpaint", "colorize", "engine", "data.batch", "data.images"])
+@pytest.mark.parametrize(
+    "module", ["restore", "segment", "inpaint", "colorize", "engine", "data.batch", "data.images"]
+)
 def test_importing_does_not_load_torch(module):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules or 'scipy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
-HELPS = [["restore.py"], *([f"{stage}.py", *words] for stage in sorted(STAGES) for words in ([], ["train"], ["eval"], ["infer"])),
-         ["segment.py", "preview"], ["segment.py", "sheet"], ["inpaint.py", "sheet"], ["inpaint.py", "vote"], ["inpaint.py", "tally"],
-         ["colorize.py", "vote"], ["colorize.py", "tally"]]  # fmt: skip
+HELPS = [
+    ["restore.py"],
+    *([f"{stage}.py", *words] for stage in sorted(STAGES) for words in ([], ["train"], ["eval"], ["infer"])),
+    ["segment.py", "preview"],
+    ["segment.py", "sheet"],
+    ["inpaint.py", "sheet"],
+    ["inpaint.py", "vote"],
+    ["inpaint.py", "tally"],
+    ["colorize.py", "vote"],
+    ["colorize.py", "tally"],
+]
 
 
 def processor_seconds(words):
@@ -149,9 +165,15 @@ def test_every_option_has_a_help_with_its_default(module, monkeypatch):
             is_flag = action.nargs == 0 and not isinstance(action, argparse.BooleanOptionalAction)
             assert is_flag or "(default: " in action.help, name
             default = action.default
-            if isinstance(default, (int, float, str)) and not isinstance(default, bool) and "(default: " in action.help:
+            if (
+                isinstance(default, (int, float, str))
+                and not isinstance(default, bool)
+                and "(default: " in action.help
+            ):
                 shown = action.help.split("(default: ")[1]
-                assert shown.startswith((str(default), f"{default:g}" if not isinstance(default, str) else str(default))), name
+                assert shown.startswith(
+                    (str(default), f"{default:g}" if not isinstance(default, str) else str(default))
+                ), name
 
 
 @pytest.mark.parametrize("module", [restore, segment, inpaint, colorize])
@@ -168,8 +190,20 @@ def test_shared_options_are_the_same_everywhere(monkeypatch):
             kind = parser.prog.split()[-1]
             kind = "infer" if module is restore else kind
             for action in parser._actions:
-                if kind in ("train", "infer") and action.dest not in ("help", "version", "data", "run_dir", "weights", "encoder"):
-                    entry = (action.option_strings, action.nargs, action.metavar, action.choices and list(action.choices))
+                if kind in ("train", "infer") and action.dest not in (
+                    "help",
+                    "version",
+                    "data",
+                    "run_dir",
+                    "weights",
+                    "encoder",
+                ):
+                    entry = (
+                        action.option_strings,
+                        action.nargs,
+                        action.metavar,
+                        action.choices and list(action.choices),
+                    )
                     if kind == "infer" and not (action.dest == "mask"):
                         entry += (action.default, action.help)
                     first = seen.setdefault((kind, action.dest), (parser.prog, entry))

@@ -31,14 +31,18 @@ def test_width_is_that_of_the_first_layer():
     assert 3.5 < count(16) / count(8) < 4.5  # channels in times channels out
 
 
-@pytest.mark.parametrize("depth, stem, centers", [(18, "full", 2), (18, "full", 0), (50, "imagenet", 0), (34, "imagenet", 1)])
+@pytest.mark.parametrize(
+    "depth, stem, centers", [(18, "full", 2), (18, "full", 0), (50, "imagenet", 0), (34, "imagenet", 1)]
+)
 def test_every_parameter_gets_a_gradient(depth, stem, centers):
     torch.manual_seed(0)
     net = AlbuNet(depth, width=8, channels=1, classes=2, stem=stem, centers=centers).train()
     output = net(torch.rand(2, 1, 64, 64))
     (output * torch.randn_like(output)).sum().backward()
     for name, parameter in net.named_parameters():
-        assert parameter.grad is not None and torch.isfinite(parameter.grad).all() and parameter.grad.any(), name
+        assert parameter.grad is not None and torch.isfinite(parameter.grad).all() and parameter.grad.any(), (
+            name
+        )
 
 
 def test_the_deepest_level_reaches_the_output():

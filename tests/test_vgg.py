@@ -7,7 +7,16 @@ import torchvision
 from nets.resnet import RGB_DEVIATION, RGB_MEAN
 from nets.vgg import VGG16
 
-PLACES = {"relu1_1": 2, "relu1_2": 4, "pool1": 5, "relu2_2": 9, "pool2": 10, "relu3_1": 12, "pool3": 17, "pool5": 31}
+PLACES = {
+    "relu1_1": 2,
+    "relu1_2": 4,
+    "pool1": 5,
+    "relu2_2": 9,
+    "pool2": 10,
+    "relu3_1": 12,
+    "pool3": 17,
+    "pool5": 31,
+}
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +26,9 @@ def reference():
         net = torchvision.models.vgg16(init_weights=False).features.eval()
     net.to_empty(device="cpu")
     for parameter in net.parameters():
-        torch.nn.init.kaiming_normal_(parameter) if parameter.dim() > 1 else torch.nn.init.normal_(parameter, std=0.1)
+        torch.nn.init.kaiming_normal_(parameter) if parameter.dim() > 1 else torch.nn.init.normal_(
+            parameter, std=0.1
+        )
     return net
 
 
@@ -40,7 +51,11 @@ def test_same_features(reference, state, channels):
 
 def test_what_the_losses_take_by_default(state):
     features = VGG16(state)(torch.rand(1, 1, 32, 40))
-    assert [tuple(feature.shape) for feature in features] == [(1, 64, 16, 20), (1, 128, 8, 10), (1, 256, 4, 5)]
+    assert [tuple(feature.shape) for feature in features] == [
+        (1, 64, 16, 20),
+        (1, 128, 8, 10),
+        (1, 256, 4, 5),
+    ]
 
 
 def test_layers_come_in_the_order_asked(state):
@@ -69,13 +84,22 @@ def test_the_picture_is_not_changed(state):
     assert torch.equal(picture, before)
 
 
-@pytest.mark.parametrize("change, reason", [
-    (lambda state: {**state, "features.1.weight": torch.zeros(64)}, "features.1.weight"),  # with norms: VGG-16-BN
-    (lambda state: {name: x for name, x in state.items() if name != "features.28.bias"}, "features.28.bias"),
-    (lambda state: {**state, "features.0.weight": torch.zeros(64, 1, 3, 3)}, "features.0.weight"),
-    (lambda state: {**state, "features.0.bias": 3}, "features.0.bias"),
-    (lambda state: {}, "features"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        (
+            lambda state: {**state, "features.1.weight": torch.zeros(64)},
+            "features.1.weight",
+        ),  # with norms: VGG-16-BN
+        (
+            lambda state: {name: x for name, x in state.items() if name != "features.28.bias"},
+            "features.28.bias",
+        ),
+        (lambda state: {**state, "features.0.weight": torch.zeros(64, 1, 3, 3)}, "features.0.weight"),
+        (lambda state: {**state, "features.0.bias": 3}, "features.0.bias"),
+        (lambda state: {}, "features"),
+    ],
+)
 def test_another_network_is_a_clear_error(state, change, reason):
     with pytest.raises(ValueError, match="not a torchvision VGG-16") as caught:
         VGG16(change(state))
