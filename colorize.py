@@ -62,6 +62,7 @@ def step(net, samples: dict, args, total, critic=None, vgg=None) -> dict:
     """
     import torch
     import torch.nn.functional as F
+
     from losses import adversarial, colorization, perceptual
     from nets.exposure import even_exposure
     from nets.hints import with_hints
@@ -145,6 +146,7 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
     """
     import numpy as np
     import torch
+
     from data.datasets import validation_photos
     from data.hints import Hints, simulate
     from data.images import luma, merge_chroma, read_photo, resize, rgb_to_ycbcr
@@ -240,6 +242,7 @@ class Colorizer:
 
     def __call__(self, luma, hints=None, dtype="uint8"):
         import numpy as np
+
         from data.images import merge_chroma
 
         if hints is not None or luma.size <= LARGE:
@@ -252,6 +255,7 @@ class Colorizer:
     def _bands(self, luma):
         """What `chroma` gives, a band of rows at a time: (rows, chroma), so that memory does not grow with the photograph."""
         import torch
+
         from data.images import bands
         from nets.guided import guided_slope
         from nets.inference import enlarged, inference
@@ -270,6 +274,7 @@ class Colorizer:
     def chroma(self, luma, hints=None):
         """Cb and Cr (H, W, 2) float32 in [-0.5, 0.5] of luma (H, W)."""
         import torch
+
         from nets.guided import guided_upsample
         from nets.hints import fix
         from nets.inference import inference
@@ -287,6 +292,7 @@ class Colorizer:
     def guess(self, luma, hints=None):
         """At the network's scale: chroma (1, 2, h, w), the mean of what is seen at each of `SCALES`, and luma (1, 1, h, w)."""
         import torch.nn.functional as F
+
         from nets.guided import even
         from nets.hints import spread
 
@@ -303,6 +309,7 @@ class Colorizer:
         """Luma (1, 1, h, w) and the hints (1, 3, h, w), all 0 without, at a short side of `short_side` px."""
         import numpy as np
         import torch
+
         from data.images import resize
 
         # A long strip is brought to a bounded length too: at most four times the short side.
@@ -319,6 +326,7 @@ class Colorizer:
         """The network's chroma (1, 2, h, w) of luma (1, 1, h, w) and hints (1, 3, h, w)."""
         import torch
         import torch.nn.functional as F
+
         from nets.exposure import even_exposure
         from nets.guided import guided_upsample
         from nets.hints import with_hints
@@ -383,6 +391,7 @@ def infer(args) -> int:
 def sheet(args) -> list:
     """Rows of a contact sheet: 12 old photographs with our colours, then 12 validation portraits, grey | ours | truth."""
     import numpy as np
+
     from data.datasets import images_in, validation, validation_photos
     from data.images import luma, read_photo
 
@@ -411,6 +420,7 @@ def sheet(args) -> list:
 
 def vote(args) -> int:
     import numpy as np
+
     from data.images import luma
 
     device = engine.pick_device(args.device)

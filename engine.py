@@ -238,6 +238,7 @@ def load_net(weights: Path, stage: str, build):
 def pretrained(vgg, source: str, device: str):
     """VGG-16, whose class is `vgg`, with torchvision's weights as `--vgg-weights` names them. Raises ValueError, one line."""
     import torch
+
     from data import checkpoint
 
     try:
@@ -487,6 +488,7 @@ class Critic:
 
     def __init__(self, net, args, processes, weights: Path | None):
         import torch
+
         from data import checkpoint
 
         self.net, self.processes = (
@@ -543,6 +545,7 @@ def fit(args, stage: str, options: dict, build, samples, step, evaluate, measure
 
 def _fit(args, stage, options, build, samples, step, evaluate, measured, critic, processes) -> int:
     import torch
+
     from data import checkpoint
     from data.runs import RunFolder, read_log
 

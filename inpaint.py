@@ -44,6 +44,7 @@ def build(options: dict):
 def step(net, samples: dict, args, total, vgg=None) -> dict:
     """The losses of one batch (Liu et al. 2018, section 3.3); those on features only with `vgg`, which gives them."""
     import torch
+
     from losses import inpainting, perceptual
 
     truth, mask = samples["luma"], samples["mask"]
@@ -92,6 +93,7 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
     """PSNR and SSIM on validation photographs with synthetic holes, OpenCV's classics beside; by hole share."""
     import numpy as np
     import torch
+
     from data import defects
     from data.datasets import validation_photos
     from data.images import luma, read_photo, resize
@@ -173,6 +175,7 @@ def _opencv(method: str):
 def sheet(args) -> list:
     """Rows of a contact sheet of the labelled validation photographs: photo | mask | Telea | ours."""
     import numpy as np
+
     from data.datasets import validation_pairs
     from data.images import PhotoError, read_mask, read_photo
 
@@ -224,6 +227,7 @@ class Painter:
 
     def __call__(self, pixels, mask):
         import numpy as np
+
         from data.images import bands, luma, merge_chroma, rgb_to_ycbcr
 
         if not (mask == 255).any():
@@ -262,6 +266,7 @@ class Painter:
     def _grey(self, luma, mask):
         """The same in place, for luma that nobody else needs."""
         import torch
+
         from nets.grain import match_grain
         from nets.inference import inference
 
@@ -287,6 +292,7 @@ class Painter:
         """
         import torch
         import torch.nn.functional as F
+
         from data.images import bands
         from nets.inference import strips
 
@@ -340,6 +346,7 @@ class Painter:
     def _smooth(self, chroma, where):
         """Chroma (H, W, 2) continued smoothly into holes."""
         import torch
+
         from nets.partial import diffuse
 
         x = torch.from_numpy(chroma.transpose(2, 0, 1).copy())[None]
@@ -390,6 +397,7 @@ def infer(args) -> int:
 
 def vote(args) -> int:
     import numpy as np
+
     from data.images import PhotoError
     from data.layers import rgb8
 

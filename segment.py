@@ -95,6 +95,7 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
     what takes longer is measured: all undamaged photographs, and them with each kind of hard negative.
     """
     import torch
+
     from data.datasets import images_in, measured_pairs, validation
     from data.images import luma, read_mask, read_photo
     from losses import metrics
@@ -204,6 +205,7 @@ def surest(dice: list[float], certainty: list[float]) -> float:
 def negatives(finder: Finder, threshold: float, clean: list, processes) -> dict:
     """kind of hard negative -> share of its pixels that are marked, on up to ten undamaged photographs for each kind."""
     import numpy as np
+
     from data import defects
     from data.images import luma, read_photo, resize
 
@@ -285,6 +287,7 @@ class Finder:
 
     def __call__(self, luma):
         import torch
+
         from nets.inference import inference
 
         size = self.working_size(luma.shape[::-1])
@@ -306,6 +309,7 @@ class Finder:
     def look(self, luma, size: tuple[int, int], mirrored=False):
         """The network's logits of a photo brought to `size`, (h, w) float32; `mirrored`: as seen in its mirror image."""
         import torch
+
         from nets.inference import tiled
 
         x = torch.from_numpy(brought(luma, size))[None, None]
@@ -422,6 +426,7 @@ def sheet(args) -> list:
     In the overlay red is what was found; where there is a hand-made mask, green is found in both and blue in that alone.
     """
     import numpy as np
+
     from data.datasets import images_in, pairs_in, validation
     from data.images import luma, read_mask, read_photo
 
@@ -458,6 +463,7 @@ def sheet(args) -> list:
 def preview(args) -> int:
     """Writes a sheet of training samples, picture and mask side by side."""
     import numpy as np
+
     from data.datasets import SegmentSamples
     from data.images import encode, write_whole
 

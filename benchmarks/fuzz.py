@@ -114,7 +114,7 @@ def read(data: bytes) -> str:
         if photo is not None:
             format = (
                 "PNG"
-                if photo.pixels.dtype == np.uint8 or photo.pixels.ndim == 2 and photo.alpha is None
+                if photo.pixels.dtype == np.uint8 or (photo.pixels.ndim == 2 and photo.alpha is None)
                 else "TIFF"
             )
             again = read_photo(

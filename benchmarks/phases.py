@@ -8,7 +8,6 @@ done is not done again: the same command goes on.
 """
 
 import argparse
-import json
 import subprocess
 import sys
 from argparse import Namespace
@@ -40,6 +39,7 @@ def measure(net, data: Path) -> dict:
 def draw(nets: dict, path: Path) -> None:
     """Both examples in the colours of each network, side by side; nets: name -> network."""
     import torch
+
     from data.images import encode, luma, read_photo, write_whole
     from data.sheet import contact_sheet
 

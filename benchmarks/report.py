@@ -311,7 +311,7 @@ def where(name: str) -> str:
 
 
 def stages() -> str:
-    rows, key = [], lambda row: (row["stage"], tuple(row["size"]), row["width"])  # noqa: E731
+    rows, key = [], lambda row: (row["stage"], tuple(row["size"]), row["width"])
     gpu = {}
     for row in everywhere("speed_stages").get("GPU", {"stages": []})["stages"]:
         gpu.setdefault(key(row), []).append(f"{row['precision']} {between(row, 1, 1e3)} ms")

@@ -191,9 +191,8 @@ def peer_rows(runs: int) -> list[dict]:
             Unet("resnet18", encoder_weights=None, in_channels=1).eval().to(memory_format=torch.channels_last)
         )
         x = torch.rand(1, 1, 1024, 1024).to(memory_format=torch.channels_last)
-        with torch.inference_mode():
-            with FlopCounterMode(display=False) as counter:
-                net(x)
+        with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+            net(x)
 
         def call():
             with torch.inference_mode():
@@ -232,9 +231,10 @@ def peer_rows(runs: int) -> list[dict]:
 def throughput(device) -> list[dict]:
     """Forward passes of width-64 networks at a large batch in bf16, on a GPU."""
     import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
     from benchmarks.training import PAPER
     from nets.inference import inference, ready
-    from torch.utils.flop_counter import FlopCounterMode
 
     rows, product = [], matrix_product(device, torch.bfloat16)
     for stage, (options, _, side, batch) in PAPER.items():
@@ -348,8 +348,9 @@ def main() -> None:
     args = parser.parse_args()
     device = None
     if args.what == "stages":
-        import engine
         import torch
+
+        import engine
 
         torch.set_num_threads(args.threads)
         device = engine.pick_device(args.device)

@@ -33,7 +33,7 @@ _FORMATS = ["JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "PPM", "JPEG2000", "AVI
 
 # File names that a folder's photographs have; a file named by itself may be called anything.
 IMAGE_SUFFIXES = set(
-    ".jpg .jpeg .jpe .jfif .png .tif .tiff .webp .bmp .gif .jp2 .avif .tga .pcx .pgm .ppm .pnm".split()
+    [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".jp2", ".avif", ".tga", ".pcx", ".pgm", ".ppm", ".pnm"]
 )
 
 # EXIF tags of the first directory that tell about the photo. All others describe the layout of the old file
@@ -190,7 +190,7 @@ def _decode(image: Image.Image, data: bytes, notes: list[str]) -> tuple[np.ndarr
     transparent = "transparency" in image.info
     if mode in ("P", "PA", "CMYK", "YCbCr"):
         notes.append(f"{'palette' if mode in ('P', 'PA') else mode} converted to RGB")
-        image = image.convert("RGBA" if mode == "PA" or mode == "P" and transparent else "RGB")
+        image = image.convert("RGBA" if mode == "PA" or (mode == "P" and transparent) else "RGB")
     elif mode in ("La", "RGBa"):  # premultiplied
         image = image.convert(mode.upper())
     elif mode in ("L", "RGB") and transparent:  # one value or colour is declared transparent
@@ -330,7 +330,7 @@ def encode(
     WebP has no grey: three equal channels. PhotoError: the format cannot hold the picture.
     """
     if pixels.dtype not in (np.uint8, np.uint16) or not (
-        pixels.ndim == 2 or pixels.ndim == 3 and pixels.shape[2] == 3
+        pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)
     ):
         raise TypeError(
             f"pixels must be (H, W) or (H, W, 3), uint8 or uint16, not {pixels.shape} {pixels.dtype}"

@@ -149,7 +149,7 @@ def _panel(draw, top: int, series: dict, most: int) -> None:
     place = lambda x, y: (
         left + (right - left) * x / most,
         bottom - (bottom - top) * (y - low) / (high - low),
-    )  # noqa: E731
+    )
     for part in range(5):
         y = low + (high - low) * part / 4
         draw.line([place(0, y), place(most, y)], "#dddddd")

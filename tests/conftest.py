@@ -69,9 +69,7 @@ def randomized(net, seed=0, gain=1.0):
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, x in net.state_dict().items():
-            if name.endswith("running_var"):
-                x.copy_(0.5 + torch.rand(x.shape, generator=generator))
-            elif x.dim() == 1 and name.endswith("weight"):  # of a norm
+            if name.endswith("running_var") or (x.dim() == 1 and name.endswith("weight")):
                 x.copy_(0.5 + torch.rand(x.shape, generator=generator))
             elif x.dim() == 1:
                 x.copy_(0.1 * torch.randn(x.shape, generator=generator))

@@ -3,10 +3,10 @@
 import shutil
 
 import pytest
+from conftest import files
 
 import restore
 from benchmarks import archive
-from conftest import files
 from data.images import PhotoError, read_photo
 
 

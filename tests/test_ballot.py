@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from chromium import PROGRAM, Chromium
+from conftest import files, save, square
 from PIL import Image
 
 import colorize
 import inpaint
-from chromium import PROGRAM, Chromium
-from conftest import files, save, square
 from data import ballot, checkpoint
 from data.images import luma, read_photo
 
@@ -345,9 +345,9 @@ def test_three_models_two_voters_from_vote_to_tally(tmp_path, example, browser):
                 page.click(f"#pictures button:nth-of-type({place})" if place else "#tie")
             if number == 1:  # progress survives
                 page.reload()
-                assert "Photograph 3 of 4. 2 voted on." == page.run(
+                assert page.run(
                     "document.getElementById('status').textContent"
-                )
+                ) == "Photograph 3 of 4. 2 voted on."
         assert page.run("document.getElementById('save').classList.contains('ready')")
         page.press("s") if name == "desk" else page.click("#save")
         saved.append(exported(tmp_path / name))

@@ -37,7 +37,7 @@ def vgg_state():
         12: (256, 256),
         14: (256, 256),
         17: (512, 256),
-        **{place: (512, 512) for place in (19, 21, 24, 26, 28)},
+        **dict.fromkeys((19, 21, 24, 26, 28), (512, 512)),
     }
     state = {
         f"features.{n}.weight": torch.randn(*shape, 3, 3) * (2 / 9 / shape[1]) ** 0.5

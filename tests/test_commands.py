@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import files, save, square
 from PIL import Image
 
 import colorize
 import inpaint
 import segment
-from conftest import files, save, square
 from data import checkpoint, defects
 from data.images import encode, luma, read_photo, rgb_to_ycbcr
 from losses import metrics

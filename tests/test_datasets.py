@@ -52,7 +52,7 @@ def test_shapes_types_and_ranges(data_folder, kind, side):
         sample = samples[number]
         luma = sample["luma"]
         assert luma.shape == (1, side, side) and luma.dtype == torch.float32
-        assert 0 <= luma.min() and luma.max() <= 1 and luma.is_contiguous()
+        assert luma.min() >= 0 and luma.max() <= 1 and luma.is_contiguous()
         if kind is ColorizeSamples:
             assert sample["cbcr"].shape == (2, side, side) and sample["cbcr"].dtype == torch.float32
             assert sample["cbcr"].abs().max() <= 0.5
@@ -183,7 +183,7 @@ def test_real_damage_is_laid_on_other_photographs(tmp_path, monkeypatch):
     samples = SegmentSamples(options(tmp_path, crop=64))
     samples._undamaged = lambda rng: np.asarray(Image.open(path), np.float32) / 255
     found, truth = samples._pasted(picture, mask, np.random.default_rng(0))
-    assert found.dtype == np.float32 and 0 <= found.min() and found.max() <= 1
+    assert found.dtype == np.float32 and found.min() >= 0 and found.max() <= 1
     np.testing.assert_allclose(found[31, 8:24], 60 / 255 + 0.3, atol=0.02)
     assert (truth[30:33, 8:24] == 255).all() and (truth[30:33, 40:56] == 128).all()  # on dark, and on white
     np.testing.assert_allclose(found[:26], samples._undamaged(None)[:26], atol=1e-6)
@@ -268,7 +268,7 @@ def test_a_crop_of_any_photograph(size, mode, shape):
     for seed in range(5):
         square = crop(gradient(*size), mode, 32, np.random.default_rng(seed))
         assert (
-            square.shape == shape and square.dtype == np.float32 and 0 <= square.min() and square.max() <= 1
+            square.shape == shape and square.dtype == np.float32 and square.min() >= 0 and square.max() <= 1
         )
 
 

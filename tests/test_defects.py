@@ -66,7 +66,7 @@ def test_types_ranges_and_shapes(shape, textures):
         luma, mask = defects.sample(picture(*shape), seeded(1, number), textures)
         assert luma.shape == mask.shape == shape
         assert luma.dtype == np.float32 and mask.dtype == np.uint8
-        assert 0 <= luma.min() and luma.max() <= 1
+        assert luma.min() >= 0 and luma.max() <= 1
         assert set(np.unique(mask)) <= {0, 255}
 
 

@@ -6,13 +6,13 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from conftest import save, square
 from PIL import Image
 
 import colorize
-import inpaint
 import engine
+import inpaint
 import restore
-from conftest import save, square
 from data import checkpoint, xmp
 from data.images import Photo, encode, read_photo
 

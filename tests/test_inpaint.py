@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from conftest import files, save, square
 from PIL import Image
 
 import engine
 import inpaint
-from conftest import files, save, square
 from data import checkpoint
 from data.datasets import InpaintSamples
 from data.images import PhotoError, read_photo

@@ -239,7 +239,7 @@ def test_filling_stays_between_the_values_around():
     picture, mask = 0.3 + 0.4 * torch.rand(1, 1, 50, 60), torch.ones(1, 1, 50, 60)
     mask[..., 10:40, 5:55] = 0
     filled = diffuse(picture * mask, mask)
-    assert 0.3 <= filled.min() and filled.max() <= 0.7
+    assert filled.min() >= 0.3 and filled.max() <= 0.7
 
 
 def test_filling_nearly_solves_laplaces_equation():

@@ -6,10 +6,10 @@ import sys
 
 import numpy as np
 import pytest
+from conftest import files, save, square
 from PIL import Image, ImageCms
 
 import restore
-from conftest import files, save, square
 from data import layers
 from data.images import Photo, luma, merge_chroma, read_photo
 from data.layers import Layer

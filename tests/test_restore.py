@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import files, save, square
 from PIL import Image, ImageCms, ImageDraw
 
 import colorize
@@ -20,7 +21,6 @@ import engine
 import inpaint
 import restore
 import segment
-from conftest import files, save, square
 from data import checkpoint, defects, images
 from data.images import encode, luma, read_photo
 
