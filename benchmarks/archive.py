@@ -27,6 +27,8 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+import contextlib
+
 from benchmarks import record
 
 PICTURES = ("mask", "restored", "restored_color", "color")
@@ -137,10 +139,8 @@ def kill(process: subprocess.Popen) -> None:
         for children in Path(f"/proc/{pid}/task").glob("*/children"):
             family += map(int, children.read_text().split())
     for pid in family:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
     process.wait()
 
 

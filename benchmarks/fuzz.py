@@ -25,8 +25,8 @@ from PIL import Image, ImageCms
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import archive, record  # noqa: E402
-from data.images import PhotoError, encode, read_photo  # noqa: E402
+from benchmarks import archive, record
+from data.images import PhotoError, encode, read_photo
 
 MOST_PIXELS = 4_000_000
 SLOW = 10  # seconds for one file

@@ -217,7 +217,7 @@ def tally(args: argparse.Namespace) -> int:
         if voter in voters:
             print(f"{path}: another file of the same voter; the one saved last counts", file=sys.stderr)
         voters[voter] = max(voters.get(voter, ("", {})), (saved, votes), key=lambda entry: entry[0])
-    result = {"ballot": number, **count(list(votes for _, votes in voters.values()), orders, named)}
+    result = {"ballot": number, **count([votes for _, votes in voters.values()], orders, named)}
     print(json.dumps(result))
     width = max(map(len, named))
     lines = [f"{'':{width}}  wins  win rate  95 %"]

@@ -32,9 +32,25 @@ logging.getLogger("PIL").setLevel(logging.CRITICAL)  # it says on standard error
 _FORMATS = ["JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "PPM", "JPEG2000", "AVIF", "TGA", "PCX"]
 
 # File names that a folder's photographs have; a file named by itself may be called anything.
-IMAGE_SUFFIXES = set(
-    [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".jp2", ".avif", ".tga", ".pcx", ".pgm", ".ppm", ".pnm"]
-)
+IMAGE_SUFFIXES = {
+    ".jpg",
+    ".jpeg",
+    ".jpe",
+    ".jfif",
+    ".png",
+    ".tif",
+    ".tiff",
+    ".webp",
+    ".bmp",
+    ".gif",
+    ".jp2",
+    ".avif",
+    ".tga",
+    ".pcx",
+    ".pgm",
+    ".ppm",
+    ".pnm",
+}
 
 # EXIF tags of the first directory that tell about the photo. All others describe the layout of the old file
 # (in a TIFF the directory *is* the layout), its orientation or its resolution, which are written afresh.

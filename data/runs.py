@@ -8,6 +8,7 @@ last.pt         from which the same command goes on
 best-STEP.pt    the best weights by validation, ready for `infer`
 """
 
+import contextlib
 import json
 import math
 import subprocess
@@ -92,10 +93,8 @@ def read_log(path: Path) -> list[dict]:
     except FileNotFoundError:
         return []
     for line in lines:
-        try:
+        with contextlib.suppress(ValueError):
             rows.append(json.loads(line))
-        except ValueError:
-            pass
     return rows
 
 
@@ -146,10 +145,10 @@ def _panel(draw, top: int, series: dict, most: int) -> None:
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
     span = (high - low) or abs(high) or 1.0
     low, high = low - 0.05 * span, high + 0.05 * span
-    place = lambda x, y: (
-        left + (right - left) * x / most,
-        bottom - (bottom - top) * (y - low) / (high - low),
-    )
+
+    def place(x, y):
+        return left + (right - left) * x / most, bottom - (bottom - top) * (y - low) / (high - low)
+
     for part in range(5):
         y = low + (high - low) * part / 4
         draw.line([place(0, y), place(most, y)], "#dddddd")

@@ -106,7 +106,7 @@ class PartialUNet(nn.Module):
             PartialBlock(
                 inputs, outputs, 5 if level < 3 else 3, stride=2 if level else 1, norm=norm if level else None
             )
-            for level, (inputs, outputs) in enumerate(zip([channels] + widths, widths))
+            for level, (inputs, outputs) in enumerate(zip([channels, *widths], widths))
         )
         self.decoder = nn.ModuleList(
             PartialBlock(widths[level + 1] + widths[level], widths[level], 3, slope=0.2, norm=norm)

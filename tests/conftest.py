@@ -13,11 +13,11 @@ if (
 ):  # a shell starts its background jobs so; commands would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
-from PIL import Image  # noqa: E402
+import numpy as np
+import pytest
+from PIL import Image
 
-from data.images import Photo, encode  # noqa: E402
+from data.images import Photo, encode
 
 
 @pytest.fixture(scope="session")

@@ -345,9 +345,10 @@ def test_three_models_two_voters_from_vote_to_tally(tmp_path, example, browser):
                 page.click(f"#pictures button:nth-of-type({place})" if place else "#tie")
             if number == 1:  # progress survives
                 page.reload()
-                assert page.run(
-                    "document.getElementById('status').textContent"
-                ) == "Photograph 3 of 4. 2 voted on."
+                assert (
+                    page.run("document.getElementById('status').textContent")
+                    == "Photograph 3 of 4. 2 voted on."
+                )
         assert page.run("document.getElementById('save').classList.contains('ready')")
         page.press("s") if name == "desk" else page.click("#save")
         saved.append(exported(tmp_path / name))

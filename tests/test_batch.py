@@ -393,9 +393,17 @@ def test_help_gives_every_default():
     parser = argparse.ArgumentParser(prog="x")
     batch.infer_options(parser)
     options = [action for action in parser._actions if action.option_strings and action.dest != "help"]
-    assert [
-        o.dest for o in options
-    ] == ["device", "precision", "tile", "overlap", "recursive", "overwrite", "format", "json", "quiet"]
+    assert [o.dest for o in options] == [
+        "device",
+        "precision",
+        "tile",
+        "overlap",
+        "recursive",
+        "overwrite",
+        "format",
+        "json",
+        "quiet",
+    ]
     for option in options:
         default = {None: "n", False: "n"}.get(option.default, option.default)  # none, no
         assert f"(default: {default}" in option.help

@@ -321,7 +321,7 @@ def test_unreadable_parts_are_named(data_folder, tmp_path):
     flat(tmp_path / "clean/a.png", (128,) * 3)
     (tmp_path / "overlays").mkdir()
     (tmp_path / "overlays/cut.png").write_bytes((data_folder / "clean/people/a.png").read_bytes()[:300])
-    with pytest.raises(ValueError, match="overlays/cut.png: "):
+    with pytest.raises(ValueError, match=r"overlays/cut.png: "):
         samples(tmp_path)
 
 

@@ -1,5 +1,6 @@
 """The three stage scripts as a user runs them, and their predictors for one photograph."""
 
+import itertools
 import json
 import subprocess
 import sys
@@ -209,7 +210,7 @@ def test_where_nothing_is_surely_damaged_nothing_is_marked(scan, tmp_path, tiny_
 
 def test_dilate_widens(scan, tmp_path, tiny_weights):
     masks = [found(scan, tmp_path / str(px), tiny_weights, "--dilate", px)[0] for px in (0, 2, 6)]
-    for narrow, wide in zip(masks, masks[1:]):
+    for narrow, wide in itertools.pairwise(masks):
         assert (wide >= narrow).all() and (wide > narrow).any()
 
 

@@ -24,7 +24,7 @@ def commands():
         r"(?:python|torchrun[^\n]*?) ((?:restore|segment|inpaint|colorize)\.py [^\n`|&]*)",
         "\n".join(texts).replace("\\\n", " "),
     )
-    return sorted(set(re.split(r"\s{2,}|#", command)[0].strip() for command in found))
+    return sorted({re.split(r"\s{2,}|#", command)[0].strip() for command in found})
 
 
 def test_commands_are_found():

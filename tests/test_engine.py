@@ -1,5 +1,6 @@
 """The training loop as `train` runs it: what a run folder holds, stopping, going on, refusing."""
 
+import itertools
 import json
 import math
 import os
@@ -121,8 +122,8 @@ def test_learning_rate_warms_up_and_falls_along_a_cosine():
         and rates[29] == pytest.approx(2e-3)
     )
     assert max(rates) == pytest.approx(2e-3) and rates.index(max(rates)) in (29, 30)
-    assert all(a < b for a, b in zip(rates[:29], rates[1:30])) and all(
-        a > b for a, b in zip(rates[30:], rates[31:])
+    assert all(a < b for a, b in itertools.pairwise(rates[:30])) and all(
+        a > b for a, b in itertools.pairwise(rates[30:])
     )
     assert rates[515] == pytest.approx(2e-3 * (0.01 + 0.99 / 2)) and rates[-1] == pytest.approx(
         2e-5, rel=0.01
@@ -197,7 +198,7 @@ def test_rows_come_back_in_the_order_of_the_list(monkeypatch):
     items = list(range(7))
     processes = [Namespace(rank=rank, world=3) for rank in range(3)]
     shares = [engine.Processes.share(process, items) for process in processes]
-    assert sorted(sum(shares, [])) == items and max(map(len, shares)) - min(map(len, shares)) <= 1
+    assert sorted(itertools.chain(*shares)) == items and max(map(len, shares)) - min(map(len, shares)) <= 1
 
     def all_gather_object(parts, rows):
         parts[:] = shares

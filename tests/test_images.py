@@ -1,6 +1,7 @@
 """Reading, writing and the meaning of pixels: every promise about untouched pixels starts here."""
 
 import builtins
+import contextlib
 import io
 import os
 import struct
@@ -202,7 +203,7 @@ def test_modes():
         read_photo(saved(Image.fromarray(np.zeros((4, 4), np.float32)), "TIFF"))
     with pytest.raises(PhotoError, match="floating-point"):
         read_photo(saved(Image.fromarray(np.full((4, 4), np.nan, np.float32)), "TIFF"))
-    with pytest.raises(PhotoError, match="outside 0..65535"):
+    with pytest.raises(PhotoError, match=r"outside 0\.\.65535"):
         read_photo(saved(Image.fromarray(np.full((4, 4), 70000, np.int32)), "TIFF"))
 
 
@@ -314,10 +315,8 @@ def test_broken_files_fail_by_one_line(format):
         broken = bytearray(whole)
         for at in random.integers(0, min(len(whole), 300), 4):
             broken[at] = random.integers(256)
-        try:
+        with contextlib.suppress(PhotoError):
             read_photo(bytes(broken), max_pixels=10**6)
-        except PhotoError:
-            pass
 
 
 def test_files_that_are_none(tmp_path):
@@ -335,7 +334,7 @@ def test_bombs_are_refused_before_decoding():
         30000, 30000, 1, 0, b"".join([*(rows.compress(bytes(3751)) for _ in range(30000)), rows.flush()])
     )
     assert len(data) < 10**6  # for 900 million pixels
-    with pytest.raises(PhotoError, match="30000 x 30000 .* --max-pixels"):
+    with pytest.raises(PhotoError, match=r"30000 x 30000 .* --max-pixels"):
         read_photo(data)
     with pytest.raises(PhotoError, match="limit of 99"):
         read_photo(saved(Image.new("L", (10, 10))), max_pixels=99)
@@ -390,7 +389,7 @@ def test_jpeg_drops_alpha_and_nothing_else():
 def test_what_a_format_cannot_hold():
     deep = noise(8, 9, dtype=np.uint16)
     for pixels, format in ((deep, "JPEG"), (deep, "WEBP"), (np.dstack([deep] * 3), "PNG")):
-        with pytest.raises(PhotoError, match="16-bit .* --format tif"):
+        with pytest.raises(PhotoError, match=r"16-bit .* --format tif"):
             encode(pixels, None, format)
     with pytest.raises(PhotoError, match="WEBP"):
         encode(np.zeros((2, 20000), np.uint8), None, "WEBP")

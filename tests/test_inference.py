@@ -1,6 +1,7 @@
 """Networks over pictures of any size: padding, tiles and their blending, chroma evened out and enlarged along luma."""
 
 import copy
+import itertools
 
 import numpy as np
 import pytest
@@ -117,7 +118,7 @@ def test_tiles_begin_on_the_grid_that_the_network_pools(length, tile, overlap, m
         and all(start % multiple == 0 for start in first)
         and first[-1] < length <= first[-1] + tile
     )
-    assert all(0 < after - before <= tile - overlap for before, after in zip(first, first[1:]))
+    assert all(0 < after - before <= tile - overlap for before, after in itertools.pairwise(first))
     assert len(first) <= -(-(length - overlap) // ((tile - overlap) // multiple * multiple)) + 1
 
 

@@ -204,7 +204,7 @@ def test_shared_options_are_the_same_everywhere(monkeypatch):
                         action.metavar,
                         action.choices and list(action.choices),
                     )
-                    if kind == "infer" and not (action.dest == "mask"):
+                    if kind == "infer" and action.dest != "mask":
                         entry += (action.default, action.help)
                     first = seen.setdefault((kind, action.dest), (parser.prog, entry))
                     assert entry == first[1], (parser.prog, first[0], action.dest)
