@@ -1,23 +1,25 @@
 """Gives colour to photographs. The colours are a guess, never evidence.
 
-    python colorize.py infer scans/ out/                     out/STEM_color.png
-    python colorize.py infer photo.png out/ --hints h.png    colours that are known, painted on transparent ground
-    python colorize.py eval --data DIR                       one JSON object on standard output
-    python colorize.py sheet --data DIR OUT.png              old photographs coloured; portraits grey | ours | truth
-    python colorize.py vote PHOTOS BALLOT --weights A.pt B.pt --include grey    a page for people: which is best?
+    python colorize.py infer scans/ out/                   out/STEM_color.png
+    python colorize.py infer photo.png out/ --hints h.png  known colours, painted on transparent ground
+    python colorize.py eval --data DIR                     one JSON object on standard output
+    python colorize.py sheet --data DIR OUT.png            old photographs; portraits: grey | ours | truth
+    python colorize.py vote PHOTOS BALLOT --weights A.pt B.pt --include grey   a page to vote on the results
     python colorize.py tally BALLOT VOTES.json
 
-Training in three phases, each from the weights of the one before: absolute error; a critic that tells colours from those of
-photographs joins; differences of VGG-16's features take the place of the absolute error.
+Training in three phases, each from the weights of the one before: absolute error; a critic that tells colours
+from those of photographs joins; differences of VGG-16's features take the place of the absolute error.
 
     python colorize.py train --data DIR --run-dir runs/l1
-    python colorize.py train --data DIR --run-dir runs/gan --weights runs/l1/best-STEP.pt --lr 1e-4 --adversarial-weight 0.01
-    python colorize.py train --data DIR --run-dir runs/vgg --weights runs/gan/best-STEP.pt --lr 1e-4 --adversarial-weight 0.01 \
+    python colorize.py train --data DIR --run-dir runs/gan --weights runs/l1/best-STEP.pt --lr 1e-4 \
+        --adversarial-weight 0.01
+    python colorize.py train --data DIR --run-dir runs/vgg --weights runs/gan/best-STEP.pt --lr 1e-4 \
+        --adversarial-weight 0.01 \
         --critic-weights runs/gan/last.pt --l1-weight 0 --perceptual-weight 0.02 --vgg-weights imagenet
     torchrun --nproc_per_node=4 colorize.py train --data DIR --run-dir runs/l1
 
-The network is AlbuNet-50: luma and, if trained so, colour hints in, Cb and Cr (BT.601, full range) out. The photo keeps its
-own luma.
+The network is AlbuNet-50: luma and, if trained so, colour hints in, Cb and Cr (BT.601, full range) out. The
+photo keeps its own luma.
 """
 
 from __future__ import annotations
@@ -125,7 +127,9 @@ def train(args) -> int:
 
 
 def channels(args) -> int:
-    """Of the network's input: 4 with hints, 1 without. Raises ValueError if `--weights` takes hints and none are to come."""
+    """Of the network's input: 4 with hints, 1 without. Raises ValueError if `--weights` takes hints and none
+    are to come.
+    """
     from data import checkpoint
 
     if (
@@ -142,7 +146,8 @@ def channels(args) -> int:
 def evaluate(net, args, processes, infer: dict | None = None) -> dict:
     """Chroma and colour measures on the validation photographs, the grey picture beside.
 
-    With `infer` also those that take longer: CIEDE2000, and the error with the few hints that a person might give.
+    With `infer` also those that take longer: CIEDE2000, and the error with the few hints that a person might
+    give.
     """
     import numpy as np
     import torch
@@ -229,9 +234,10 @@ def _means(rows: list[dict]) -> dict:
 class Colorizer:
     """Colours one photograph: luma (H, W) in [0, 1] to RGB (H, W, 3), uint8 or uint16, of the same luma.
 
-    `hints` are data.hints.Hints of its size. The painted colours are kept, and spread up to the next edges of luma over what
-    the network, which sees them too if it was trained with hints, makes of their surroundings. `vivid`: how much more colourful
-    the network's answers are made, as what cannot be known is answered by medians, paler than photographs are.
+    `hints` are data.hints.Hints of its size. The painted colours are kept, and spread up to the next edges of
+    luma over what the network, which sees them too if it was trained with hints, makes of their surroundings.
+    `vivid`: how much more colourful the network's answers are made, as what cannot be known is answered by
+    medians, paler than photographs are.
     """
 
     def __init__(self, net, device, precision="fp32", short_side=SHORT_SIDE, vivid=1.0):
@@ -253,7 +259,9 @@ class Colorizer:
         return result
 
     def _bands(self, luma):
-        """What `chroma` gives, a band of rows at a time: (rows, chroma), so that memory does not grow with the photograph."""
+        """What `chroma` gives, a band of rows at a time: (rows, chroma), so that memory does not grow with
+        the photograph.
+        """
         import torch
 
         from data.images import bands
@@ -290,7 +298,9 @@ class Colorizer:
             return chroma[0].permute(1, 2, 0).clamp(-0.5, 0.5).cpu().numpy()
 
     def guess(self, luma, hints=None):
-        """At the network's scale: chroma (1, 2, h, w), the mean of what is seen at each of `SCALES`, and luma (1, 1, h, w)."""
+        """At the network's scale: chroma (1, 2, h, w), the mean of what is seen at each of `SCALES`, and luma
+        (1, 1, h, w).
+        """
         import torch.nn.functional as F
 
         from nets.guided import even
@@ -389,7 +399,9 @@ def infer(args) -> int:
 
 
 def sheet(args) -> list:
-    """Rows of a contact sheet: 12 old photographs with our colours, then 12 validation portraits, grey | ours | truth."""
+    """Rows of a contact sheet: 12 old photographs with our colours, then 12 validation portraits, grey | ours
+    | truth.
+    """
     import numpy as np
 
     from data.datasets import images_in, validation, validation_photos

@@ -115,12 +115,15 @@ def stage_parser(doc: str):
 
 
 def network_option(parser, name: str, text: str, default, **kwargs) -> None:
-    """An option that decides the network: None, if not given, stands for `--weights`' value or the default."""
+    """An option that decides the network: None, if not given, stands for `--weights`' value or
+    the default.
+    """
     parser.add_argument(name, help=f"{text} (default: {default}, or that of --weights)", **kwargs)
 
 
 def network(args, stage: str, fixed: dict, **choices) -> dict:
-    """The network's constructor arguments: the `fixed` ones, and name -> (option, default) for those to choose.
+    """The network's constructor arguments: the `fixed` ones, and name -> (option, default) for those to
+    choose.
 
     `--weights` brings its own; an option that says otherwise raises ValueError.
     """
@@ -236,7 +239,9 @@ def load_net(weights: Path, stage: str, build):
 
 
 def pretrained(vgg, source: str, device: str):
-    """VGG-16, whose class is `vgg`, with torchvision's weights as `--vgg-weights` names them. Raises ValueError, one line."""
+    """VGG-16, whose class is `vgg`, with torchvision's weights as `--vgg-weights` names them. Raises
+    ValueError, one line.
+    """
     import torch
 
     from data import checkpoint
@@ -279,8 +284,8 @@ def run_command(parser: argparse.ArgumentParser, argv) -> int:
 def pick_device(name: str, training: bool = False):
     """The torch device that `--device` names; "auto" takes CUDA, then MPS, then the CPU. Raises ValueError.
 
-    Under torchrun each process takes the GPU of its own. Training does not take MPS unasked: it lacks kernels of
-    in-place BatchNorm.
+    Under torchrun each process takes the GPU of its own. Training does not take MPS unasked: it lacks kernels
+    of in-place BatchNorm.
     """
     import torch
 
@@ -299,9 +304,9 @@ def pick_device(name: str, training: bool = False):
 def _store():
     """Where the processes of a run find each other.
 
-    torchrun restarts processes with the store of the processes that died (pytorch/pytorch#135712), whose addresses lead
-    nowhere: each start gets keys of its own. With several machines the count of restarts is not the same on all, and
-    torchrun itself has to be told to make a new store (the README says how).
+    torchrun restarts processes with the store of the processes that died (pytorch/pytorch#135712), whose
+    addresses lead nowhere: each start gets keys of its own. With several machines the count of restarts is
+    not the same on all, and torchrun itself has to be told to make a new store (the README says how).
     """
     from torch import distributed
 
@@ -354,8 +359,10 @@ class Processes:
         return [part[index] for index in range(max(map(len, parts))) for part in parts if index < len(part)]
 
     def close(self) -> None:
-        """Leaves the group. Whatever holds it (DistributedDataParallel, in cycles) must be out of reach by now: gloo's
-        threads end with its last holder, and those that outlive the interpreter abort the process."""
+        """Leaves the group. Whatever holds it (DistributedDataParallel, in cycles) must be out of reach by
+        now: gloo's threads end with its last holder, and those that outlive the interpreter abort the
+        process.
+        """
         if self.world > 1:
             import torch
 
@@ -381,7 +388,9 @@ class Batches:
 
 
 def schedule(step: int, steps: int, peak: float) -> float:
-    """Learning rate: linear warm-up over 3 % of the steps (at most 1000), then a cosine down to 1 % of the peak."""
+    """Learning rate: linear warm-up over 3 % of the steps (at most 1000), then a cosine down to 1 % of the
+    peak.
+    """
     warmup = max(1, min(1000, steps * 3 // 100))
     if step < warmup:
         return peak * (step + 1) / warmup
@@ -400,7 +409,9 @@ def make_optimizer(net, lr: float):
 
 
 class Average:
-    """Exponential moving average of the weights and of the norms' statistics. Young averages forget faster."""
+    """Exponential moving average of the weights and of the norms' statistics. Young averages
+    forget faster.
+    """
 
     def __init__(self, net, decay: float):
         import copy
@@ -421,13 +432,17 @@ class Average:
 
 
 class Tally:
-    """Sums of the losses since the last reading, kept on the device. Steps without a finite gradient are not counted."""
+    """Sums of the losses since the last reading, kept on the device. Steps without a finite gradient are not
+    counted.
+    """
 
     def __init__(self):
         self.sums = self.in_a_row = None
 
     def add(self, losses: dict, broken) -> None:
-        """losses: name -> scalar tensor; broken: scalar tensor, 1 for a step without a finite gradient, else 0."""
+        """losses: name -> scalar tensor; broken: scalar tensor, 1 for a step without a finite gradient, else
+        0.
+        """
         import torch
 
         row = torch.stack([broken] + [x.detach().float() for x in losses.values()] + [1 - broken])
@@ -436,7 +451,9 @@ class Tally:
         self.in_a_row = broken if self.in_a_row is None else (self.in_a_row + broken) * broken
 
     def read(self, processes, stopping: bool):
-        """(skipped steps, sums of the losses, counted steps, broken steps in a row, told to stop): means over processes."""
+        """(skipped steps, sums of the losses, counted steps, broken steps in a row, told to stop): means over
+        processes.
+        """
         import torch
 
         facts = torch.cat(
@@ -462,7 +479,9 @@ def changed_options(before: dict, now: dict) -> list[str]:
 
 
 def peak_memory(device) -> float:
-    """The most memory held so far, in MB of 10^6 bytes: of the GPU where one is used, else of this process."""
+    """The most memory held so far, in MB of 10^6 bytes: of the GPU where one is used, else of
+    this process.
+    """
     import torch
 
     if device.type == "cuda":
@@ -505,8 +524,9 @@ class Critic:
             checkpoint.load_state(net, {"state": state["critic"]["net"]}, weights)
 
     def step(self, loss, broken) -> None:
-        """One step down `loss`, none if `broken` is 1 or a gradient is not finite. Gradients are the mean over processes, as
-        DistributedDataParallel's are."""
+        """One step down `loss`, none if `broken` is 1 or a gradient is not finite. Gradients are the mean
+        over processes, as DistributedDataParallel's are.
+        """
         import torch
 
         self.optimizer.zero_grad(set_to_none=True)
@@ -529,12 +549,13 @@ class Critic:
 def fit(args, stage: str, options: dict, build, samples, step, evaluate, measured, critic=None) -> int:
     """Trains one stage; returns the exit status.
 
-    options: the constructor's arguments, stored in the weights. build(options) -> net. samples(args) -> dataset whose
-    item n is a function of (seed, n). step(net, batch, args, total) -> dict of scalar tensors, "loss" among them.
-    evaluate(net, args, processes) -> dict with "score" (greater is better), "infer" (stored in the weights) and "samples"
-    (name -> input, prediction, truth: pictures of fixed validation photographs).
-    measured(data) -> what evaluate will measure on; raises if there is nothing, now and not at the first evaluation.
-    critic(args) -> a network that step is given as `critic` and whose loss it returns too (adversarial training).
+    options: the constructor's arguments, stored in the weights. build(options) -> net. samples(args) ->
+    dataset whose item n is a function of (seed, n). step(net, batch, args, total) -> dict of scalar tensors,
+    "loss" among them. evaluate(net, args, processes) -> dict with "score" (greater is better), "infer"
+    (stored in the weights) and "samples" (name -> input, prediction, truth: pictures of fixed validation
+    photographs). measured(data) -> what evaluate will measure on; raises if there is nothing, now and not at
+    the first evaluation. critic(args) -> a network that step is given as `critic` and whose loss it returns
+    too (adversarial training).
     """
     processes = Processes(args.device, training=True)
     try:
@@ -620,7 +641,9 @@ def _fit(args, stage, options, build, samples, step, evaluate, measured, critic,
         run.save({**state, "critic": critic.state()} if critic else state)
 
     def measure():
-        """Evaluates the averaged weights and keeps them if they are among the best; all ranks compute the same list."""
+        """Evaluates the averaged weights and keeps them if they are among the best; all ranks compute the
+        same list.
+        """
         nonlocal best, began
         started = time.perf_counter()
         result = evaluate(average.net, args, processes)
@@ -697,7 +720,8 @@ def _fit(args, stage, options, build, samples, step, evaluate, measured, critic,
                     run.log(step=done, skipped=f"{skipped:g} steps: their gradients are not finite")
                 if in_a_row >= MAX_BAD_STEPS:
                     print(
-                        f"{in_a_row:g} steps in a row gave no finite gradient: lower --lr or use --precision fp32",
+                        f"{in_a_row:g} steps in a row gave no finite gradient: lower --lr or use "
+                        f"--precision fp32",
                         file=sys.stderr,
                     )
                     return 1
@@ -727,7 +751,8 @@ def _fit(args, stage, options, build, samples, step, evaluate, measured, critic,
     if args.weights and rank == 0:
         scores = [row["score"] for row in read_log(args.run_dir) if "score" in row]
         print(
-            f"score: {scores[0]:.4f} before, {scores[-1]:.4f} after, {best[0][0]:.4f} in {args.run_dir / best[0][1]}",
+            f"score: {scores[0]:.4f} before, {scores[-1]:.4f} after, "
+            f"{best[0][0]:.4f} in {args.run_dir / best[0][1]}",
             file=sys.stderr,
         )
     return 0

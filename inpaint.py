@@ -7,9 +7,9 @@
     python inpaint.py eval --data DIR                        one JSON object on standard output
     python inpaint.py sheet --data DIR OUT.png               labelled photographs: photo | mask | Telea | ours
 
-A mask is 8-bit grey of the photo's size: 255 is painted, 0 is kept bit for bit. The network is a UNet of partial
-convolutions and works on luma; the chroma of colour photographs continues smoothly into holes, so that grey stays grey
-and sepia stays sepia.
+A mask is 8-bit grey of the photo's size: 255 is painted, 0 is kept bit for bit. The network is a UNet of
+partial convolutions and works on luma; the chroma of colour photographs continues smoothly into holes, so
+that grey stays grey and sepia stays sepia.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ def build(options: dict):
 
 
 def step(net, samples: dict, args, total, vgg=None) -> dict:
-    """The losses of one batch (Liu et al. 2018, section 3.3); those on features only with `vgg`, which gives them."""
+    """The losses of one batch (Liu et al. 2018, section 3.3); those on features only with `vgg`, which gives
+    them.
+    """
     import torch
 
     from losses import inpainting, perceptual
@@ -90,7 +92,9 @@ def train(args) -> int:
 
 
 def evaluate(net, args, processes, infer: dict | None = None) -> dict:
-    """PSNR and SSIM on validation photographs with synthetic holes, OpenCV's classics beside; by hole share."""
+    """PSNR and SSIM on validation photographs with synthetic holes, OpenCV's classics beside;
+    by hole share.
+    """
     import numpy as np
     import torch
 
@@ -159,7 +163,9 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
 
 
 def _opencv(method: str):
-    """OpenCV's inpainting of luma or RGB in [0, 1] where `holes` (H, W) uint8 is not 0; None where OpenCV is absent."""
+    """OpenCV's inpainting of luma or RGB in [0, 1] where `holes` (H, W) uint8 is not 0; None where OpenCV is
+    absent.
+    """
     try:
         import cv2
     except ImportError:
@@ -198,7 +204,9 @@ def sheet(args) -> list:
 
 
 class Known:
-    """Tiles of what the network sees, (1, 2, h, w): the picture, 0 where it is not known, and 1 where it is."""
+    """Tiles of what the network sees, (1, 2, h, w): the picture, 0 where it is not known, and
+    1 where it is.
+    """
 
     def __init__(self, picture, known):
         self.picture, self.known, self.shape = picture, known, picture.shape
@@ -211,7 +219,9 @@ class Known:
 
 
 class Painter:
-    """Paints holes: (pixels, mask) to pixels of the same shape and type, changed only where the mask is 255."""
+    """Paints holes: (pixels, mask) to pixels of the same shape and type, changed only where
+    the mask is 255.
+    """
 
     reach = 24  # px: what lies deeper in a hole is painted at half the scale first
 
@@ -245,7 +255,9 @@ class Painter:
         return result
 
     def check(self, mask, given=True) -> list[str]:
-        """What a report should say of painting this mask. Raises PhotoError if one that was `given` leaves nothing."""
+        """What a report should say of painting this mask. Raises PhotoError if one that was `given` leaves
+        nothing.
+        """
         from data.images import PhotoError
 
         share = (mask == 255).mean()
@@ -255,7 +267,8 @@ class Painter:
             return ["the mask is empty: nothing was painted"]
         if self.hole_share and share > self.hole_share[1]:
             return [
-                f"{share:.1%} of the photograph are holes, more than the {self.hole_share[1]:.1%} of training: look at them"
+                f"{share:.1%} of the photograph are holes, more than the {self.hole_share[1]:.1%} of "
+                f"training: look at them"
             ]
         return []
 
@@ -274,7 +287,8 @@ class Painter:
         valid = torch.from_numpy(mask != 255)[None, None].to(self.device)
 
         def fill(tile, overlap):
-            # Beside a large scan there is less room: a tile of 1024 px takes half a gigabyte, and no scan is all cracks.
+            # Beside a large scan there is less room: a tile of 1024 px takes half a gigabyte, and no scan is
+            # all cracks.
             large = tile > LARGE_TILE and luma.size > LARGE
             self._fill(
                 picture, valid, *((LARGE_TILE, min(overlap, LARGE_TILE // 8)) if large else (tile, overlap))
@@ -288,7 +302,8 @@ class Painter:
     def _fill(self, picture, valid, tile, overlap):
         """Paints picture (1, 1, H, W) in place where valid, of bool, is not; and returns it.
 
-        Coarse to fine: the inner part of a large hole comes from half the scale, its rim is painted at this one.
+        Coarse to fine: the inner part of a large hole comes from half the scale, its rim is painted at this
+        one.
         """
         import torch
         import torch.nn.functional as F

@@ -9,8 +9,8 @@
     torchrun --nproc_per_node=4 restore.py scans/ out/       photographs shared out over processes
 
 For each photograph there are in OUT: STEM_mask.png (what was repaired), STEM_restored, STEM_restored_color,
-STEM_color (the original in colour, for the day when finding defects erred) and STEM.json (what was done; its keys
-are explained in data/report.py).
+STEM_color (the original in colour, for the day when finding defects erred) and STEM.json (what was done; its
+keys are explained in data/report.py).
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ PICTURES = {
 def layered(photo, files: dict, mask, probability, weights: dict) -> bytes:
     """A Photoshop file of the pictures in `files` (name -> pixels, remark, stages) over the original.
 
-    probability: (H, W) in [0, 1] of damage, or None. Original and Repairs give the restored picture, Color over them
-    the restored one in colour, Color of original over the Original alone that in colour.
+    probability: (H, W) in [0, 1] of damage, or None. Original and Repairs give the restored picture, Color
+    over them the restored one in colour, Color of original over the Original alone that in colour.
     """
     from data import xmp
     from data.layers import Layer, photoshop

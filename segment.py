@@ -38,11 +38,13 @@ AFAR, AFAR_MARGIN = (
     5.5,
 )  # so small what is wide is seen as a whole; it counts where its logit is this much above that average
 DILATE = 2  # px of the working size: a crack's anti-aliased edge must not stay
-# A photograph counts as damaged if so many px of the working size are this certain: an undamaged one has its doubtful places,
-# too, and must come back as it was. Glitter, leaves and hair look damaged from afar as well, most damage does not: a share of
-# the logits from afar is taken off. Weights store a lower certainty if this one costs too much.
+# A photograph counts as damaged if so many px of the working size are this certain: an undamaged one has its
+# doubtful places, too, and must come back as it was. Glitter, leaves and hair look damaged from afar as well,
+# most damage does not: a share of the logits from afar is taken off. Weights store a lower certainty if this
+# one costs too much.
 SURE, SURE_PIXELS, SURE_AFAR = 0.96, 40, 0.3
-NEARLY_BEST = 0.96  # of the best mean Dice: the highest threshold, and then the highest certainty to ask for, that keep so much
+# of the best mean Dice: the highest threshold, and then the highest certainty to ask for, that keep so much
+NEARLY_BEST = 0.96
 
 
 def build(options: dict):
@@ -91,8 +93,9 @@ def train(args) -> int:
 def evaluate(net, args, processes, infer: dict | None = None) -> dict:
     """Measures a network on the validation photographs; each process takes its share of them.
 
-    Without `infer` the threshold is searched, the highest with nearly the best mean Dice, and returned in `infer`. With it also
-    what takes longer is measured: all undamaged photographs, and them with each kind of hard negative.
+    Without `infer` the threshold is searched, the highest with nearly the best mean Dice, and returned in
+    `infer`. With it also what takes longer is measured: all undamaged photographs, and them with each kind of
+    hard negative.
     """
     import torch
 
@@ -193,8 +196,9 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
 
 
 def surest(dice: list[float], certainty: list[float]) -> float:
-    """The highest certainty up to `SURE` to ask for: damaged photographs, with `dice` found, of which it leaves those alone
-    that are less certain, keep nearly the mean Dice."""
+    """The highest certainty up to `SURE` to ask for: damaged photographs, with `dice` found, of which it
+    leaves those alone that are less certain, keep nearly the mean Dice.
+    """
     kept = lambda least: sum(found for found, sure in zip(dice, certainty) if sure >= least)  # noqa: E731
     return max(
         (least for least in [*certainty, SURE] if least <= SURE and kept(least) >= NEARLY_BEST * sum(dice)),
@@ -203,7 +207,9 @@ def surest(dice: list[float], certainty: list[float]) -> float:
 
 
 def negatives(finder: Finder, threshold: float, clean: list, processes) -> dict:
-    """kind of hard negative -> share of its pixels that are marked, on up to ten undamaged photographs for each kind."""
+    """kind of hard negative -> share of its pixels that are marked, on up to ten undamaged photographs for
+    each kind.
+    """
     import numpy as np
 
     from data import defects
@@ -245,7 +251,9 @@ def brought(luma, size: tuple[int, int]):
 
 
 class Seen(NamedTuple):
-    """What was seen of a photograph: the probability of damage (h, w) at the working size, and how certain it is that there is any."""
+    """What was seen of a photograph: the probability of damage (h, w) at the working size, and how certain it
+    is that there is any.
+    """
 
     probability: torch.Tensor
     certainty: float
@@ -254,10 +262,10 @@ class Seen(NamedTuple):
 class Finder:
     """Predicts the defects of one photograph: luma (H, W) in [0, 1] to what is `Seen` of it.
 
-    Photographs are brought to a longer side of at most `max_side` px, and small ones are enlarged to `least_side`: the
-    network knows cracks of 1.5 to 6 px. `tta` averages the logits of several `LOOKS`, some smaller, where what is large is
-    seen better, some mirrored. What is very sure `AFAR` counts as well. `sure`: how certain damage must be in a photograph,
-    or nothing in it is marked; None: all is.
+    Photographs are brought to a longer side of at most `max_side` px, and small ones are enlarged to
+    `least_side`: the network knows cracks of 1.5 to 6 px. `tta` averages the logits of several `LOOKS`, some
+    smaller, where what is large is seen better, some mirrored. What is very sure `AFAR` counts as well.
+    `sure`: how certain damage must be in a photograph, or nothing in it is marked; None: all is.
     """
 
     least_side = 512
@@ -300,14 +308,18 @@ class Finder:
         return Seen(probability, float(torch.sigmoid(certain)))
 
     def mean(self, luma, size: tuple[int, int], looks):
-        """The mean logits of `looks`, (share of `size`, mirrored) each, at a photo brought to `size`: (h, w) float32."""
+        """The mean logits of `looks`, (share of `size`, mirrored) each, at a photo brought to `size`: (h, w)
+        float32.
+        """
         total = 0
         for share, mirrored in looks:
             total += self.enlarge(self.look(luma, scaled(size, share), mirrored), size)
         return total / len(looks)
 
     def look(self, luma, size: tuple[int, int], mirrored=False):
-        """The network's logits of a photo brought to `size`, (h, w) float32; `mirrored`: as seen in its mirror image."""
+        """The network's logits of a photo brought to `size`, (h, w) float32; `mirrored`: as seen in its
+        mirror image.
+        """
         import torch
 
         from nets.inference import tiled
@@ -326,8 +338,8 @@ class Finder:
         return F.interpolate(probability[None, None], size[::-1], mode="bilinear", align_corners=False)[0, 0]
 
     def found(self, seen: Seen, size: tuple[int, int], threshold: float, dilate: int = 0):
-        """Where a photo of `size` is damaged, (H, W) bool: probability at least `threshold`, widened by `dilate` px of the
-        working size; nowhere in a photo that counts as undamaged.
+        """Where a photo of `size` is damaged, (H, W) bool: probability at least `threshold`, widened by
+        `dilate` px of the working size; nowhere in a photo that counts as undamaged.
 
         The probability itself is widened before it is enlarged, so that large photos get smooth outlines.
         """
@@ -345,7 +357,8 @@ class Finder:
 def load(weights: Path, device, threshold: float | None = None, **settings) -> tuple[Finder, float]:
     """A Finder and its threshold from a weights file. Raises WeightsError.
 
-    Whoever asks for more by a threshold below that of the weights is obeyed: then all that reaches it is marked, in any photo.
+    Whoever asks for more by a threshold below that of the weights is obeyed: then all that reaches it is
+    marked, in any photo.
     """
     net, infer = engine.load_net(weights, STAGE, build)
     threshold = infer["threshold"] if threshold is None else threshold
@@ -354,7 +367,9 @@ def load(weights: Path, device, threshold: float | None = None, **settings) -> t
 
 
 def find(finder: Finder, photo, source, args, threshold: float):
-    """The final mask (H, W) uint8 of a photo, after dilation and protection, its probability, and notes for the report."""
+    """The final mask (H, W) uint8 of a photo, after dilation and protection, its probability, and notes for
+    the report.
+    """
     from data.images import luma
 
     seen = finder(luma(photo.pixels))
@@ -362,7 +377,8 @@ def find(finder: Finder, photo, source, args, threshold: float):
     notes = finder.tiling.warned()
     if finder.sure is not None and not mask.any() and bool((seen.probability >= threshold).any()):
         notes.append(
-            "nothing is surely damaged, so nothing was marked; a --threshold below that of the weights marks what may be"
+            "nothing is surely damaged, so nothing was marked; a --threshold below that of the weights "
+            "marks what may be"
         )
     return mask, seen.probability, notes + protect(mask, photo, source)
 
@@ -420,10 +436,11 @@ def probability_file(probability) -> bytes:
 
 
 def sheet(args) -> list:
-    """Rows of a contact sheet, photo | mask | overlay: the labelled validation photographs, every fourth undamaged one of
-    `clean/`, and those of `old/`.
+    """Rows of a contact sheet, photo | mask | overlay: the labelled validation photographs, every fourth
+    undamaged one of `clean/`, and those of `old/`.
 
-    In the overlay red is what was found; where there is a hand-made mask, green is found in both and blue in that alone.
+    In the overlay red is what was found; where there is a hand-made mask, green is found in both and blue in
+    that alone.
     """
     import numpy as np
 
@@ -514,7 +531,8 @@ def marking_options(parser) -> None:
         "--threshold",
         type=engine.share,
         metavar="P",
-        help="probability from which a pixel is damaged, 0 to 1 (default: that stored in the weights, and none in "
+        help="probability from which a pixel is damaged, 0 to 1 (default: that stored in the weights, and "
+        "none in "
         "photographs where nothing is surely damaged)",
     )
     parser.add_argument(
@@ -571,7 +589,8 @@ def main(argv=None) -> int:
         "--hold-out",
         type=fold,
         metavar="I/N",
-        help="cross-validation: measure on every N-th labelled pair from the I-th on, and train on the others "
+        help="cross-validation: measure on every N-th labelled pair from the I-th on, and train on the "
+        "others "
         "(default: measure on val/)",
     )
     options.add_argument(
@@ -579,7 +598,8 @@ def main(argv=None) -> int:
         type=positive_weight,
         default="auto",
         metavar="auto|N",
-        help="what a damaged pixel counts against a clean one; auto: clean over damaged pixels of the global batch, 1 "
+        help="what a damaged pixel counts against a clean one; auto: clean over damaged pixels of the "
+        "global batch, 1 "
         "to 10 (default: auto)",
     )
     options.add_argument(

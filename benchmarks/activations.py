@@ -3,12 +3,13 @@
     python benchmarks/activations.py                   one JSON object on standard output
     python benchmarks/activations.py --device cuda
 
-`bytes_ratio`: what a forward pass keeps for backward, InPlaceABN / NormAct (BatchNorm2d and in-place leaky ReLU); each
-storage counted once, parameters and their bf16 copies left out. `step_ratio`: seconds of a step (forward, loss, backward,
-optimizer) likewise, the median over pairs of steps that are taken in turn (A B A B). On the CPU seconds are processor time
-of all threads, which other work on the machine disturbs less. `step_ratio_quartiles` is the spread and `n` the number of
-pairs. `peak_ratio`: memory at the peak of a step, CUDA only. So is `largest_batch`: how many samples of 1024 px a width-64
-network trains on at once, with in-place norms and with ordinary ones, in bf16.
+`bytes_ratio`: what a forward pass keeps for backward, InPlaceABN / NormAct (BatchNorm2d and in-place leaky
+ReLU); each storage counted once, parameters and their bf16 copies left out. `step_ratio`: seconds of a step
+(forward, loss, backward, optimizer) likewise, the median over pairs of steps that are taken in turn (A B A
+B). On the CPU seconds are processor time of all threads, which other work on the machine disturbs less.
+`step_ratio_quartiles` is the spread and `n` the number of pairs. `peak_ratio`: memory at the peak of a step,
+CUDA only. So is `largest_batch`: how many samples of 1024 px a width-64 network trains on at once, with
+in-place norms and with ordinary ones, in bf16.
 """
 
 import argparse
@@ -121,7 +122,9 @@ def compare(width: int, side: int, batch: int, precision: str, device, rounds: i
 
 
 def most(fits) -> int:
-    """The greatest n for which fits(n) is true, which must be so for all smaller ones too; 0 if it is for none."""
+    """The greatest n for which fits(n) is true, which must be so for all smaller ones too; 0 if it is for
+    none.
+    """
     high = 1
     while fits(high):
         high *= 2

@@ -3,10 +3,11 @@
     python benchmarks/archive.py [--photos 500] [--broken 25] [--kills 5] [--processes 1]
     python benchmarks/archive.py --processes 2                    the same under torchrun
 
-Writes small photographs of every kind that is read (JPEG, PNG, TIFF, WebP, BMP, GIF; grey, RGB, palette, CMYK, alpha, 1 and 16
-bits), in folders and with odd names, starts `restore.py --recursive` with the bundled weights, ends it and all its
-processes by SIGKILL a few times on the way, and lets the last start finish. Then it checks every file. Prints one JSON
-object on standard output; status 1 if anything is lost, torn, done without need or left over.
+Writes small photographs of every kind that is read (JPEG, PNG, TIFF, WebP, BMP, GIF; grey, RGB, palette,
+CMYK, alpha, 1 and 16 bits), in folders and with odd names, starts `restore.py --recursive` with the bundled
+weights, ends it and all its processes by SIGKILL a few times on the way, and lets the last start finish. Then
+it checks every file. Prints one JSON object on standard output; status 1 if anything is lost, torn, done
+without need or left over.
 """
 
 import argparse
@@ -83,7 +84,9 @@ def broken(data: bytes, number: int) -> bytes:
 
 
 def fill(folder: Path, photos: int, broken_ones: int, seed: int = 0) -> tuple[list[Path], list[Path]]:
-    """Writes so many photographs into the folder, broken ones evenly among them: (whole, broken), below the folder."""
+    """Writes so many photographs into the folder, broken ones evenly among them: (whole, broken), below the
+    folder.
+    """
     rng, kinds, names = np.random.default_rng(seed), list(KINDS), ([], [])
     for number in range(photos):
         mode, format = kinds[number % len(kinds)]
@@ -112,7 +115,9 @@ def reports(out: Path) -> list[Path]:
 
 
 def torn(out: Path, pictures=PICTURES) -> list[str]:
-    """What in OUT is not a photograph done as a whole: every file must be named in a STEM.json, with its SHA-256."""
+    """What in OUT is not a photograph done as a whole: every file must be named in a STEM.json, with its
+    SHA-256.
+    """
     faults, known = [], set()
     for path in sorted(reports(out)):
         known.add(path)
@@ -133,7 +138,9 @@ def torn(out: Path, pictures=PICTURES) -> list[str]:
 
 
 def kill(process: subprocess.Popen) -> None:
-    """SIGKILL for a process and all that it started (torchrun gives each of its processes a session of its own)."""
+    """SIGKILL for a process and all that it started (torchrun gives each of its processes a session of its
+    own).
+    """
     family = [process.pid]
     for pid in family:
         for children in Path(f"/proc/{pid}/task").glob("*/children"):

@@ -3,13 +3,14 @@
     python benchmarks/cross_validation.py --data DIR --weights base.pt --recipe "--labelled-share 0.25" \\
         --recipe "--labelled-share 0.5" [--folds 3] [--runs runs/recipes] [-- OPTIONS OF TRAIN]
 
-For every recipe and fold `segment.py train --hold-out I/N` goes on from the same weights, which must not have seen any
-labelled photograph (train them with `--labelled-share 0`), trains on those outside the fold and is measured on those in it.
-Prints one JSON object on standard output: for each recipe the measures of the end of each run, averaged over all damaged
-photographs (Dice at the best threshold of the fold), and on how many of them its Dice was above the first recipe's. A run that
-is done is not done again: the same command goes on.
+For every recipe and fold `segment.py train --hold-out I/N` goes on from the same weights, which must not have
+seen any labelled photograph (train them with `--labelled-share 0`), trains on those outside the fold and is
+measured on those in it. Prints one JSON object on standard output: for each recipe the measures of the end of
+each run, averaged over all damaged photographs (Dice at the best threshold of the fold), and on how many of
+them its Dice was above the first recipe's. A run that is done is not done again: the same command goes on.
 
-With `--before` the first recipe is to do nothing: what fine-tuning brings on one's own masks, which DIR/labelled then holds.
+With `--before` the first recipe is to do nothing: what fine-tuning brings on one's own masks, which
+DIR/labelled then holds.
 """
 
 import argparse
@@ -63,7 +64,9 @@ def measure(data: Path, net, fold: str) -> dict:
 
 
 def compare(results: list[list[dict]]) -> list[dict]:
-    """Of each recipe (a result for each fold) the means over photographs, and its wins against the first recipe."""
+    """Of each recipe (a result for each fold) the means over photographs, and its wins against the first
+    recipe.
+    """
     rows, photos = [], [[row for result in recipe for row in result["rows"]] for recipe in results]
     for recipe, seen in zip(results, photos, strict=True):
         count = [result["photos"] for result in recipe]

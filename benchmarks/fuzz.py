@@ -1,10 +1,12 @@
-"""Feeds damaged files to the reader and to restore.py: each must end as a photograph or as one line of error, soon.
+"""Feeds damaged files to the reader and to restore.py: each must end as a photograph or as one line of error,
+soon.
 
     python benchmarks/fuzz.py [--reader 10000] [--command 500] [--seed 0]
 
-Real files of every kind that is read (with profiles, EXIF, XMP, alpha, 16 bits, several pages) are cut, overwritten, spliced and
-repeated; number N of a seed is the same file on every machine. Prints one JSON object on standard output: counts, the
-slowest file, and the numbers of those that failed; status 1 if there are any. `--only N` writes file N into the current folder.
+Real files of every kind that is read (with profiles, EXIF, XMP, alpha, 16 bits, several pages) are cut,
+overwritten, spliced and repeated; number N of a seed is the same file on every machine. Prints one JSON
+object on standard output: counts, the slowest file, and the numbers of those that failed; status 1 if there
+are any. `--only N` writes file N into the current folder.
 """
 
 import argparse
@@ -32,13 +34,16 @@ MOST_PIXELS = 4_000_000
 SLOW = 10  # seconds for one file
 XMP = (
     b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-    b'<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:source>box 7</dc:source></rdf:Description>'
+    b'<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:source>box '
+    b"7</dc:source></rdf:Description>"
     b"</rdf:RDF></x:xmpmeta>"
 )
 
 
 def originals() -> list[tuple[str, bytes]]:
-    """(ending, bytes) of whole files: small ones of all kinds with all metadata, and the two example portraits."""
+    """(ending, bytes) of whole files: small ones of all kinds with all metadata, and the two example
+    portraits.
+    """
     rng = np.random.default_rng(0)
     files = [(ending, archive.picture(mode, format, rng)) for (mode, format), ending in archive.KINDS.items()]
     exif = Image.Exif()
@@ -72,7 +77,9 @@ def originals() -> list[tuple[str, bytes]]:
 
 
 def mutation(files: list[tuple[str, bytes]], number: int, seed: int = 0) -> tuple[str, bytes]:
-    """The damaged file of this number: one to four changes, most of them near the head, where the meaning is."""
+    """The damaged file of this number: one to four changes, most of them near the head, where
+    the meaning is.
+    """
     rng = np.random.default_rng([seed, number])
     ending, data = files[number % len(files)]
     data = bytearray(data)
@@ -102,7 +109,9 @@ def mutation(files: list[tuple[str, bytes]], number: int, seed: int = 0) -> tupl
 
 
 def read(data: bytes) -> str:
-    """What became of a file at the reader: "read" or "refused". Raises AssertionError, or what it should have caught."""
+    """What became of a file at the reader: "read" or "refused". Raises AssertionError, or what it should have
+    caught.
+    """
     began = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -129,7 +138,9 @@ def read(data: bytes) -> str:
 def command(
     files, numbers, folder: Path, restore, words: list[str], seed: int = 0
 ) -> tuple[Counter, list[str]]:
-    """Mutations through restore.py in this process: counts of statuses, and faults found. restore: its `main`."""
+    """Mutations through restore.py in this process: counts of statuses, and faults found. restore: its
+    `main`.
+    """
     names = {}
     (folder / "in").mkdir(parents=True)
     for number in numbers:

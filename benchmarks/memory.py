@@ -1,10 +1,12 @@
-"""Measures the peak memory of restore.py over the size of the photograph, with the bundled weights, on the CPU.
+"""Measures the peak memory of restore.py over the size of the photograph, with the bundled weights, on the
+CPU.
 
     python benchmarks/memory.py [--megapixels 1 4 12 25 50 100] [--threads 2] [--options=--only=restored]
 
-Prints one JSON object on standard output: for each size the largest resident set of the process (`ru_maxrss`), its seconds,
-and which share of the photograph was painted. The photograph is examples/astronaut_old.jpg, grey, enlarged. What the
-interpreter and torch take themselves is the first row, a photograph of one pixel.
+Prints one JSON object on standard output: for each size the largest resident set of the process
+(`ru_maxrss`), its seconds, and which share of the photograph was painted. The photograph is
+examples/astronaut_old.jpg, grey, enlarged. What the interpreter and torch take themselves is the first row, a
+photograph of one pixel.
 """
 
 import argparse

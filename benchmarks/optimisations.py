@@ -1,9 +1,9 @@
 """What each optimisation of inference brings: the same work with and without it, in turn (A B A B).
 
-    python benchmarks/optimisations.py [--rounds 7] [--threads 1] [--store]      one JSON object on standard output
+    python benchmarks/optimisations.py [--rounds 7] [--threads 1] [--store]   prints one JSON object
 
-`ratio`: processor seconds with it / without it, the median over pairs; `quartiles` is its spread, `n` the number of pairs.
-Below 1 it pays. Those that were tried and dropped are measured in the same way.
+`ratio`: processor seconds with it / without it, the median over pairs; `quartiles` is its spread, `n` the
+number of pairs. Below 1 it pays. Those that were tried and dropped are measured in the same way.
 """
 
 import argparse

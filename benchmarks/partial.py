@@ -3,11 +3,12 @@
     python benchmarks/partial.py                       one JSON object on standard output
     python benchmarks/partial.py --device cuda --threads 4
 
-`ratio`: seconds of PartialConv2d / Conv2d on the same input, the median over pairs of runs taken in turn (A B A B);
-`quartiles` is its spread and `n` the number of pairs. `forward` is inference (in networks with norms folded), `training`
-forward and backward. Where the layer takes two (x, mask) pairs, Conv2d takes the joined channels, and the joining is in
-its time. The last cases are the whole UNet, whose every PartialConv2d is exchanged for a Conv2d. On the CPU seconds are
-processor time of all threads, which other work on the machine disturbs less.
+`ratio`: seconds of PartialConv2d / Conv2d on the same input, the median over pairs of runs taken in turn (A B
+A B); `quartiles` is its spread and `n` the number of pairs. `forward` is inference (in networks with norms
+folded), `training` forward and backward. Where the layer takes two (x, mask) pairs, Conv2d takes the joined
+channels, and the joining is in its time. The last cases are the whole UNet, whose every PartialConv2d is
+exchanged for a Conv2d. On the CPU seconds are processor time of all threads, which other work on the machine
+disturbs less.
 """
 
 import argparse
@@ -27,7 +28,8 @@ from benchmarks import record
 from nets.inference import inference, ready
 from nets.partial import PartialConv2d, PartialUNet
 
-# (channels of each pair, channels out, kernel, stride, side in px, batch size); of the UNet, and one of width 32 alone
+# (channels of each pair, channels out, kernel, stride, side in px, batch size); of the UNet, and one of width
+# 32 alone
 LAYERS = {
     "cpu": [
         ((1,), 16, 5, 1, 128, 4),
@@ -54,7 +56,9 @@ NETWORKS = {"cpu": [(32, 6, 4, 128, 4), (64, 6, 8, 128, 2)], "cuda": [(64, 8, 8,
 
 
 class Ordinary(nn.Conv2d):
-    """Conv2d with the call of PartialConv2d: the masks are handed on (by nearest where it has a stride) and do nothing."""
+    """Conv2d with the call of PartialConv2d: the masks are handed on (by nearest where it has a stride) and
+    do nothing.
+    """
 
     def forward(self, *pairs):
         x = torch.cat([x for x, _ in pairs], 1) if len(pairs) > 1 else pairs[0][0]

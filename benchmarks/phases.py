@@ -1,10 +1,10 @@
-"""Compares the three phases of training colour: the same steps from the same weights, with the losses of each.
+"""Compares the three phases of training colour: the same steps from the same weights, with different losses.
 
-    python benchmarks/phases.py --data DIR --weights l1.pt --vgg-weights imagenet [--steps 300] [-- OPTIONS OF TRAIN]
+    python benchmarks/phases.py --data DIR --weights l1.pt --vgg-weights imagenet [--steps 300] [-- OPTIONS]
 
-Trains three times with `colorize.py train`: absolute error alone; with a critic; with a critic and differences of VGG-16's features
-in place of the absolute error. Prints one JSON object: the measures of `colorize.py eval` at the end of each. A run that is
-done is not done again: the same command goes on.
+Trains three times with `colorize.py train`: absolute error alone; with a critic; with a critic and
+differences of VGG-16's features in place of the absolute error. Prints one JSON object: the measures of
+`colorize.py eval` at the end of each. A run that is done is not done again: the same command goes on.
 """
 
 import argparse

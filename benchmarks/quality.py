@@ -2,7 +2,8 @@
 
     python benchmarks/quality.py --data DIR [--store]        one JSON object on standard output
 
-The segment stage is measured with and without test-time augmentation. Rows of single photographs are left out.
+The segment stage is measured with and without test-time augmentation. Rows of single photographs are left
+out.
 """
 
 import argparse

@@ -1,4 +1,6 @@
-"""What a benchmark has measured, with where and how: printed, and on request kept in benchmarks/results/ for report.py."""
+"""What a benchmark has measured, with where and how: printed, and on request kept in benchmarks/results/ for
+report.py.
+"""
 
 import json
 import os
@@ -53,7 +55,8 @@ def store_option(parser) -> None:
 
 
 def emit(name: str, results, store: bool, device=None, **facts) -> None:
-    """Prints one JSON object; `store` writes it as results/NAME.json as well, NAME_gpu.json if `device` is a GPU.
+    """Prints one JSON object; `store` writes it as results/NAME.json as well, NAME_gpu.json if `device` is a
+    GPU.
 
     facts: settings that all results share.
     """

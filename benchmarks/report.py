@@ -1,10 +1,11 @@
-"""Writes benchmarks/RESULTS.md and the figures in README.md and weights/README.md from benchmarks/results/*.json.
+"""Writes benchmarks/RESULTS.md and the figures in README.md and weights/README.md from
+benchmarks/results/*.json.
 
     python benchmarks/report.py              write them
     python benchmarks/report.py --check      change nothing; status 1 if a file says something else
 
-In the two READMEs the text between `<!-- figures: NAME -->` and `<!-- end of figures -->` is written here; NAME is one of BLOCKS.
-What was not measured is marked so.
+In the two READMEs the text between `<!-- figures: NAME -->` and `<!-- end of figures -->` is written here;
+NAME is one of BLOCKS. What was not measured is marked so.
 """
 
 import argparse
@@ -82,7 +83,8 @@ def segment() -> str:
         ["average precision", f"{ours['average_precision']:.3f}", f"{plain['average_precision']:.3f}", ""],
         [
             f"**pixels marked on {ours['clean_photos']} undamaged photographs**",
-            f"**{percent(ours['clean_marked'], 2)}** ({' to '.join(f'{100 * x:.2f}' for x in ours['clean_marked_95'])})",
+            f"**{percent(ours['clean_marked'], 2)}** "
+            f"({' to '.join(f'{100 * x:.2f}' for x in ours['clean_marked_95'])})",
             percent(plain["clean_marked"], 2),
             "",
         ],
@@ -259,7 +261,8 @@ def measured() -> str:
         [
             "paints: PSNR in holes of 2 to 10 %",
             f"{holes['ours_2_10']['hole_psnr']:.1f} dB",
-            f"Telea {holes['telea_2_10']['hole_psnr']:.1f}, Navier-Stokes {holes['navier_stokes_2_10']['hole_psnr']:.1f} dB",
+            f"Telea {holes['telea_2_10']['hole_psnr']:.1f}, Navier-Stokes "
+            f"{holes['navier_stokes_2_10']['hole_psnr']:.1f} dB",
         ],
         [
             "colours: MSE of CbCr on portraits",
@@ -269,7 +272,10 @@ def measured() -> str:
         [
             f"whole chain, 1024 x 1024 px, n = {chain['restore.py']['n']}",
             f"{between(chain['restore.py'], 1)} s, of it finding "
-            + f"{stages['segment']['seconds']:.1f}, painting {stages['inpaint']['seconds']:.1f}, colour {stages['colorize']['seconds']:.1f} s",
+            + (
+                f"{stages['segment']['seconds']:.1f}, painting {stages['inpaint']['seconds']:.1f}, colour "
+                f"{stages['colorize']['seconds']:.1f} s"
+            ),
             f"`--no-tta` {between(chain['restore.py --no-tta'], 1)} s; of it `import torch, torchvision` "
             + f"{between(chain['import torch, torchvision'], 1)} s",
         ],
@@ -421,9 +427,15 @@ WHY = {
     "channels last (colorize, 256 px)": "the same",
     "inference mode, against no_grad (segment, 512 px)": "costs nothing; the gain lies in small operators",
     "only tiles with holes (one crack through 2048 px)": "the rest stays the input's anyway",
-    "tiles of 512 px, against 1024 (cracks in parts of 4096 px)": "for their memory; less is painted where cracks are few",
-    "colour at 256 px, against 1024 px": "the scale that the network was trained at; the edges come from luma",
-    "bf16 autocast on the CPU (segment, 512 px)": "only on processors with bf16 instructions, and results differ a little: `--precision bf16`",
+    "tiles of 512 px, against 1024 (cracks in parts of 4096 px)": (
+        "for their memory; less is painted where cracks are few"
+    ),
+    "colour at 256 px, against 1024 px": (
+        "the scale that the network was trained at; the edges come from luma"
+    ),
+    "bf16 autocast on the CPU (segment, 512 px)": (
+        "only on processors with bf16 instructions, and results differ a little: `--precision bf16`"
+    ),
     "torch.compile (segment, 512 px)": "a photograph does not wait for a compiler",
 }
 
@@ -495,7 +507,8 @@ def activations() -> str:
             row["batch"],
             row["precision"],
             f"{row['bytes_ratio']:.3f}",
-            f"{row['step_ratio']:.2f} ({row['step_ratio_quartiles'][0]:.2f} to {row['step_ratio_quartiles'][1]:.2f})",
+            f"{row['step_ratio']:.2f} ({row['step_ratio_quartiles'][0]:.2f} to "
+            f"{row['step_ratio_quartiles'][1]:.2f})",
             row["n"],
         ]
         for device, result in found.items()
@@ -515,16 +528,17 @@ def activations() -> str:
         ],
         rows,
     ) + (
-        f"\n\nLargest batch of 1024 px at width 64 on a GPU: {most['in place']} in place, {most['ordinary']} with ordinary norms."
+        f"\n\nLargest batch of 1024 px at width 64 on a GPU: {most['in place']} in place, "
+        f"{most['ordinary']} with ordinary norms."
     )
 
 
 def partial_convolution() -> str:
     rows = []
     for row in results("partial"):
-        name = (
-            row.get("network")
-            or f"{'+'.join(map(str, row['channels']))} to {row['outputs']}, {row['kernel']} px, stride {row['stride']}"
+        name = row.get("network") or (
+            f"{'+'.join(map(str, row['channels']))} to {row['outputs']}, {row['kernel']} px, stride "
+            f"{row['stride']}"
         )
         name += f", width {row['width']}" if "width" in row else ""
         ratio = lambda x: f"{x['ratio']:.2f} ({x['quartiles'][0]:.2f} to {x['quartiles'][1]:.2f})"  # noqa: E731
@@ -685,10 +699,13 @@ BLOCKS = {
 
 PAGE = """# Results
 
-Written by `python benchmarks/report.py` from the files in [results](results); each was measured by the command beside it. `DIR` is a data
-folder (see the README). Where a figure on a GPU is missing, none was at hand: the same command with `--device cuda` fills it.
+Written by `python benchmarks/report.py` from the files in [results](results); each was measured by the \
+command beside it. `DIR` is a data
+folder (see the README). Where a figure on a GPU is missing, none was at hand: the same command with \
+`--device cuda` fills it.
 
-To measure all again: the commands below with `--store`, on a machine that does nothing else, then `report.py`.
+To measure all again: the commands below with `--store`, on a machine that does nothing else, then \
+`report.py`.
 """
 
 SECTIONS = {  # title -> (block, what to know)
@@ -702,7 +719,8 @@ SECTIONS = {  # title -> (block, what to know)
     "Quality: fine-tuning on one's own masks": (
         "fine_tuning",
         "The portraits of `val/labelled` as one's own, which have little in common: six or "
-        "seven to learn from and the others to measure on, in three folds; without test-time augmentation, at the best threshold of each fold.",
+        "seven to learn from and the others to measure on, in three folds; without test-time augmentation, "
+        "at the best threshold of each fold.",
     ),
     "Quality: painting": (
         "inpaint",
@@ -713,15 +731,19 @@ SECTIONS = {  # title -> (block, what to know)
     "Quality: enlarging chroma": ("upsampling", ""),
     "Speed: stages": (
         "stages",
-        "Width 64 has random weights. Shares above 100 % are possible: oneDNN's convolutions are faster than the "
-        "product. Below 60 %: at colour the network is a small part, the rest is exposure, evening out and enlarging chroma; at 12 megapixels "
-        "that is nearly all. At painting the multiplications by the mask and the smooth filling take the rest. The rest at finding "
+        "Width 64 has random weights. Shares above 100 % are possible: oneDNN's convolutions are faster "
+        "than the "
+        "product. Below 60 %: at colour the network is a small part, the rest is exposure, evening out and "
+        "enlarging chroma; at 12 megapixels "
+        "that is nearly all. At painting the multiplications by the mask and the smooth filling take the "
+        "rest. The rest at finding "
         "defects is joining and enlarging features, and the system's clearing of new memory for each layer.",
     ),
     "Speed: large batches on a GPU": ("throughput", ""),
     "Speed: peers": (
         "peers",
-        "The Unet of segmentation-models-pytorch begins with stride 2; ours keeps full resolution, which thin cracks need.",
+        "The Unet of segmentation-models-pytorch begins with stride 2; ours keeps full resolution, which "
+        "thin cracks need.",
     ),
     "Speed: the whole chain": ("chain", ""),
     "Speed: a folder": ("folder", ""),
@@ -771,7 +793,8 @@ def main() -> int:
     differ = [path for path, text in files.items() if not path.exists() or path.read_text("utf-8") != text]
     for path in differ:
         print(
-            f"{path.relative_to(ROOT)}: {'differs from' if args.check else 'written from'} benchmarks/results",
+            f"{path.relative_to(ROOT)}: {'differs from' if args.check else 'written from'} "
+            f"benchmarks/results",
             file=sys.stderr,
         )
         if not args.check:

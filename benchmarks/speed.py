@@ -1,15 +1,16 @@
 """Times the stages, the whole chain, and a folder.
 
-    python benchmarks/speed.py stages        each stage on one photograph, bundled and width-64 networks, peers beside
-    python benchmarks/speed.py chain         restore.py on one photograph of 1024 x 1024 px, as a process of its own
-    python benchmarks/speed.py folder        restore.py on 50 photographs, against the summed time of their stages
+    python benchmarks/speed.py stages   each stage on one photograph: bundled and width-64 networks, peers
+    python benchmarks/speed.py chain    restore.py on one photograph of 1024 x 1024 px, in its own process
+    python benchmarks/speed.py folder   restore.py on 50 photographs, against the summed time of their stages
     python benchmarks/speed.py stages --device cuda
 
-`stages` takes the published sizes (segment 1024 x 1024; inpaint and colorize 512 x 512) and 12 megapixels. `seconds` is
-that of the call that `infer` makes for a photograph: median, least and most of `--runs`. `share` is the network's
-floating-point operations (counted by torch) per second, over those of a matrix product in the same number format that was timed just
-before; `operators` is where the time goes (torch's profiler). Width-64 networks have random weights: they take as long.
-Peers are measured in the same run where they are installed (`pip install -e '.[bench]'`).
+`stages` takes the published sizes (segment 1024 x 1024; inpaint and colorize 512 x 512) and 12 megapixels.
+`seconds` is that of the call that `infer` makes for a photograph: median, least and most of `--runs`. `share`
+is the network's floating-point operations (counted by torch) per second, over those of a matrix product in
+the same number format that was timed just before; `operators` is where the time goes (torch's profiler).
+Width-64 networks have random weights: they take as long. Peers are measured in the same run where they are
+installed (`pip install -e '.[bench]'`).
 
 The photograph is examples/astronaut_old.jpg, resized; its holes are synthetic, 5 % of it.
 """
@@ -310,7 +311,9 @@ def chain(runs: int, threads: int) -> dict:
 
 
 def folder(photos: int, threads: int) -> dict:
-    """A folder of photographs of 768 px: wall time beyond the import, and the summed seconds of the stages."""
+    """A folder of photographs of 768 px: wall time beyond the import, and the summed seconds
+    of the stages.
+    """
     env = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     with tempfile.TemporaryDirectory() as name:
         scans, out = Path(name) / "scans", Path(name) / "out"

@@ -4,16 +4,17 @@
     python benchmarks/training.py samples [--data DIR]       of 512 x 512 px, made by one process
     python benchmarks/training.py speed [--data DIR] [--steps 30] [--device cpu]
 
-`cost` counts, it does not time: parameters, multiply-adds of a forward pass, and the bytes that it keeps for backward
-under bf16 autocast, for one crop of the given side; counted at the smallest crop and scaled by area. `memory_gb` adds
-weights, gradients, AdamW's two moments and the average for the published share of a GPU: a sum, not a measurement.
+`cost` counts, it does not time: parameters, multiply-adds of a forward pass, and the bytes that it keeps for
+backward under bf16 autocast, for one crop of the given side; counted at the smallest crop and scaled by area.
+`memory_gb` adds weights, gradients, AdamW's two moments and the average for the published share of a GPU: a
+sum, not a measurement.
 
-`samples` times the making of `--samples` training samples by each stage: the median and the quartiles of single ones, and samples
-per second; reading and decoding photographs is part of it.
+`samples` times the making of `--samples` training samples by each stage: the median and the quartiles of
+single ones, and samples per second; reading and decoding photographs is part of it.
 
-`speed` runs `train` of each stage with 1 and 2 processes (of one thread each and in fp32 on the CPU, in bf16 on a GPU) and reads `samples_per_s` and
-`waiting_s` (for data) from the last line of its log; the first step is left out. Without `--data` it makes a data folder
-from the photographs that scikit-image carries.
+`speed` runs `train` of each stage with 1 and 2 processes (of one thread each and in fp32 on the CPU, in bf16
+on a GPU) and reads `samples_per_s` and `waiting_s` (for data) from the last line of its log; the first step
+is left out. Without `--data` it makes a data folder from the photographs that scikit-image carries.
 """
 
 import argparse

@@ -1,12 +1,14 @@
-"""Measures how chroma is brought from the network's scale to the photograph's: guided by luma, and plain bilinear.
+"""Measures how chroma is brought from the network's scale to the photograph's: guided by luma, and plain
+bilinear.
 
     python benchmarks/upsampling.py --data DIR               one JSON object on standard output
 
-Two chromas at the scale of the network's output, half its input's: `ours`, the network's, and `truth`, the photograph's own
-made as small: what is lost of that one, upsampling lost. Mean squared error of 8-bit Cb and Cr against the photograph, over
-all pixels and near edges, where halos are: within 4 px of the tenth of the pixels that have the steepest luma. `saved` is
-the difference to bilinear, photograph by photograph; in brackets bootstrap 95 % intervals. Photographs are at most 512 px
-long, as in eval, and coloured at a shorter side of 256 px (as always) and of 128 px (as a scan twice as large would be).
+Two chromas at the scale of the network's output, half its input's: `ours`, the network's, and `truth`, the
+photograph's own made as small: what is lost of that one, upsampling lost. Mean squared error of 8-bit Cb and
+Cr against the photograph, over all pixels and near edges, where halos are: within 4 px of the tenth of the
+pixels that have the steepest luma. `saved` is the difference to bilinear, photograph by photograph; in
+brackets bootstrap 95 % intervals. Photographs are at most 512 px long, as in eval, and coloured at a shorter
+side of 256 px (as always) and of 128 px (as a scan twice as large would be).
 """
 
 import argparse

@@ -82,7 +82,8 @@ def _jpeg(picture, quality):
 def age(luma, rng, strength=1.0):
     """An older print of the same picture: tone, uneven light, blur, grain, print screen, scanner noise, JPEG.
 
-    luma: (H, W) float32 in [0, 1]. strength: 0 (an unchanged copy) to about 1.5. Returns the same shape and range.
+    luma: (H, W) float32 in [0, 1]. strength: 0 (an unchanged copy) to about 1.5. Returns the same shape and
+    range.
     """
     if strength <= 0:
         return luma.copy()
@@ -91,7 +92,9 @@ def age(luma, rng, strength=1.0):
 
 
 def tint(luma, rng):
-    """(H, W) float32 luma -> (H, W, 3) uint8 in the tone of an old print: sepia, cold, greenish or neutral."""
+    """(H, W) float32 luma -> (H, W, 3) uint8 in the tone of an old print: sepia, cold,
+    greenish or neutral.
+    """
     hues = {
         "sepia": (0.13, 0.0, -0.17),
         "warm": (0.05, 0.0, -0.07),

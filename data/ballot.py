@@ -4,9 +4,10 @@
     BALLOT.key.json     which model made which picture; lies beside the folder and stays with you
     votes.json          what the page exports for each voter
 
-Of each photo a voter chooses the best picture, or says that there is no difference: then each model gets the same part of
-that vote. A model's win rate is the mean over photos of its mean over voters. The interval is Wilson's (1927) for as many
-trials as there are photos: votes on one photo are not independent, so more voters narrow it less than more photos do.
+Of each photo a voter chooses the best picture, or says that there is no difference: then each model gets the
+same part of that vote. A model's win rate is the mean over photos of its mean over voters. The interval is
+Wilson's (1927) for as many trials as there are photos: votes on one photo are not independent, so more voters
+narrow it less than more photos do.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ Candidate = Callable[[Photo, batch.Source], np.ndarray]  # gives the pixels of o
 
 
 def vote_command(commands, run: Callable[[argparse.Namespace], int], include: str) -> argparse.ArgumentParser:
-    """Add the subcommand `vote`, checked before `run` is called. include: the candidate that needs no weights.
+    """Add the subcommand `vote`, checked before `run` is called. include: the candidate that needs no
+    weights.
 
     commands: of `add_subparsers`. Returns its parser, for the stage's own options.
     """
@@ -46,7 +48,8 @@ def vote_command(commands, run: Callable[[argparse.Namespace], int], include: st
             parser.error("the same weights are given twice")
         if not 2 <= len(named) <= MOST:
             parser.error(
-                f"there must be 2 to {MOST} candidates, not {len(named)}: give more --weights, or --include {include}"
+                f"there must be 2 to {MOST} candidates, not {len(named)}: give more --weights, or "
+                f"--include {include}"
             )
         return run(arguments)
 
@@ -137,7 +140,8 @@ def vote(
 ) -> int:
     """Write the ballot of all photos; 1 if some failed. PhotoError: it exists, or no photo is left.
 
-    candidates: in the order of `names`. shown: the picture beside them, of no candidate. companions: as for `batch.run`.
+    candidates: in the order of `names`. shown: the picture beside them, of no candidate. companions: as for
+    `batch.run`.
     """
     page, key = args.ballot / "index.html", key_path(args.ballot)
     for path in (page, key):
@@ -185,7 +189,9 @@ def vote(
 
 
 def _picture(pixels: np.ndarray, side: int) -> str:
-    """A data URL of the picture, not longer than `side` px. All are RGB JPEGs without metadata, so that none stands out."""
+    """A data URL of the picture, not longer than `side` px. All are RGB JPEGs without metadata, so that none
+    stands out.
+    """
     image = Image.fromarray(layers.rgb8(pixels))
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     file = io.BytesIO()
@@ -197,7 +203,9 @@ def _picture(pixels: np.ndarray, side: int) -> str:
 
 
 def tally(args: argparse.Namespace) -> int:
-    """Print the count as one JSON object on standard output, and as a table on standard error; 1 if a file failed."""
+    """Print the count as one JSON object on standard output, and as a table on standard error; 1 if a file
+    failed.
+    """
     path, failed, voters = key_path(args.ballot), False, {}
     try:
         key = json.loads(read_bytes(path))
@@ -232,7 +240,9 @@ def tally(args: argparse.Namespace) -> int:
 
 
 def _read_votes(data: bytes, number: str, orders: list[list[str]]) -> tuple[str, str, dict[int, int]]:
-    """Voter, time of saving, and votes: photo from 0 -> picture from 1, 0 for no difference. PhotoError: not of this ballot."""
+    """Voter, time of saving, and votes: photo from 0 -> picture from 1, 0 for no difference. PhotoError: not
+    of this ballot.
+    """
     try:
         content = json.loads(data)
         version, ballot, voter, saved = (content[name] for name in ("version", "ballot", "voter", "saved"))
@@ -250,7 +260,8 @@ def _read_votes(data: bytes, number: str, orders: list[list[str]]) -> tuple[str,
 
 
 def count(ballots: list[dict[int, int]], orders: list[list[str]], named: list[str]) -> dict:
-    """Wins and win rates of the candidates, best first. ballots: of each voter, photo -> choice, as `_read_votes` gives them.
+    """Wins and win rates of the candidates, best first. ballots: of each voter, photo -> choice, as
+    `_read_votes` gives them.
 
     wins: how often chosen. win_rate and its 95 % interval: see the module.
     """

@@ -15,7 +15,7 @@ A command adds the shared options, checks them, loads its networks, says what to
         files = {
             "_mask.png": encode(mask, None, "PNG"),             # bytes: written as they are
             "_restored.{ext}": (restored, ""),                  # (pixels, remark): encoded like the photo
-            "_restored_color.{ext}": (color, "Colours are guessed by a network", "colorize"),  # and by which stages
+            "_restored_color.{ext}": (color, "Colours are guessed", "colorize"),  # and by which stages
         }
         return files, {"invented": 0.01, "seconds": {"inpaint": 1.2}, "warnings": notes}
 
@@ -23,7 +23,7 @@ A command adds the shared options, checks them, loads its networks, says what to
         arguments,
         work,
         outputs=["_mask.png", "_restored.{ext}", "_restored_color.{ext}"],   # the keys of `files`
-        options={"threshold": 0.5},                # its own that change pixels: for the report and the skip rule
+        options={"threshold": 0.5},                # its own that change pixels: for report and skip rule
         weights={"inpaint": sha256},
         companions={"mask": arguments.mask},       # FILE_OR_FOLDER or None, paired with each photo by stem
         commit=True,                               # restore only: write STEM.json, skip what it says is done
@@ -32,8 +32,8 @@ A command adds the shared options, checks them, loads its networks, says what to
     sys.exit(status)                               # 0 all done, 1 some failed, 130 interrupted
 
 `work` fails a photo by PhotoError; any other exception fails it too, with its type named; the rest goes on.
-`{ext}` is the ending that `--format` and the photo ask for, `{psd}` is psd or psb by the photo's size. A role for which
-nothing was given, or whose folder has no file for this photo, is absent from `source.companions`.
+`{ext}` is the ending that `--format` and the photo ask for, `{psd}` is psd or psb by the photo's size. A role
+for which nothing was given, or whose folder has no file for this photo, is absent from `source.companions`.
 """
 
 from __future__ import annotations
@@ -88,7 +88,9 @@ class Source:
         return "stdin" if self.path == STDIO else str(self.path)
 
     def mask(self, role: str, photo: Photo) -> tuple[np.ndarray, list[str]]:
-        """The companion of this role as a mask of the photo's size, and notes: `read_mask`, whose errors name the file."""
+        """The companion of this role as a mask of the photo's size, and notes: `read_mask`, whose errors name
+        the file.
+        """
         path, (width, height) = self.companions[role], photo.size
         try:
             return read_mask(path, photo.size, max(MAX_PIXELS, width * height))
@@ -122,7 +124,10 @@ def infer_options(parser: argparse.ArgumentParser) -> None:
         type=count(1),
         default=1024,
         metavar="PX",
-        help="largest side computed at once, in pixels (default: 1024; painting more than 16 megapixels, at most 512)",
+        help=(
+            "largest side computed at once, in pixels (default: 1024; painting more than 16 megapixels, "
+            "at most 512)"
+        ),
     )
     add(
         "--overlap",
@@ -145,7 +150,10 @@ def infer_options(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=["auto", *FORMATS],
         default="auto",
-        help="format of the pictures (default: auto: TIFF stays TIFF, all else becomes PNG); jpg is not lossless",
+        help=(
+            "format of the pictures (default: auto: TIFF stays TIFF, all else becomes PNG); jpg is not "
+            "lossless"
+        ),
     )
     add(
         "--json",
@@ -281,12 +289,16 @@ def _walk(folder: Path, out: Path, recursive: bool) -> list[tuple[Path, Path, st
 
 
 def _ends(path: Path) -> bool:
-    """Reading it comes to an end: no pipe or device, which may lie in a folder by mistake. A dangling link fails later, named."""
+    """Reading it comes to an end: no pipe or device, which may lie in a folder by mistake. A dangling link
+    fails later, named.
+    """
     return path.is_file() or not path.exists()
 
 
 def _companion(given: Path, role: str, source: Source) -> Path | None:
-    """The file itself, or the one in the folder named as the photo, as it is or with _ROLE: a.png, a_mask.png."""
+    """The file itself, or the one in the folder named as the photo, as it is or with _ROLE: a.png,
+    a_mask.png.
+    """
     if not given.is_dir():
         return given
     stem = given / source.name
@@ -323,7 +335,8 @@ def extension(photo: Photo, format: str) -> str:
 
 
 def color_depth(photo: Photo, format: str) -> tuple[str, list[str]]:
-    """Number type of the coloured pictures of this photo, and what the report should say of it; format: as in `--format`.
+    """Number type of the coloured pictures of this photo, and what the report should say of it; format: as in
+    `--format`.
 
     16 bits stay 16 in a TIFF; no other format that is written holds 16-bit RGB.
     """
@@ -335,7 +348,9 @@ def color_depth(photo: Photo, format: str) -> tuple[str, list[str]]:
 
 
 def tool(program: str, weights: dict[str, str], stages: list[str] | tuple[str, ...] = ()) -> str:
-    """What made a picture, for its metadata: program and SHA-256 of the weights of these stages (none given: all)."""
+    """What made a picture, for its metadata: program and SHA-256 of the weights of these stages (none given:
+    all).
+    """
     return "; ".join([program, *(f"{stage} weights {weights[stage]}" for stage in stages or weights)])
 
 
@@ -357,12 +372,14 @@ def run(
 ) -> int:
     """Do `work` for every photo of this process; the exit status. See the module's docstring.
 
-    A photo's files are written after all of them are computed, STEM.json last; if one cannot be written, there is
-    none (see `_deliver`). Without --overwrite a photo whose results exist fails before computing; with `commit` it
-    is skipped if STEM.json says that they were made from the same input, options and weights. What a killed run
-    left of a photo is done again. The next photo is read while the current one is computed.
+    A photo's files are written after all of them are computed, STEM.json last; if one cannot be written,
+    there is none (see `_deliver`). Without --overwrite a photo whose results exist fails before computing;
+    with `commit` it is skipped if STEM.json says that they were made from the same input, options and
+    weights. What a killed run left of a photo is done again. The next photo is read while the current one is
+    computed.
 
-    Under torchrun, which kills all processes as soon as one fails, each waits for the others and all end alike.
+    Under torchrun, which kills all processes as soon as one fails, each waits for the others and all end
+    alike.
     """
     share = (
         arguments,
@@ -453,8 +470,9 @@ def say(line: str) -> None:
 def _end_together(out: Path, rank: int, world_size: int, status: int) -> int:
     """The worst status of all processes of this launch, as soon as each has done its share.
 
-    Each leaves an empty file RANK-STATUS in a hidden folder of OUT and waits for those of the others: a collective would
-    time out. A file that was read is renamed to RANK-STATUS-seen, and whoever finds all of them so removes the folder.
+    Each leaves an empty file RANK-STATUS in a hidden folder of OUT and waits for those of the others: a
+    collective would time out. A file that was read is renamed to RANK-STATUS-seen, and whoever finds all of
+    them so removes the folder.
     """
     # On one machine a launch is its torchrun process; several machines are told apart by --rdzv-id.
     agent, one_machine = os.getppid(), os.environ.get("GROUP_WORLD_SIZE", "1") == "1"
@@ -606,8 +624,9 @@ def _part(final: Path) -> Path:
 def _deliver(files: dict[Path, bytes], final: Path, facts: bytes, commit: bool, overwrite: bool) -> None:
     """Write a photo's files, all or none, STEM.json last of all if `commit`.
 
-    They are written into a hidden folder together with the report, whose hashes tell `_clear` what is ours, and moved from
-    there: a full disk loses nothing of what stood there before. PhotoError: one exists or cannot be written.
+    They are written into a hidden folder together with the report, whose hashes tell `_clear` what is ours,
+    and moved from there: a full disk loses nothing of what stood there before. PhotoError: one exists or
+    cannot be written.
     """
     part, path, ready = _part(final), final, False
     try:
@@ -633,7 +652,8 @@ def _deliver(files: dict[Path, bytes], final: Path, facts: bytes, commit: bool, 
 
 
 def _clear(final: Path) -> None:
-    """Remove what a killed run left of this photo: the hidden folder, and files that were moved out of it already.
+    """Remove what a killed run left of this photo: the hidden folder, and files that were moved out of it
+    already.
 
     A file is ours if it has the very bytes that the run was about to deliver; all others are the user's.
     """

@@ -1,4 +1,5 @@
-"""Drawing on photographs: layers laid over a picture, and the random lines and outlines that defects are made of.
+"""Drawing on photographs: layers laid over a picture, and the random lines and outlines that defects are made
+of.
 
 Points are (x, y) in px; a path or outline is (n, 2). All chance comes from the numpy Generator handed in.
 """
@@ -12,7 +13,9 @@ from data.textures import blur, clouds, grain
 
 
 class Canvas:
-    """A picture being painted on. `pen` scales all thin defects of one picture, `amount` (0 to 1) how many there are."""
+    """A picture being painted on. `pen` scales all thin defects of one picture, `amount` (0 to 1) how many
+    there are.
+    """
 
     def __init__(self, picture, rng, textures=None, amount=0.5):
         self.picture = picture
@@ -39,12 +42,16 @@ class Canvas:
         return int(low + (high - low) * self.amount**1.5 * rng.random() + rng.random())
 
     def layer(self):
-        """An empty layer of twice the size, (x, y) in px of the picture being at (2 x, 2 y): twofold is smooth enough."""
+        """An empty layer of twice the size, (x, y) in px of the picture being at (2 x, 2 y): twofold is
+        smooth enough.
+        """
         layer = Image.new("L", (2 * self.width, 2 * self.height))
         return layer, ImageDraw.Draw(layer)
 
     def box(self, layer, margin=4):
-        """Slices of what is painted on a layer, and its alpha (h, w) float32 in [0, 1]; None if it is empty."""
+        """Slices of what is painted on a layer, and its alpha (h, w) float32 in [0, 1]; None
+        if it is empty.
+        """
         box = layer.getbbox()
         if box is None:
             return None
@@ -56,8 +63,8 @@ class Canvas:
     def paint(self, layer, tone, rng, opacity=1.0, breaks=0.0, relief=0.0, mottle=0.0, soft=0.0):
         """Lay `tone` over the picture where the layer is white.
 
-        breaks: share, about, of the layer that is missing again; relief: height of light and dark rims; mottle: deviation
-        of the tone; soft: 0 sharp to 1.
+        breaks: share, about, of the layer that is missing again; relief: height of light and dark rims;
+        mottle: deviation of the tone; soft: 0 sharp to 1.
         """
         found = self.box(layer)
         if found is None:
@@ -84,7 +91,9 @@ class Canvas:
 
 
 def line(draw, points, widths, level=255):
-    """A line through (n, 2) points in px; `widths` in px, one or n - 1 of them. Widths go in steps of half a pixel."""
+    """A line through (n, 2) points in px; `widths` in px, one or n - 1 of them. Widths go in steps of half a
+    pixel.
+    """
     flat = (2 * np.asarray(points)).tolist()
     if np.ndim(widths) == 0:
         draw.line(
@@ -125,7 +134,9 @@ def fractal(rng, start, end, rough=0.1, levels=6):
 
 
 def outline(rng, centre, radius, jag=0.5, points=40, stretch=2.0, rough=0.12):
-    """A closed irregular outline, (points, 2): harmonics of falling size, and a `rough` of its own for each point."""
+    """A closed irregular outline, (points, 2): harmonics of falling size, and a `rough` of its own for each
+    point.
+    """
     angles = np.linspace(0, 2 * pi, points, endpoint=False)
     waves = np.arange(1, 9)
     sizes = rng.normal(0, 1, 8) / waves**1.2

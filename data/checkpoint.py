@@ -1,8 +1,8 @@
 """Weights and training states on disk: written whole, read without running anybody's code.
 
-A weights file is a dict of plain types and tensors: `format`, `stage`, `version`, `build` (the constructor's arguments,
-so that `infer` needs no other option), `state` (half precision), `infer` (settings found in validation, such as the
-threshold) and `training` (options, steps, measures).
+A weights file is a dict of plain types and tensors: `format`, `stage`, `version`, `build` (the constructor's
+arguments, so that `infer` needs no other option), `state` (half precision), `infer` (settings found in
+validation, such as the threshold) and `training` (options, steps, measures).
 """
 
 import hashlib
@@ -19,7 +19,9 @@ class WeightsError(ValueError):
 
 
 def save(path: Path, content: dict) -> None:
-    """Writes `content` to a temporary file beside `path` and renames it: a killed process leaves no half file."""
+    """Writes `content` to a temporary file beside `path` and renames it: a killed process leaves no half
+    file.
+    """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -30,7 +32,9 @@ def save(path: Path, content: dict) -> None:
 
 
 def read(path: Path) -> dict:
-    """A dict written by `save`, on the CPU. Raises WeightsError: missing, cut, or with anything but plain types."""
+    """A dict written by `save`, on the CPU. Raises WeightsError: missing, cut, or with anything but plain
+    types.
+    """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -80,7 +84,9 @@ def load_state(net: torch.nn.Module, content: dict, path: Path) -> None:
 
 
 def published_encoder(source: str, depth: int) -> dict:
-    """A torchvision ResNet's state: "imagenet" is torchvision's own verified download, else `source` is a file."""
+    """A torchvision ResNet's state: "imagenet" is torchvision's own verified download, else `source` is a
+    file.
+    """
     if source != "imagenet":
         return read(Path(source))
     from torchvision.models import get_model_weights
@@ -89,7 +95,9 @@ def published_encoder(source: str, depth: int) -> dict:
 
 
 def published_vgg16(source: str) -> dict:
-    """A torchvision VGG-16's state: "imagenet" is torchvision's own verified download, else `source` is a file."""
+    """A torchvision VGG-16's state: "imagenet" is torchvision's own verified download, else `source` is a
+    file.
+    """
     if source != "imagenet":
         return read(Path(source))
     from torchvision.models import VGG16_Weights

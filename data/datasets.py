@@ -1,7 +1,9 @@
-"""Training samples of the three stages. Item n of a dataset is a function of (seed, n): the same on any machine, with
-any number of processes or workers, so that a resumed run sees the samples that the uninterrupted one would have seen.
+"""Training samples of the three stages. Item n of a dataset is a function of (seed, n): the same on any
+machine, with any number of processes or workers, so that a resumed run sees the samples that the
+uninterrupted one would have seen.
 
-The data folder is described in the README: `clean/`, `labelled/images` and `labelled/masks`, `textures/`, `val/`.
+The data folder is described in the README: `clean/`, `labelled/images` and `labelled/masks`, `textures/`,
+`val/`.
 """
 
 from math import exp
@@ -28,7 +30,9 @@ def images_in(folder: Path) -> list[Path]:
 
 
 def pairs_in(folder: Path) -> list[tuple[Path, Path]]:
-    """(image, mask) pairs of `folder`/images and `folder`/masks, by stem. Raises PhotoError for an image without a mask."""
+    """(image, mask) pairs of `folder`/images and `folder`/masks, by stem. Raises PhotoError for an image
+    without a mask.
+    """
     masks = {path.stem: path for path in images_in(Path(folder) / "masks")}
     images = images_in(Path(folder) / "images")
     for path in images:
@@ -55,7 +59,9 @@ def validation_pairs(data: Path) -> list[tuple[Path, Path]]:
 
 
 def held_out(pairs: list, fold: str | None) -> tuple[list, list]:
-    """(to train on, to measure on) of the labelled pairs: with the fold "I/N" every N-th from the I-th on is measured."""
+    """(to train on, to measure on) of the labelled pairs: with the fold "I/N" every N-th from the I-th on is
+    measured.
+    """
     if fold is None:
         return pairs, []
     part, parts = (int(number) for number in fold.split("/"))
@@ -63,7 +69,9 @@ def held_out(pairs: list, fold: str | None) -> tuple[list, list]:
 
 
 def measured_pairs(data: Path, fold: str | None) -> list[tuple[Path, Path]]:
-    """What a training run measures on: `val/`, or its fold of `labelled/`. Raises PhotoError if there is nothing."""
+    """What a training run measures on: `val/`, or its fold of `labelled/`. Raises PhotoError if there is
+    nothing.
+    """
     if fold is None:
         return validation_pairs(data)
     folder = Path(data) / "labelled"
@@ -95,10 +103,12 @@ class Clean:
 
 
 def crop(picture: Image.Image, mode: str, side: int, rng, zoom=(0.25, 1.0), enlarge=2.5) -> np.ndarray:
-    """A random square of a photograph, resized to `side`: (side, side[, 3]) float32 in [0, 1], mirrored half the time.
+    """A random square of a photograph, resized to `side`: (side, side[, 3]) float32 in [0, 1], mirrored half
+    the time.
 
-    The square's side is a share of the photograph's short side drawn from `zoom` (log-uniform), but not fewer than
-    `side` / `enlarge` px, so that enlarging stays within what an enlarged small scan looks like. mode: "L" or "RGB".
+    The square's side is a share of the photograph's short side drawn from `zoom` (log-uniform), but not fewer
+    than `side` / `enlarge` px, so that enlarging stays within what an enlarged small scan looks like. mode:
+    "L" or "RGB".
     """
     (width, height), short = picture.size, min(picture.size)
     orientation = picture.getexif().get(ExifTags.Base.Orientation)
@@ -127,7 +137,9 @@ class _Samples(torch.utils.data.Dataset):
         return self.sample(np.random.default_rng([self.seed, number]))
 
     def photo(self, mode: str, rng, path: Path | None = None, **kwargs) -> np.ndarray:
-        """A crop of a photograph, if not `path` a clean one. Raises PhotoError naming the file if it cannot be read."""
+        """A crop of a photograph, if not `path` a clean one. Raises PhotoError naming the file if it cannot
+        be read.
+        """
         path = path or self.clean.draw(rng)
         try:
             with Image.open(path) as picture:
@@ -137,7 +149,9 @@ class _Samples(torch.utils.data.Dataset):
 
 
 class SegmentSamples(_Samples):
-    """luma (1, S, S) float32 in [0, 1] and mask (1, S, S) uint8: synthetic damage, mixed with hand-labelled photographs."""
+    """luma (1, S, S) float32 in [0, 1] and mask (1, S, S) uint8: synthetic damage, mixed with hand-labelled
+    photographs.
+    """
 
     def __init__(self, args):
         self.textures = defects.load_textures(args.data / "textures")
@@ -156,11 +170,12 @@ class SegmentSamples(_Samples):
         return {"luma": torch.from_numpy(picture)[None], "mask": torch.from_numpy(mask)[None]}
 
     def _undamaged(self, rng) -> np.ndarray:
-        """A crop of a clean photograph, (S, S) float32, as varied as can be, since those that are known by heart teach nothing
-        about others: in the tones of many emulsions and exposures, sometimes turned.
+        """A crop of a clean photograph, (S, S) float32, as varied as can be, since those that are known by
+        heart teach nothing about others: in the tones of many emulsions and exposures, sometimes turned.
 
-        Mostly as sharp as a photograph is: who sees only enlarged ones takes fine detail for damage. Those that are
-        enlarged, so that eyes and stripes are as large as in a good scan, are mostly sharpened to look like one.
+        Mostly as sharp as a photograph is: who sees only enlarged ones takes fine detail for damage. Those
+        that are enlarged, so that eyes and stripes are as large as in a good scan, are mostly sharpened to
+        look like one.
         """
         enlarged, other = rng.random() < 0.4, rng.random() < 0.5
         picture = self.photo("RGB" if other else "L", rng, enlarge=2.5 if enlarged else 1.0)
@@ -175,7 +190,9 @@ class SegmentSamples(_Samples):
         return _expose(np.ascontiguousarray(picture), rng)
 
     def _real(self, rng):
-        """A labelled crop: scaled by 0.6 to 2, turned by any multiple of 90 degrees and up to 10 more, mirrored, with another tone."""
+        """A labelled crop: scaled by 0.6 to 2, turned by any multiple of 90 degrees and up to 10 more,
+        mirrored, with another tone.
+        """
         picture, mask = self.labelled[rng.integers(len(self.labelled))]
         span = int(min(*picture.shape, self.side / np.exp(rng.uniform(np.log(0.6), np.log(2.0)))))
         top, left = (rng.integers(length - span + 1) for length in picture.shape)
@@ -203,10 +220,11 @@ class SegmentSamples(_Samples):
         return np.ascontiguousarray(np.clip(picture, 0, 1), np.float32), np.ascontiguousarray(mask)
 
     def _pasted(self, picture, mask, rng):
-        """The damage of a labelled crop on an undamaged photograph (Ghiasi et al. 2021, Simple Copy-Paste): real defects are few,
-        and on their own photographs alone they would be learnt by heart.
+        """The damage of a labelled crop on an undamaged photograph (Ghiasi et al. 2021, Simple Copy-Paste):
+        real defects are few, and on their own photographs alone they would be learnt by heart.
 
-        What is laid on is the difference to the undamaged surroundings. Damage that cannot be seen there is ignored.
+        What is laid on is the difference to the undamaged surroundings. Damage that cannot be seen there is
+        ignored.
         """
         other = defects.age(self._undamaged(rng), rng, rng.uniform(0, 1))
         sound, near, away = (mask == 0).astype(np.float32), 0.0, 0.0
@@ -225,8 +243,8 @@ class SegmentSamples(_Samples):
 class InpaintSamples(_Samples):
     """luma (1, S, S) float32 in [0, 1], slightly aged, and mask (1, S, S) float32: 1 valid, 0 in holes.
 
-    Holes are synthetic or, in `mask_share` of the samples, cut from the masks of `labelled/masks` and of the folder `masks`.
-    Their share of the crop is in the range `hole_share`.
+    Holes are synthetic or, in `mask_share` of the samples, cut from the masks of `labelled/masks` and of the
+    folder `masks`. Their share of the crop is in the range `hole_share`.
     """
 
     def __init__(self, args):
@@ -253,8 +271,9 @@ class InpaintSamples(_Samples):
         return {"luma": torch.from_numpy(picture)[None], "mask": torch.from_numpy(mask)[None]}
 
     def _real(self, rng):
-        """A crop of a real mask, scaled by 0.5 to 2, turned by any multiple of 90 degrees and mirrored; (S, S) uint8, 0 valid.
-        None if the first places that are tried have fewer or more holes than allowed."""
+        """A crop of a real mask, scaled by 0.5 to 2, turned by any multiple of 90 degrees and mirrored; (S,
+        S) uint8, 0 valid. None if the first places that are tried have fewer or more holes than allowed.
+        """
         for _ in range(20):
             packed, (height, width) = self.masks[rng.integers(len(self.masks))]
             span = int(min(height, width, self.side / np.exp(rng.uniform(np.log(0.5), np.log(2.0)))))
@@ -270,13 +289,16 @@ class InpaintSamples(_Samples):
 
 
 class ColorizeSamples(_Samples):
-    """luma (1, S, S) float32 in [0, 1] as an old print has it, and the true cbcr (2, S, S) float32 in [-0.5, 0.5].
+    """luma (1, S, S) float32 in [0, 1] as an old print has it, and the true cbcr (2, S, S) float32 in [-0.5,
+    0.5].
 
-    Emulsion, exposure, fading, grain, blur are drawn; a sepia print turned to grey is one of the tone curves among them.
+    Emulsion, exposure, fading, grain, blur are drawn; a sepia print turned to grey is one of the tone curves
+    among them.
 
-    With `hint_share` above 0 also hints (3, S, S): Cb, Cr and where; in the other samples all 0. If there are `cutouts/`, a
-    quarter of the samples are of them, before `backgrounds/` (before clean photographs, if there are none); `overlays/` lie
-    on a third of the portraits. Portraits are cutouts and `clean/people`, or all of `clean/` without such a folder.
+    With `hint_share` above 0 also hints (3, S, S): Cb, Cr and where; in the other samples all 0. If there are
+    `cutouts/`, a quarter of the samples are of them, before `backgrounds/` (before clean photographs, if
+    there are none); `overlays/` lie on a third of the portraits. Portraits are cutouts and `clean/people`, or
+    all of `clean/` without such a folder.
     """
 
     def __init__(self, args):
@@ -329,9 +351,11 @@ class ColorizeSamples(_Samples):
 
 
 def _paper(picture: np.ndarray) -> np.ndarray:
-    """How much of each pixel is the white paper behind a cut-out person: (H, W) float32 in [0, 1] of (H, W, 3).
+    """How much of each pixel is the white paper behind a cut-out person: (H, W) float32 in [0, 1] of (H, W,
+    3).
 
-    Paper is what is nearly white and hangs together with the border along rows and columns: a white shirt stays.
+    Paper is what is nearly white and hangs together with the border along rows and columns: a white shirt
+    stays.
     """
     white = picture.min(2) > 0.9
     seen = white.copy()
@@ -357,7 +381,9 @@ def _paper(picture: np.ndarray) -> np.ndarray:
 
 
 def _lay(picture: np.ndarray, path: Path, rng) -> np.ndarray:
-    """An overlay (RGBA) on the lower half of a picture (S, S, 3): 5 to 20 % of its width, turned a little, lit otherwise."""
+    """An overlay (RGBA) on the lower half of a picture (S, S, 3): 5 to 20 % of its width, turned a little,
+    lit otherwise.
+    """
     try:
         with Image.open(path) as overlay:
             width = picture.shape[1] * rng.uniform(0.05, 0.2)
@@ -391,20 +417,25 @@ def _dye(cbcr: np.ndarray, luma: np.ndarray, rng) -> None:
 
 
 def _framed(luma: np.ndarray, cbcr: np.ndarray, rng) -> np.ndarray:
-    """The same luma (H, W) as a print with its border or a negative with its rim; `cbcr` (2, H, W) loses its colour there, in place."""
+    """The same luma (H, W) as a print with its border or a negative with its rim; `cbcr` (2, H, W) loses its
+    colour there, in place.
+    """
     framed = defects.hard_negative(luma, rng, [rng.choice(["border", "film_edge"])])
     cbcr *= np.abs(framed - luma) < 1e-3
     return framed
 
 
 def _emulsion(picture: np.ndarray, rng) -> np.ndarray:
-    """A colour photograph (H, W, 3) in grey (H, W), as an emulsion has it that sees some colours better: the early ones saw
-    blue, or blue and green, alone."""
+    """A colour photograph (H, W, 3) in grey (H, W), as an emulsion has it that sees some colours better: the
+    early ones saw blue, or blue and green, alone.
+    """
     return picture @ rng.dirichlet((1, 1, 1)).astype(np.float32)
 
 
 def _expose(luma: np.ndarray, rng) -> np.ndarray:
-    """The same thing exposed and printed otherwise: gamma, black and white point; more than half of the time."""
+    """The same thing exposed and printed otherwise: gamma, black and white point; more than
+    half of the time.
+    """
     if rng.random() < 0.4:
         return np.ascontiguousarray(luma.clip(0, 1))
     black, white = rng.uniform(-0.08, 0.15), rng.uniform(0.75, 1.1)
@@ -419,7 +450,9 @@ def _labelled(image: Path, mask: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _damage(path: Path) -> tuple[np.ndarray, tuple[int, int]] | None:
-    """The damaged pixels of a mask, eight to a byte along each row, and (height, width); None if there are none."""
+    """The damaged pixels of a mask, eight to a byte along each row, and (height, width); None if there are
+    none.
+    """
     try:
         photo = read_photo(path)
         mask = read_mask(path, photo.size)[0] == 255

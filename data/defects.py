@@ -2,9 +2,10 @@
 
     picture, mask = sample(luma, np.random.default_rng([seed, n]), load_textures("textures"))
 
-A picture is (H, W) float32 luma in [0, 1], a mask (H, W) uint8, 255 where damaged. Lengths are in pixels. All chance comes
-from the Generator handed in. The kinds of damage are those that restorers list for prints, tintypes and daguerreotypes; sizes
-follow masks drawn by hand on such photographs (cracks 2-4 px wide, specks 2-10 px).
+A picture is (H, W) float32 luma in [0, 1], a mask (H, W) uint8, 255 where damaged. Lengths are in pixels. All
+chance comes from the Generator handed in. The kinds of damage are those that restorers list for prints,
+tintypes and daguerreotypes; sizes follow masks drawn by hand on such photographs (cracks 2-4 px wide, specks
+2-10 px).
 """
 
 from itertools import pairwise
@@ -102,7 +103,9 @@ def _branch(rng, draw, start, angle, length, width, depth, tips):
 
 
 def cracks(canvas, rng):
-    """Branching jagged cracks through the emulsion, with light and dark rims and small losses at the forks."""
+    """Branching jagged cracks through the emulsion, with light and dark rims and small losses
+    at the forks.
+    """
     for _ in range(canvas.count(rng, 1, 4)):
         layer, draw = canvas.layer()
         tips = []
@@ -157,7 +160,9 @@ def folds(canvas, rng):
 
 
 def rips(canvas, rng):
-    """A rip, edge to edge or ending in the picture: a band of torn paper whose two sides are ragged each in its own way."""
+    """A rip, edge to edge or ending in the picture: a band of torn paper whose two sides are ragged each in
+    its own way.
+    """
     start, angle = edge_point(canvas, rng)
     through, way = rng.random() < 0.6, np.array([cos(angle), sin(angle)])
     reach = canvas.side * (1.6 if through else rng.uniform(0.25, 0.8))
@@ -291,7 +296,9 @@ def abrasion(canvas, rng):
 
 
 def peels(canvas, rng):
-    """Emulsion come off in flakes: flat paper tone, jagged sharp edges, a shadow at the rim, cracks leading away."""
+    """Emulsion come off in flakes: flat paper tone, jagged sharp edges, a shadow at the rim, cracks leading
+    away.
+    """
     for _ in range(canvas.count(rng, 1, 5)):
         layer, draw = canvas.layer()
         centre = canvas.point(rng) if rng.random() < 0.6 else edge_point(canvas, rng)[0]
@@ -318,7 +325,9 @@ def pinholes(canvas, rng):
 
 
 def _tear(canvas, rng, corners, outside):
-    """Beyond a ragged line through `corners` all is gone: a rim of torn paper, then what the scanner saw behind."""
+    """Beyond a ragged line through `corners` all is gone: a rim of torn paper, then what the scanner saw
+    behind.
+    """
     rough, start, end = rng.uniform(0.02, 0.12), corners[0], corners[-1]
     path = np.concatenate([fractal(rng, *pair, rough, 6) for pair in pairwise(corners)])
     rim, inwards = rng.uniform(0, 5) * canvas.pen, start + end - 2 * outside
@@ -458,7 +467,9 @@ def _paint(luma, rng, textures, kinds, amount):
 
 
 def _visible(damaged, clean, noise=0.0):
-    """The mask of what an eye finds: changes above 0.045, more where the picture is busy or grainy, without crumbs."""
+    """The mask of what an eye finds: changes above 0.045, more where the picture is busy or grainy, without
+    crumbs.
+    """
     busy = Image.fromarray(np.abs(clean[:, 1:] - clean[:, :-1])).reduce(8)
     threshold = np.clip(0.035 + 0.5 * np.asarray(busy) + 0.7 * noise, 0.045, 0.09)
     seen = np.abs(damaged - clean) > enlarge(threshold, clean.shape)
@@ -471,9 +482,9 @@ def _visible(damaged, clean, noise=0.0):
 def damage(luma, rng, textures=None, kinds=None, amount=None):
     """Paint damage over a picture and say where it can be seen.
 
-    luma: (H, W) float32 in [0, 1]; textures: from `load_textures`; kinds: names out of `KINDS`, default a random mixture of
-    one to seven; amount: 0 (least) to 1 (heaviest), default random.
-    Returns (damaged (H, W) float32 in [0, 1], mask (H, W) uint8, 0 or 255).
+    luma: (H, W) float32 in [0, 1]; textures: from `load_textures`; kinds: names out of `KINDS`, default a
+    random mixture of one to seven; amount: 0 (least) to 1 (heaviest), default random. Returns (damaged (H, W)
+    float32 in [0, 1], mask (H, W) uint8, 0 or 255).
     """
     damaged = _paint(luma, rng, textures, kinds, amount)
     return damaged, _visible(damaged, luma)
@@ -482,7 +493,8 @@ def damage(luma, rng, textures=None, kinds=None, amount=None):
 def holes(size, rng, share=(0.01, 0.25), textures=None):
     """A mask of damage-like shapes alone, for training inpainting: (H, W) uint8, 255 in holes.
 
-    size: (height, width); share: least and greatest share of hole pixels, the sum is drawn evenly over their logarithm.
+    size: (height, width); share: least and greatest share of hole pixels, the sum is drawn evenly over their
+    logarithm.
     """
     area = size[0] * size[1]
     goal = area * exp(rng.uniform(*np.log(share)))
@@ -527,11 +539,12 @@ def holes(size, rng, share=(0.01, 0.25), textures=None):
 
 
 def sample(luma, rng, textures=None, clean_share=0.4, negative_share=0.4, new_share=0.25):
-    """A training sample of the segment stage: (picture (H, W) float32 in [0, 1], mask (H, W) uint8, 0 or 255).
+    """A training sample of the segment stage: (picture (H, W) float32 in [0, 1], mask (H, W) uint8, 0 or
+    255).
 
-    Ageing of the picture, damage, then ageing of both, so that damage lies over one grain and under another. Undamaged with
-    probability `clean_share`, with hard negatives as picture content with probability `negative_share`, and not aged at all
-    with probability `new_share`.
+    Ageing of the picture, damage, then ageing of both, so that damage lies over one grain and under another.
+    Undamaged with probability `clean_share`, with hard negatives as picture content with probability
+    `negative_share`, and not aged at all with probability `new_share`.
     """
     if rng.random() < negative_share:
         luma = hard_negative(luma, rng)

@@ -1,7 +1,8 @@
-"""Colour hints: what a person paints over a photograph to say which colour was there, and its imitation for training.
+"""Colour hints: what a person paints over a photograph to say which colour was there, and its imitation for
+training.
 
-A hint file is a picture with transparency, of the photograph's size: painted strokes have the colour of what lies under
-them, transparent is free. Only their hue and saturation count; lightness is the photograph's.
+A hint file is a picture with transparency, of the photograph's size: painted strokes have the colour of what
+lies under them, transparent is free. Only their hue and saturation count; lightness is the photograph's.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ class Hints:
     alpha: np.ndarray  # (H, W) float32 in [0, 1]: 1 painted, 0 free
 
     def at(self, size: tuple[int, int]) -> np.ndarray:
-        """(3, h, w) float32 at (width, height): Cb, Cr and 1 where painted, else 0. A thin stroke does not get lost."""
+        """(3, h, w) float32 at (width, height): Cb, Cr and 1 where painted, else 0. A thin stroke does not
+        get lost.
+        """
         cover = resize(self.alpha, size, "box")
         cbcr = resize(self.cbcr * self.alpha[..., None], size, "box") / np.maximum(cover, 1e-6)[..., None]
         where = (cover >= THIN).astype(np.float32)
@@ -39,7 +42,8 @@ def read_hints(
 ) -> tuple[Hints | None, list[str]]:
     """The hints for a photo of `size` (width, height), and notes; None if nothing is painted.
 
-    Another size is resized by nearest, with a note. PhotoError as for `read_photo`, and where nothing is transparent.
+    Another size is resized by nearest, with a note. PhotoError as for `read_photo`, and where nothing is
+    transparent.
     """
     photo = read_photo(source, max_pixels)
     if photo.alpha is None or photo.alpha.min() == np.iinfo(photo.alpha.dtype).max:
@@ -57,10 +61,12 @@ def read_hints(
 
 
 def simulate(cbcr: np.ndarray, rng) -> np.ndarray:
-    """Hints as a person might give them, (3, H, W) float32, for the true chroma (2, H, W): few strokes in most pictures.
+    """Hints as a person might give them, (3, H, W) float32, for the true chroma (2, H, W): few strokes in
+    most pictures.
 
-    A stroke is a line, a dot or a blob; it ends where the chroma leaves that of its first point, and has the mean chroma
-    of what it covers. One in four begins where the picture is nearly grey, if it is anywhere: grey is a hint too.
+    A stroke is a line, a dot or a blob; it ends where the chroma leaves that of its first point, and has the
+    mean chroma of what it covers. One in four begins where the picture is nearly grey, if it is anywhere:
+    grey is a hint too.
     """
     height, width = cbcr.shape[1:]
     hints = np.zeros((3, height, width), np.float32)

@@ -158,7 +158,8 @@ def read_photo(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Photo:
 def read_mask(
     source: Path | bytes, size: tuple[int, int], max_pixels: int = MAX_PIXELS
 ) -> tuple[np.ndarray, list[str]]:
-    """A mask for a photo of `size` (width, height): (H, W) uint8 of 255 damaged, 0 clean, 128 ignore; and notes.
+    """A mask for a photo of `size` (width, height): (H, W) uint8 of 255 damaged, 0 clean, 128 ignore; and
+    notes.
 
     Any image will do: grey above 128 is damaged, below is clean, transparent is clean. Another size is
     resized by nearest, with a note. PhotoError as for `read_photo`.
@@ -338,11 +339,12 @@ def _xmp(image: Image.Image, notes: list[str]) -> bytes | None:
 def encode(
     pixels: np.ndarray, like: Photo | None, format: str, remark: str = "", tool: str = "photo-restore"
 ) -> bytes:
-    """The bytes of a file with these pixels and `like`'s alpha, ICC, EXIF, XMP and DPI (None: the bare pixels).
+    """The bytes of a file with these pixels and `like`'s alpha, ICC, EXIF, XMP and DPI (None: the bare
+    pixels).
 
-    pixels: (H, W) grey or (H, W, 3) RGB, uint8 or uint16. format: PNG, TIFF, WEBP (lossless) or JPEG
-    (quality 95, 4:4:4, no alpha). remark: a sentence on what a trained model made of the picture, added to the
-    EXIF and XMP descriptions; XMP then says so for machines too. tool: program, version and weights that did it.
+    pixels: (H, W) grey or (H, W, 3) RGB, uint8 or uint16. format: PNG, TIFF, WEBP (lossless) or JPEG (quality
+    95, 4:4:4, no alpha). remark: a sentence on what a trained model made of the picture, added to the EXIF
+    and XMP descriptions; XMP then says so for machines too. tool: program, version and weights that did it.
     WebP has no grey: three equal channels. PhotoError: the format cannot hold the picture.
     """
     if pixels.dtype not in (np.uint8, np.uint16) or not (
@@ -466,7 +468,9 @@ def write_whole(path: Path, data: bytes, overwrite: bool) -> None:
 
 
 def write_synced(path: Path, data: bytes) -> None:
-    """Write a file down to the disk: else a power cut may leave the new name with no content. Raises OSError."""
+    """Write a file down to the disk: else a power cut may leave the new name with no content.
+    Raises OSError.
+    """
     with open(path, "wb") as file:
         file.write(data)
         file.flush()
@@ -545,8 +549,8 @@ def merge_chroma(luma: np.ndarray, cbcr: np.ndarray, dtype: str | type = np.uint
 def resize(array: np.ndarray, size: tuple[int, int], method: str) -> np.ndarray:
     """Resize (H, W) or (H, W, C) to `size` (width, height), antialiased, in float32 throughout.
 
-    method: bilinear, bicubic, box or lanczos (which overshoots: the caller clips). Shrinking widens the filter. Pillow
-    copies what it resizes: large pictures go through it some rows at a time.
+    method: bilinear, bicubic, box or lanczos (which overshoots: the caller clips). Shrinking widens the
+    filter. Pillow copies what it resizes: large pictures go through it some rows at a time.
     """
     (height, width), resample = array.shape[:2], Image.Resampling[method.upper()]
     planes = np.moveaxis(np.atleast_3d(array), -1, 0)  # (C, H, W)

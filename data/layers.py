@@ -1,7 +1,8 @@
 """Pictures that hold several steps at once: side by side for the eye, in layers for work by hand.
 
     sheet = compare({"original": photo.pixels, "restored": restored})
-    data = photoshop(photo, [Layer("Original", photo.pixels), Layer("Repairs", restored, mask)], merged=restored)
+    layers = [Layer("Original", photo.pixels), Layer("Repairs", restored, mask)]
+    data = photoshop(photo, layers, merged=restored)
 
 The names of layers are ASCII: the format's own field for them holds no other letters.
 """
@@ -72,13 +73,16 @@ def ending(photo: Photo) -> str:
 
 
 def photoshop(photo: Photo, layers: list[Layer], merged: np.ndarray, xmp: bytes | None = None) -> bytes:
-    """A layered file, PSD or PSB (see `ending`), RGB of the photo's depth, with its ICC profile and resolution.
+    """A layered file, PSD or PSB (see `ending`), RGB of the photo's depth, with its ICC profile and
+    resolution.
 
-    layers: from the bottom up. merged: what the visible ones give, for programs that do not blend. The photo's alpha is
-    the first layer's transparency, and those above are clipped to it. PhotoError: a side above 300000 px.
+    layers: from the bottom up. merged: what the visible ones give, for programs that do not blend. The
+    photo's alpha is the first layer's transparency, and those above are clipped to it. PhotoError: a side
+    above 300000 px.
 
-    Photoshop's luminosity is 0.3 R + 0.59 G + 0.11 B, our luma (BT.601) has a third decimal. So a layer in blend mode Color
-    gives its own pixels over a grey base of its luma to within 2 of 255; over a strongly coloured one to within 5.
+    Photoshop's luminosity is 0.3 R + 0.59 G + 0.11 B, our luma (BT.601) has a third decimal. So a layer in
+    blend mode Color gives its own pixels over a grey base of its luma to within 2 of 255; over a strongly
+    coloured one to within 5.
     """
     from psd_tools.constants import BlendMode, ChannelID, Clipping, ColorMode, Compression, Resource, Tag
     from psd_tools.psd import PSD

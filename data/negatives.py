@@ -1,4 +1,6 @@
-"""Hard negatives: undamaged content that looks like damage. It differs from damage by being regular, smooth or shaded."""
+"""Hard negatives: undamaged content that looks like damage. It differs from damage by being regular, smooth
+or shaded.
+"""
 
 from math import cos, pi, sin
 
@@ -10,7 +12,9 @@ from data.textures import blur, clouds
 
 
 def wires(canvas, rng):
-    """Cables and ropes: even width, one smooth curve across the picture, soft edge; mostly dark, as white lines are folds."""
+    """Cables and ropes: even width, one smooth curve across the picture, soft edge; mostly dark, as white
+    lines are folds.
+    """
     layer, draw = canvas.layer()
     tone, width = rng.uniform(0, 0.35) if rng.random() < 0.85 else rng.uniform(0.7, 1), rng.uniform(0.8, 4)
     top, slope, sag = rng.uniform(0, canvas.height), rng.normal(0, 0.4), rng.uniform(0, 0.25) * canvas.height
@@ -74,7 +78,9 @@ def lace(canvas, rng):
 
 
 def frays(canvas, rng):
-    """Torn jeans: holes worn into cloth, with what is below in their middle and pale threads running across."""
+    """Torn jeans: holes worn into cloth, with what is below in their middle and pale threads
+    running across.
+    """
     for _ in range(rng.integers(1, 4)):
         here, alpha = _patch(canvas, rng, 0.02, 0.1)
         canvas.picture[here] += rng.uniform(0.5, 1) * alpha * (rng.uniform(0.1, 0.8) - canvas.picture[here])
@@ -164,7 +170,9 @@ def highlights(canvas, rng):
 
 
 def spectacles(canvas, rng):
-    """Two rims of wire or horn with a bridge between them, sometimes with temples; the same curves are hoops and chains."""
+    """Two rims of wire or horn with a bridge between them, sometimes with temples; the same curves are hoops
+    and chains.
+    """
     layer, draw = canvas.layer()
     x, y = canvas.point(rng)
     radius, width, round_ = (
@@ -193,7 +201,8 @@ def spectacles(canvas, rng):
 
 
 def _frame(canvas, rng, widths, share):
-    """A layer that is white along the rim of the picture, and its width on each side (left, top, right, bottom) in px.
+    """A layer that is white along the rim of the picture, and its width on each side (left, top, right,
+    bottom) in px.
 
     widths: the least and most, relative to the picture, as logarithms; share: of the sides that have one.
     """
@@ -210,7 +219,9 @@ def _frame(canvas, rng, widths, share):
 
 
 def border(canvas, rng):
-    """The white or cream border of a print, or the scanner's background beside it: straight clean edges, round corners."""
+    """The white or cream border of a print, or the scanner's background beside it: straight clean edges,
+    round corners.
+    """
     tone = rng.choice(
         [rng.uniform(0.75, 1), rng.uniform(0.75, 1), rng.uniform(0, 0.15), rng.uniform(0.3, 0.75)]
     )
@@ -221,7 +232,9 @@ def border(canvas, rng):
 
 
 def film_edge(canvas, rng):
-    """The clear rim of a negative, printed black: with perforations along two sides, or a number written by hand."""
+    """The clear rim of a negative, printed black: with perforations along two sides, or a number written by
+    hand.
+    """
     frame, sides = _frame(canvas, rng, (-3.3, -2.2), rng.choice([0.5, 1.0]))
     black = rng.uniform(0, 0.12)
     canvas.paint(frame, black, rng, soft=rng.random())
@@ -257,7 +270,9 @@ def film_edge(canvas, rng):
 
 
 def bright(canvas, rng):
-    """Large bright areas: white shirts, skies, paper; overexposed, or with smooth outlines, shading, folds."""
+    """Large bright areas: white shirts, skies, paper; overexposed, or with smooth outlines,
+    shading, folds.
+    """
     if rng.random() < 0.5:
         gain = rng.uniform(1.3, 3) * np.clip(1 + 0.5 * clouds(canvas.shape, rng, 2), 0.5, 1.5)
         canvas.picture += np.clip(gain * canvas.picture, 0, rng.uniform(0.85, 1)) - canvas.picture
@@ -271,7 +286,9 @@ def bright(canvas, rng):
 
 
 def collars(canvas, rng):
-    """White collars, cuffs, handkerchiefs, bows: bright polygons of straight or slightly curved sides with a soft shadow."""
+    """White collars, cuffs, handkerchiefs, bows: bright polygons of straight or slightly curved sides with a
+    soft shadow.
+    """
     point, angle = canvas.point(rng), rng.uniform(-0.3, 0.3)
     size = canvas.side * rng.uniform(0.04, 0.2)
     corners = (
@@ -307,7 +324,8 @@ NEGATIVES = {kind.__name__: (kind, often) for kind, often in NEGATIVES.items()}
 
 
 def hard_negative(luma, rng, kinds=None):
-    """The picture with content that is no damage but looks like it: one to three of `NEGATIVES`, or the `kinds` named.
+    """The picture with content that is no damage but looks like it: one to three of `NEGATIVES`, or the
+    `kinds` named.
 
     luma: (H, W) float32 in [0, 1]. Returns the same shape and range; the mask of such content stays empty.
     """

@@ -1,8 +1,8 @@
 """The report of one photo, `STEM.json`: what went in, what was done, what came out.
 
-A stable format: keys are added, never renamed or removed, unless `version` rises. A line of `--json` is the same
-object with `status` before it: done, skipped (the report is that of the former run), or failed, then with
-`input.name` and `error` alone.
+A stable format: keys are added, never renamed or removed, unless `version` rises. A line of `--json` is the
+same object with `status` before it: done, skipped (the report is that of the former run), or failed, then
+with `input.name` and `error` alone.
 
     version     1, of this format
     program     name and version of the program, as in "photo-restore 0.1.0"
@@ -12,11 +12,11 @@ object with `status` before it: done, skipped (the report is that of the former 
     companions  role (mask, protect, hints) -> SHA-256 of the file given for this photo
     outputs     file name -> SHA-256 of the file
     invented    share of pixels that were made up, 0 to 1; null where no stage makes any up
-    regions     count: connected parts of the mask; largest: the 100 with most pixels, most first, each with its
-                box [left, top, width, height] and pixels; null where there is no mask
+    regions     count: connected parts of the mask; largest: the 100 with most pixels, most first, each with
+                its box [left, top, width, height] and pixels; null where there is no mask
     measured    largest differences in steps of 1/255, each only where such a picture was made:
-                outside_mask: between input and restored picture where nothing was to be repaired, 0 unless the
-                format is lossy; luma_color, luma_restored_color: of luma (BT.601) by colouring
+                outside_mask: between input and restored picture where nothing was to be repaired, 0 unless
+                the format is lossy; luma_color, luma_restored_color: of luma (BT.601) by colouring
     seconds     stage -> time of computing
     warnings    sentences: what was converted on reading, what should be looked at
 """
@@ -52,7 +52,9 @@ def build(
     seconds: dict[str, float] | None = None,
     warnings: list[str] | tuple[str, ...] = (),
 ) -> dict:
-    """The report as plain JSON types. settings: options, weights, companions; outputs: file name -> its bytes."""
+    """The report as plain JSON types. settings: options, weights, companions; outputs: file name -> its
+    bytes.
+    """
     return {
         "version": REPORT_VERSION,
         "program": program,
@@ -75,7 +77,9 @@ def build(
 
 
 def done(path: Path, input_sha256: str, settings: dict) -> dict | None:
-    """The report at `path` if it says that the same was done already and all its outputs are there, else None."""
+    """The report at `path` if it says that the same was done already and all its outputs are there, else
+    None.
+    """
     try:
         report = json.loads(path.read_text("utf-8"))
         same = (
@@ -91,7 +95,9 @@ def done(path: Path, input_sha256: str, settings: dict) -> dict | None:
 
 
 def dumps(report: dict, indent: int | None = None) -> str:
-    """One JSON object and a line end. A file name that is no UTF-8 is escaped, as `os.fsencode` of what is read back gives it."""
+    """One JSON object and a line end. A file name that is no UTF-8 is escaped, as `os.fsencode` of what is
+    read back gives it.
+    """
     text = json.dumps(report, indent=indent, ensure_ascii=False, allow_nan=False)
     try:
         text.encode()
@@ -104,10 +110,11 @@ def dumps(report: dict, indent: int | None = None) -> str:
 
 
 def regions(mask: np.ndarray, most: int = LARGEST) -> dict:
-    """The connected parts (8-neighbours) of a mask (H, W) where it is 255: their count, and the largest of them.
+    """The connected parts (8-neighbours) of a mask (H, W) where it is 255: their count, and the largest of
+    them.
 
-    Works on runs, the marked stretches of a row. A run is joined to those of the next row that it touches; then the
-    labels of joined runs sink to the smallest among them.
+    Works on runs, the marked stretches of a row. A run is joined to those of the next row that it touches;
+    then the labels of joined runs sink to the smallest among them.
     """
     height, width = mask.shape
     pitch = width + 1  # a clean column after each row: no run goes on in the next one
@@ -151,7 +158,9 @@ def regions(mask: np.ndarray, most: int = LARGEST) -> dict:
 
 
 def difference(before: np.ndarray, after: np.ndarray, where: np.ndarray) -> float:
-    """The largest difference of two pictures of one shape and type where `where` (H, W) is True, in steps of 1/255."""
+    """The largest difference of two pictures of one shape and type where `where` (H, W) is True, in steps of
+    1/255.
+    """
     largest = lambda a, b, here: (np.maximum(a, b) - np.minimum(a, b))[here].max(initial=0)  # noqa: E731
     apart = max(largest(before[rows], after[rows], where[rows]) for rows in bands(len(before)))
     return float(apart) * 255 / np.iinfo(before.dtype).max  # unsigned, and no wider than the pixels
@@ -165,7 +174,9 @@ def luma_difference(before: np.ndarray, after: np.ndarray) -> float:
 
 
 def cautions(photo: Photo, coloring: bool) -> list[str]:
-    """What about the photo itself makes the results doubtful, as sentences. coloring: it is to be coloured."""
+    """What about the photo itself makes the results doubtful, as sentences. coloring: it is to
+    be coloured.
+    """
     (width, height), sentences = photo.size, []
     if min(width, height) < SMALL:
         sentences.append(f"very small photo ({width} x {height} px): scan it at a higher resolution")
@@ -180,9 +191,9 @@ def cautions(photo: Photo, coloring: bool) -> list[str]:
 def chroma(pixels: np.ndarray) -> tuple[float, float]:
     """Chroma of a photo, of 255: that of its paper or toning, and that of things in it; grey has neither.
 
-    A toned print has one chroma for each luma. So the mean chroma of each of 16 steps of luma is taken away from that of
-    the shrunk photo; what is left is above 6 (root mean square) in 56 of 57 colour photographs, below in 19 of 20 damaged
-    prints.
+    A toned print has one chroma for each luma. So the mean chroma of each of 16 steps of luma is taken away
+    from that of the shrunk photo; what is left is above 6 (root mean square) in 56 of 57 colour photographs,
+    below in 19 of 20 damaged prints.
     """
     if pixels.ndim == 2:
         return 0.0, 0.0

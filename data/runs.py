@@ -40,7 +40,9 @@ class RunFolder:
             (self.path / "log.jsonl").write_text("")
 
     def go_on(self, done: int) -> None:
-        """Takes out of the log what a killed process did after the step it goes on from, and its temporary files."""
+        """Takes out of the log what a killed process did after the step it goes on from, and its temporary
+        files.
+        """
         if self.writes:
             rows = [row for row in read_log(self.path) if row["step"] <= done]
             lines = "".join(json.dumps(row) + "\n" for row in rows)
@@ -64,7 +66,9 @@ class RunFolder:
             checkpoint.save(self.last, content)
 
     def keep_best(self, best: list, name: str, content) -> None:
-        """Writes the weights `content()` as `name` if they are among the `best`, and removes those that no longer are."""
+        """Writes the weights `content()` as `name` if they are among the `best`, and removes those that no
+        longer are.
+        """
         names = [name for _, name in best]
         if self.writes:
             if name in names:
@@ -74,7 +78,9 @@ class RunFolder:
                     path.unlink()
 
     def draw(self, samples: dict) -> None:
-        """Draws curves.png, and samples/NAME.png from name -> (input, prediction, truth), pictures of one height."""
+        """Draws curves.png, and samples/NAME.png from name -> (input, prediction, truth), pictures of one
+        height.
+        """
         if self.writes:
             write_whole(
                 self.path / "curves.png", encode(curves(read_log(self.path)), None, "PNG"), overwrite=True
@@ -99,7 +105,9 @@ def read_log(path: Path) -> list[dict]:
 
 
 def commit() -> str | None:
-    """The commit of this source tree, with a + if it has changes; None outside a repository or without git."""
+    """The commit of this source tree, with a + if it has changes; None outside a repository or
+    without git.
+    """
     try:
         command = [
             "git",
@@ -120,7 +128,9 @@ def commit() -> str | None:
 
 
 def curves(rows: list[dict]) -> np.ndarray:
-    """The log as a picture, (H, W, 3) uint8: above every loss over the steps, below the score of each evaluation."""
+    """The log as a picture, (H, W, 3) uint8: above every loss over the steps, below the score of each
+    evaluation.
+    """
     logged = [row for row in rows if "loss" in row]
     names = [
         name

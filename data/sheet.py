@@ -16,8 +16,8 @@ LINE = 20  # px, height of a line of text
 def contact_sheet(rows: list[tuple[str, dict[str, np.ndarray | str]]], width: int = 480) -> np.ndarray:
     """One picture (H, W, 3) uint8 of all rows: a title, and below it cells of `width` px with their labels.
 
-    rows: (title, label -> picture), at least one. A picture is (h, w) or (h, w, 3), uint8, uint16 or float in [0, 1]; a
-    wider one is made smaller. A sentence in place of a picture says why there is none.
+    rows: (title, label -> picture), at least one. A picture is (h, w) or (h, w, 3), uint8, uint16 or float in
+    [0, 1]; a wider one is made smaller. A sentence in place of a picture says why there is none.
     """
     bands = [_band(title, cells, width) for title, cells in rows]
     sheet = Image.new("RGB", (max(band.width for band in bands), sum(band.height for band in bands)), "white")

@@ -1,6 +1,7 @@
 """Random fields and real defect shapes: the raw material of `data/defects.py`.
 
-Everything is drawn from a numpy Generator handed in, so the same generator state gives the same field on any machine.
+Everything is drawn from a numpy Generator handed in, so the same generator state gives the same field on any
+machine.
 """
 
 from dataclasses import dataclass, field
@@ -29,7 +30,9 @@ def _bank() -> tuple[np.ndarray, ...]:
 
 
 def grain(shape, rng, size=0) -> np.ndarray:
-    """Noise, (H, W) float32 of mean 0 and deviation 1; size 0 (white) to 3 (grains of some 5 px). Read-only use: may be a view."""
+    """Noise, (H, W) float32 of mean 0 and deviation 1; size 0 (white) to 3 (grains of some 5 px). Read-only
+    use: may be a view.
+    """
     tile = _bank()[size]
     top, left, mirror = rng.integers(_SIDE), rng.integers(_SIDE), rng.integers(4)
     height, width = shape
@@ -41,7 +44,9 @@ def grain(shape, rng, size=0) -> np.ndarray:
 
 
 def clouds(shape, rng, cells=4) -> np.ndarray:
-    """Smooth noise, (H, W) float32 of mean 0 and deviation near 0.7, with about `cells` bumps along the longer side."""
+    """Smooth noise, (H, W) float32 of mean 0 and deviation near 0.7, with about `cells` bumps along the
+    longer side.
+    """
     height, width = shape
     scale = cells / max(shape)
     grid = rng.standard_normal(
@@ -74,7 +79,9 @@ class Textures:
         return bool(self.groups)
 
     def draw(self, rng, scale) -> Image.Image:
-        """One shape as an 8-bit picture, scaled, turned, mirrored and cropped to what is white. Thin shapes are 3-6 px wide at scale 1."""
+        """One shape as an 8-bit picture, scaled, turned, mirrored and cropped to what is white. Thin shapes
+        are 3-6 px wide at scale 1.
+        """
         group = self.groups[rng.integers(len(self.groups))]
         shape = Image.frombytes("1", *group[rng.integers(len(group))]).convert("L")
         shape = shape.resize([max(1, round(side * scale)) for side in shape.size], Image.Resampling.BILINEAR)
@@ -85,10 +92,11 @@ class Textures:
 
 
 def load_textures(folder) -> Textures:
-    """All shapes under `folder`, each direct sub-folder one group, drawn equally often. No folder or None: empty.
+    """All shapes under `folder`, each direct sub-folder one group, drawn equally often. No folder or None:
+    empty.
 
-    Large scans are halved and cut into tiles, empty tiles dropped. Left out are masks that are mostly white (drawn
-    inverted, or a whole sheet) and those with a ruled frame: they are no shapes of defects.
+    Large scans are halved and cut into tiles, empty tiles dropped. Left out are masks that are mostly white
+    (drawn inverted, or a whole sheet) and those with a ruled frame: they are no shapes of defects.
     """
     folder = Path(folder) if folder else None
     if folder is None or not folder.is_dir():

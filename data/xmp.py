@@ -1,6 +1,6 @@
-"""XMP packets: the part of a file's metadata that says how a picture was made (ISO 16684-1; RDF/XML in UTF-8).
+"""XMP packets: the part of a file's metadata that says how a picture was made (ISO 16684-1, RDF/XML).
 
-    kept = clean(packet)                                   # of the input: all but what describes the old file's pixels
+    kept = clean(packet)  # of the input: all but what describes the old file's pixels
     packet = stamp(kept, "Colours estimated ...", "photo-restore 0.1.0 ...")
 
 What was there stays, in its own prefixes; new properties are added to it.
@@ -45,7 +45,10 @@ _LAYOUT = [
 _LAYOUT += [(EXIF, "PixelXDimension"), (EXIF, "PixelYDimension"), (NOTE, "HasExtendedXMP")]
 _OURS = [(IPTC, "DigitalSourceType"), (IPTC, "AISystemUsed"), (IPTC, "AISystemVersionUsed")]
 
-_EMPTY = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{RDF}"><rdf:Description rdf:about=""/></rdf:RDF></x:xmpmeta>'
+_EMPTY = (
+    f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{RDF}"><rdf:Description '
+    f'rdf:about=""/></rdf:RDF></x:xmpmeta>'
+)
 
 
 def clean(packet: bytes | str) -> bytes:
@@ -58,8 +61,8 @@ def clean(packet: bytes | str) -> bytes:
 def stamp(packet: bytes | None, remark: str, tool: str) -> bytes:
     """The packet (of `clean`, or None) with the statement that a trained model made a part of the picture.
 
-    remark: a sentence for people, added to the description. tool: program, version and weights, added to the history.
-    What was there stays, but for a former source type and AI system, which are no longer true.
+    remark: a sentence for people, added to the description. tool: program, version and weights, added to the
+    history. What was there stays, but for a former source type and AI system, which are no longer true.
     """
     document = _parse(packet or _EMPTY)
     _drop(document, _OURS)

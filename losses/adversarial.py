@@ -7,7 +7,9 @@ import torch.nn.functional as F
 
 
 def critic_hinge(real, fake):
-    """What the critic minimises: real scores should be above 1, those of fakes below -1; beyond that nothing is gained."""
+    """What the critic minimises: real scores should be above 1, those of fakes below -1; beyond that nothing
+    is gained.
+    """
     return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
 
 

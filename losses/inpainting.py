@@ -2,7 +2,9 @@
 
 
 def hole(painted, truth, mask):
-    """Mean absolute error inside holes. painted, truth: (B, C, H, W) in [0, 1]; mask: (B, 1, H, W), 0 in holes."""
+    """Mean absolute error inside holes. painted, truth: (B, C, H, W) in [0, 1]; mask: (B, 1, H, W), 0 in
+    holes.
+    """
     inside = 1 - mask
     return ((painted - truth).abs() * inside).sum() / (inside.sum() * truth.shape[1]).clamp_min(1)
 

@@ -24,7 +24,9 @@ def roc_auc(counts):
 
 
 def average_precision(counts):
-    """Area under the precision-recall curve as a sum of steps (scikit-learn's definition). None without damage."""
+    """Area under the precision-recall curve as a sum of steps (scikit-learn's definition). None without
+    damage.
+    """
     clean, damaged = counts.double().flip(1).cumsum(1)
     if damaged[-1] == 0:
         return None
@@ -71,13 +73,17 @@ def psnr(picture, truth, where=None):
 
 
 def seam(picture, truth, where):
-    """Mean absolute error, of 255, along the rim inside the boolean (H, W) `where`: a step that the eye sees as a seam."""
+    """Mean absolute error, of 255, along the rim inside the boolean (H, W) `where`: a step that the eye sees
+    as a seam.
+    """
     rim = where & dilate(~where, 1)
     return float((picture - truth)[..., rim].abs().mean()) * 255
 
 
 def ssim(picture, truth, where=None):
-    """Structural similarity (Wang et al. 2004: Gaussian window of 11 px, deviation 1.5), averaged over `where`."""
+    """Structural similarity (Wang et al. 2004: Gaussian window of 11 px, deviation 1.5), averaged over
+    `where`.
+    """
     span = torch.arange(11.0) - 5
     window = torch.exp(-(span**2) / (2 * 1.5**2))
     window = (window / window.sum())[:, None] * (window / window.sum())[None, :]
@@ -143,7 +149,9 @@ def ciede2000(rgb, truth):
 
 
 def bootstrap(values, draws: int = 2000, seed: int = 0):
-    """95 % interval of the mean of `values` (a list, one per photo), by resampling; None for fewer than two."""
+    """95 % interval of the mean of `values` (a list, one per photo), by resampling; None for
+    fewer than two.
+    """
     if len(values) < 2:
         return None
     rows = torch.tensor(values, dtype=torch.double)

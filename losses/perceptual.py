@@ -1,7 +1,9 @@
-"""Losses between features of pictures, such as those of nets/vgg.py: what a picture shows in place of its pixels.
+"""Losses between features of pictures, such as those of nets/vgg.py: what a picture shows in place of its
+pixels.
 
-`features` and `truth` are lists of (B, C, H, W), one entry per layer, of the picture to judge and of the true one; every
-loss is a scalar, summed over the layers. Features of the truth need no gradient: compute them under `torch.no_grad()`.
+`features` and `truth` are lists of (B, C, H, W), one entry per layer, of the picture to judge and of the true
+one; every loss is a scalar, summed over the layers. Features of the truth need no gradient: compute them
+under `torch.no_grad()`.
 """
 
 import torch
@@ -14,7 +16,9 @@ def perceptual(features, truth):
 
 
 def style(features, truth):
-    """Mean absolute difference of the Gram matrices (Liu et al. 2018, section 3.3): texture, wherever it lies."""
+    """Mean absolute difference of the Gram matrices (Liu et al. 2018, section 3.3): texture, wherever it
+    lies.
+    """
     return sum(F.l1_loss(gram(x), gram(y)) for x, y in zip(features, truth, strict=True))
 
 
@@ -26,7 +30,8 @@ def feature_mse(features, truth):
 def gram(x):
     """The Gram matrices of features (B, C, H, W) over their pixels, divided by C H W; (B, C, C).
 
-    Of at least single precision: sums over a whole picture lose too many digits in half, so autocast is off here.
+    Of at least single precision: sums over a whole picture lose too many digits in half, so autocast is off
+    here.
     """
     flat = x.flatten(2).to(torch.promote_types(x.dtype, torch.float32))  # (B, C, H W)
     with torch.autocast(x.device.type, enabled=False):

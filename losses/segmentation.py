@@ -8,8 +8,9 @@ MOST = 10.0
 
 
 def positive_weight(mask, total, weight: float | str) -> torch.Tensor:
-    """What a damaged pixel counts against a clean one: `weight`, or with "auto" clean / defect pixels of the global batch, 1 to
-    `MOST`, as a batch may hold hardly any damage. `total` sums a tensor over all processes.
+    """What a damaged pixel counts against a clean one: `weight`, or with "auto" clean / defect pixels of the
+    global batch, 1 to `MOST`, as a batch may hold hardly any damage. `total` sums a tensor over all
+    processes.
 
     mask: (B, 1, H, W) uint8, 255 damaged, 0 clean, 128 ignored.
     """

@@ -10,10 +10,12 @@ BAND = 256  # rows that are handled at a time, so that temporaries stay small be
 
 
 def match_grain(picture, valid, seed: int = 0):
-    """Adds grain to holes, in place. picture: (1, 1, H, W) luma in [0, 1], painted; valid: (1, 1, H, W), 1 or True outside holes.
+    """Adds grain to holes, in place. picture: (1, 1, H, W) luma in [0, 1], painted; valid: (1, 1, H, W), 1 or
+    True outside holes.
 
-    Grain is measured where valid pixels are flat: its robust deviation (1.4826 times the median of what a small mean
-    leaves) for each level of luma, and the correlation of neighbours. Valid pixels stay as they are. Returns the picture.
+    Grain is measured where valid pixels are flat: its robust deviation (1.4826 times the median of what a
+    small mean leaves) for each level of luma, and the correlation of neighbours. Valid pixels stay as they
+    are. Returns the picture.
     """
     height, width = picture.shape[-2:]
     generator = torch.Generator().manual_seed(seed)  # on the CPU: the same grain on every device
@@ -62,7 +64,9 @@ def _sample(picture, valid):
 
 
 def _measure(picture, valid, white):
-    """Strength of each level (LEVELS,), and the kernel that makes grain of white noise; None if too little is valid."""
+    """Strength of each level (LEVELS,), and the kernel that makes grain of white noise; None if too little is
+    valid.
+    """
     smooth = _mean(picture)
     rest = picture - smooth
     slope = (_mean(smooth.roll(1, -1)) - smooth).abs() + (_mean(smooth.roll(1, -2)) - smooth).abs()
@@ -89,8 +93,9 @@ def _deviation(rest, fallback=None):
 
 
 def _kernel(rest, flat, trial):
-    """Makes of white noise, of which `trial` is some, noise whose deviation is 1 after the small mean is taken off, and whose
-    neighbours correlate as those of `rest`."""
+    """Makes of white noise, of which `trial` is some, noise whose deviation is 1 after the small mean is
+    taken off, and whose neighbours correlate as those of `rest`.
+    """
     both = flat[..., 1:] & flat[..., :-1]
     correlation = (rest[..., 1:] * rest[..., :-1])[both].mean() / rest[flat].square().mean().clamp_min(1e-12)
     best = None

@@ -1,6 +1,8 @@
-"""Colours that a person knows: how they enter the network, spread up to the next edges, and stay as they were painted.
+"""Colours that a person knows: how they enter the network, spread up to the next edges, and stay as they were
+painted.
 
-Hints are (B, 3, H, W): Cb and Cr in [-0.5, 0.5] where painted and 0 elsewhere, and `where`, 1 painted, 0 free.
+Hints are (B, 3, H, W): Cb and Cr in [-0.5, 0.5] where painted and 0 elsewhere, and `where`, 1 painted, 0
+free.
 """
 
 import torch
@@ -14,7 +16,9 @@ EDGE = 0.08  # a step of luma from one pixel to the next that ends an area
 
 
 def with_hints(luma, hints):
-    """The network's input, (B, 4, H, W): luma and hints, scaled so that its own normalization turns "free" into 0."""
+    """The network's input, (B, 4, H, W): luma and hints, scaled so that its own normalization turns "free"
+    into 0.
+    """
     cbcr, where = hints.split((2, 1), 1)
     return torch.cat([luma, MEAN + DEVIATION * cbcr / CHROMA_DEVIATION, MEAN + DEVIATION * where], 1)
 
@@ -22,10 +26,11 @@ def with_hints(luma, hints):
 def spread(chroma, hints, luma, turns: int = 32):
     """Chroma (B, 2, H, W) with the hinted colours laid over the areas that they lie in.
 
-    Each pixel looks for the nearest stroke along paths of horizontal and vertical runs, where a step costs the square of
-    the change of luma, and a little for its length (geodesic distance, as of Yatziv and Sapiro 2006). Up to half of the
-    cost of an edge of EDGE it takes the stroke's colour, from one and a half on it keeps its own: without edges, up to a third
-    and from the whole of the picture's shorter side. luma: (B, 1, H, W).
+    Each pixel looks for the nearest stroke along paths of horizontal and vertical runs, where a step costs
+    the square of the change of luma, and a little for its length (geodesic distance, as of Yatziv and Sapiro
+    2006). Up to half of the cost of an edge of EDGE it takes the stroke's colour, from one and a half on it
+    keeps its own: without edges, up to a third and from the whole of the picture's shorter side. luma: (B, 1,
+    H, W).
     """
     batch, _, height, width = chroma.shape
     smooth = less_grain(luma)

@@ -1,4 +1,6 @@
-"""A trained network over a picture of any size: padded to the network's multiple, in overlapping tiles when large."""
+"""A trained network over a picture of any size: padded to the network's multiple, in overlapping tiles when
+large.
+"""
 
 import copy
 from contextlib import ExitStack, contextmanager
@@ -35,7 +37,9 @@ class Tiling:
         self.tile, self.overlap, self.warnings = tile, overlap, []
 
     def run(self, call):
-        """call(tile, overlap), which may be tried several times: from the start, with half the tile each time."""
+        """call(tile, overlap), which may be tried several times: from the start, with half the tile each
+        time.
+        """
         while True:
             try:
                 return call(self.tile, self.overlap)
@@ -57,9 +61,11 @@ class Tiling:
 
 
 def starts(length: int, tile: int, overlap: int, multiple: int = 1) -> list[int]:
-    """First pixels of tiles of size `tile` that cover `length` and overlap by `overlap` or more, evenly spread.
+    """First pixels of tiles of size `tile` that cover `length` and overlap by `overlap` or more, evenly
+    spread.
 
-    All are on the grid of `multiple`, so that the network pools the same pixels in every tile; the last tile may be shorter.
+    All are on the grid of `multiple`, so that the network pools the same pixels in every tile; the last tile
+    may be shorter.
     """
     if length <= tile:
         return [0]
@@ -70,9 +76,11 @@ def starts(length: int, tile: int, overlap: int, multiple: int = 1) -> list[int]
 
 
 def ramp(size: int, overlap: int, first: bool, last: bool, like: torch.Tensor) -> torch.Tensor:
-    """Blending weights along one side of a tile, (size,): rising over the overlap, flat where the picture ends.
+    """Blending weights along one side of a tile, (size,): rising over the overlap, flat where the picture
+    ends.
 
-    The outer quarter of the overlap weighs nothing: there the network sees the tile's rim in place of the picture.
+    The outer quarter of the overlap weighs nothing: there the network sees the tile's rim in place of the
+    picture.
     """
     rim = overlap // 4
     x = torch.arange(size, device=like.device, dtype=torch.float32) + 0.5 - rim
@@ -89,18 +97,21 @@ def padded(net, x, multiple: int):
 
 
 def tiled(net, x, multiple: int, tile: int, overlap: int, wanted=None):
-    """net over x (B, C, H, W) at the same scale, in tiles blended linearly over their overlap; (B, classes, H, W) float32.
+    """net over x (B, C, H, W) at the same scale, in tiles blended linearly over their overlap; (B, classes,
+    H, W) float32.
 
-    Equal to `padded` if the network's reach is at most a quarter of the overlap. tile and overlap in px. Tiles for which
-    wanted(tile) is false are not computed; where they alone count, the result is 0.
+    Equal to `padded` if the network's reach is at most a quarter of the overlap. tile and overlap in px.
+    Tiles for which wanted(tile) is false are not computed; where they alone count, the result is 0.
     """
     return torch.cat(list(strips(net, x, multiple, tile, overlap, wanted)), 2)
 
 
 def strips(net, x, multiple: int, tile: int, overlap: int, wanted=None):
-    """The result of `tiled` from top to bottom, in strips (B, classes, rows, W), each as soon as no further tile covers it.
+    """The result of `tiled` from top to bottom, in strips (B, classes, rows, W), each as soon as no further
+    tile covers it.
 
-    x needs no more than a `shape` and tiles as its items, x[..., rows, columns]: it may make them when they are asked for.
+    x needs no more than a `shape` and tiles as its items, x[..., rows, columns]: it may make them when they
+    are asked for.
     """
     height, width = x.shape[-2:]
     if height <= tile and width <= tile:
@@ -135,7 +146,9 @@ def strips(net, x, multiple: int, tile: int, overlap: int, wanted=None):
 
 
 def enlarged(x, size: tuple[int, int], rows: slice):
-    """These rows alone of x (B, C, h, w) brought to size (H, W), as F.interpolate does it: bilinear, corners not aligned."""
+    """These rows alone of x (B, C, h, w) brought to size (H, W), as F.interpolate does it: bilinear, corners
+    not aligned.
+    """
     height = x.shape[-2]
     place = (torch.arange(rows.start, rows.stop, device=x.device) + 0.5) * (height / size[0]) - 0.5
     place = place.clamp(0, height - 1)

@@ -1,9 +1,9 @@
 """Batch normalization with its activation in one module, and its folding into convolutions for inference.
 
 The norm layer of every network is a class that is passed in (`norm=NormAct`), called as `norm(channels)` or
-`norm(channels, slope=...)`; parameter names are those of `torch.nn.BatchNorm2d`, so torchvision's checkpoints fit.
-`InPlaceABN` computes the same from the same weights, keeps half as many activations for backward and shares its
-statistics over all processes.
+`norm(channels, slope=...)`; parameter names are those of `torch.nn.BatchNorm2d`, so torchvision's checkpoints
+fit. `InPlaceABN` computes the same from the same weights, keeps half as many activations for backward and
+shares its statistics over all processes.
 """
 
 from itertools import pairwise
@@ -17,8 +17,8 @@ from torch.autograd.function import once_differentiable
 class NormAct(nn.BatchNorm2d):
     """act(batchnorm(x) + shortcut), where act is leaky ReLU of `slope`: 0 is ReLU, 1 is no activation.
 
-    x and shortcut: (B, C, H, W). The shortcut belongs here because in a residual block the addition stands between the
-    normalization and the activation (He et al. 2016, figure 2).
+    x and shortcut: (B, C, H, W). The shortcut belongs here because in a residual block the addition stands
+    between the normalization and the activation (He et al. 2016, figure 2).
     """
 
     frozen = False
@@ -46,16 +46,18 @@ class NormAct(nn.BatchNorm2d):
 class InPlaceABN(NormAct):
     """In-place activated, synchronized batch normalization (Rota Bulo et al. 2018); called as NormAct is.
 
-    The buffer of x is overwritten with the output, and the output is all that is kept for backward, which computes what
-    it needs by inverting activation and addition: a network of convolutions and norms keeps one activation per layer
-    instead of two. x must be a tensor that nobody else reads, such as the output of a convolution. The inversion asks
-    for a slope above 0 and for |gamma| >= 1e-3: gamma nearer to 0 is used as 1e-3 with its sign (0 as positive), while
-    its gradient is that of an unclamped gamma, so that it can grow again.
+    The buffer of x is overwritten with the output, and the output is all that is kept for backward, which
+    computes what it needs by inverting activation and addition: a network of convolutions and norms keeps one
+    activation per layer instead of two. x must be a tensor that nobody else reads, such as the output of a
+    convolution. The inversion asks for a slope above 0 and for |gamma| >= 1e-3: gamma nearer to 0 is used as
+    1e-3 with its sign (0 as positive), while its gradient is that of an unclamped gamma, so that it can grow
+    again.
 
-    Statistics are those of the batch over all processes of torch.distributed, each weighted with its number of pixels;
-    all processes must call the layer equally often. Gradients of gamma and beta are this process's share, as with
-    torch.nn.SyncBatchNorm: their sum over the processes belongs to the sum of the losses, and DistributedDataParallel's
-    mean to the mean of the losses. Statistics are float32 for bf16 and fp16 activations.
+    Statistics are those of the batch over all processes of torch.distributed, each weighted with its number
+    of pixels; all processes must call the layer equally often. Gradients of gamma and beta are this process's
+    share, as with torch.nn.SyncBatchNorm: their sum over the processes belongs to the sum of the losses, and
+    DistributedDataParallel's mean to the mean of the losses. Statistics are float32 for bf16 and fp16
+    activations.
     """
 
     def __init__(self, channels: int, slope: float = 0.01):
@@ -88,7 +90,8 @@ NORMS = {"batch": NormAct, "inplace": InPlaceABN}  # the values of `--norm`
 class _InPlaceABN(torch.autograd.Function):
     """y = act(z), z = gamma (x - mean) invstd + beta + shortcut, in the buffer of x.
 
-    mean, invstd: (C,). count: pixels that they were measured on, over all processes; None if they are constants.
+    mean, invstd: (C,). count: pixels that they were measured on, over all processes; None if they are
+    constants.
     """
 
     @staticmethod
@@ -113,7 +116,8 @@ class _InPlaceABN(torch.autograd.Function):
         z = F.leaky_relu(y, 1 / ctx.slope)
         if shortcut is not None:
             z.sub_(shortcut)
-        # Now z = gamma x_hat + beta. One pass for grad gamma invstd and the sums of grad (z - beta) and of grad.
+        # Now z = gamma x_hat + beta. One pass for grad gamma invstd and the sums of grad (z - beta) and of
+        # grad.
         grad_x, dot, grad_beta = torch.ops.aten.native_batch_norm_backward(
             grad, z, gamma * invstd, beta, torch.ones_like(beta), None, None, False, 0.0, [True, True, True]
         )
@@ -131,7 +135,9 @@ def _clamped(weight):
 
 
 def _affine_(x, scale, shift):
-    """x scale + shift by channel, in place. The kernel of BatchNorm takes one pass and float32 factors for bf16 x."""
+    """x scale + shift by channel, in place. The kernel of BatchNorm takes one pass and float32 factors for
+    bf16 x.
+    """
     zero, one, unused = (
         torch.zeros_like(scale),
         torch.ones_like(scale),
@@ -141,13 +147,15 @@ def _affine_(x, scale, shift):
 
 
 def _statistics(x):
-    """Mean and biased variance (C,) of the pixels of all processes, and their number as a tensor of one element."""
+    """Mean and biased variance (C,) of the pixels of all processes, and their number as a tensor of one
+    element.
+    """
     dtype = torch.promote_types(x.dtype, torch.float32)
     scratch = torch.zeros(2, x.shape[1], dtype=dtype, device=x.device)  # torch.var_mean is many times slower
     mean, var = torch.batch_norm_update_stats(x, *scratch, 0.0)
     rank, world = (distributed.get_rank(), distributed.get_world_size()) if _joined() else (0, 1)
-    # Each process fills its row of a table of zeros, so that the sum is the whole table. Unlike a sum of squares it loses
-    # no digits where the mean is large.
+    # Each process fills its row of a table of zeros, so that the sum is the whole table. Unlike a sum of
+    # squares it loses no digits where the mean is large.
     table = mean.new_zeros(world, 2 * len(mean) + 1)
     table[rank] = torch.cat([mean, var, mean.new_full((1,), x.numel() / len(mean))])
     means, variances, counts = _total(table).split([len(mean), len(mean), 1], 1)
@@ -169,7 +177,9 @@ def _joined() -> bool:
 
 
 def freeze(net: nn.Module, affine: bool = False) -> nn.Module:
-    """Every norm of `net` keeps its statistics while training, and with `affine` its gamma and beta too; returns `net`."""
+    """Every norm of `net` keeps its statistics while training, and with `affine` its gamma and beta too;
+    returns `net`.
+    """
     for norm in net.modules():
         if isinstance(norm, NormAct):
             norm.frozen = True
@@ -201,8 +211,9 @@ def activate(x, slope: float):
 def fold(net: nn.Module) -> nn.Module:
     """Folds every NormAct of `net` into the convolution before it, in place, for inference; returns `net`.
 
-    A pair is a convolution and the norm that follows it under the same parent: `conv1` and `bn1`, or neighbours in a
-    Sequential. Outputs stay equal to rounding: gamma (W x + b - mean) / sqrt(var + eps) + beta is a convolution again.
+    A pair is a convolution and the norm that follows it under the same parent: `conv1` and `bn1`, or
+    neighbours in a Sequential. Outputs stay equal to rounding: gamma (W x + b - mean) / sqrt(var + eps) +
+    beta is a convolution again.
     """
     for parent in list(net.modules()):
         children = list(parent.named_children())

@@ -1,4 +1,5 @@
-"""Partial convolution and its UNet (Liu et al. 2018, "Image Inpainting for Irregular Holes Using Partial Convolutions").
+"""Partial convolution and its UNet (Liu et al. 2018, "Image Inpainting for Irregular Holes Using Partial
+Convolutions").
 
 Masks here are 1 where a pixel is valid and 0 in holes, (B, 1, H, W), of the same dtype as the picture.
 """
@@ -14,12 +15,13 @@ from nets.norm import NormAct, activate
 
 
 class PartialConv2d(nn.Conv2d):
-    """A convolution that sees only valid pixels: W (x m) / share + b, where share is the valid part of the window.
+    """A convolution that sees only valid pixels: W (x m) / share + b, where share is the valid part of the
+    window.
 
-    Takes one or more (x, mask) pairs, whose channels are joined: a skip and an upsampled branch have different holes,
-    and the share counts each with its own channels, exactly. Windows with no valid pixel give 0 and stay holes.
-    Pixels outside the picture are left out of the share, so with a full mask the layer equals `Conv2d`, borders too.
-    Returns (output, mask of the output); nothing is kept on the module.
+    Takes one or more (x, mask) pairs, whose channels are joined: a skip and an upsampled branch have
+    different holes, and the share counts each with its own channels, exactly. Windows with no valid pixel
+    give 0 and stay holes. Pixels outside the picture are left out of the share, so with a full mask the layer
+    equals `Conv2d`, borders too. Returns (output, mask of the output); nothing is kept on the module.
     """
 
     def forward(self, *pairs):
@@ -72,7 +74,9 @@ class _Joined(torch.autograd.Function):
 
 
 class PartialBlock(nn.Module):
-    """Partial convolution, batch normalization (if asked) and leaky ReLU; without a `slope` that of the norm."""
+    """Partial convolution, batch normalization (if asked) and leaky ReLU; without a `slope`
+    that of the norm.
+    """
 
     def __init__(self, inputs, outputs, kernel, stride=1, slope=None, norm=NormAct):
         super().__init__()
@@ -87,13 +91,14 @@ class PartialBlock(nn.Module):
 
 
 class PartialUNet(nn.Module):
-    """Fills holes: picture (B, channels, H, W) in [0, 1] and mask (B, 1, H, W) to the picture with its holes painted.
+    """Fills holes: picture (B, channels, H, W) in [0, 1] and mask (B, 1, H, W) to the picture with its holes
+    painted.
 
-    The network paints what `diffuse` cannot: its output is added to the smooth filling, so that already the untrained
-    network continues flat areas, and training is spent on edges and texture. For the same reason it is shown local
-    contrast, the picture less its wide mean, and not brightness. Unlike the published network it has a layer at full
-    resolution: most holes of old photographs are thin. H and W must be multiples of `multiple`; `levels` counts the
-    halvings. `width` 64 with 8 levels and `widest` 8 is the published size.
+    The network paints what `diffuse` cannot: its output is added to the smooth filling, so that already the
+    untrained network continues flat areas, and training is spent on edges and texture. For the same reason it
+    is shown local contrast, the picture less its wide mean, and not brightness. Unlike the published network
+    it has a layer at full resolution: most holes of old photographs are thin. H and W must be multiples of
+    `multiple`; `levels` counts the halvings. `width` 64 with 8 levels and `widest` 8 is the published size.
     """
 
     wide = 4  # halvings of the wide mean
@@ -137,11 +142,12 @@ def _double(pair):
 
 
 def diffuse(picture, mask, sweeps: int = 4):
-    """Fills holes smoothly from their rims: an approximate solution of Laplace's equation by one multigrid cascade.
+    """Fills holes smoothly from their rims: an approximate solution of Laplace's equation by one multigrid
+    cascade.
 
-    picture: (B, C, H, W) float; mask: (B, 1, H, W) float, 1 valid. Valid pixels come back as they are. The coarser
-    picture holds the mean of the valid pixels, is filled in the same way, enlarged into the hole and smoothed by
-    `sweeps` Jacobi steps (Gortler et al. 1996 call the first half pull-push).
+    picture: (B, C, H, W) float; mask: (B, 1, H, W) float, 1 valid. Valid pixels come back as they are. The
+    coarser picture holds the mean of the valid pixels, is filled in the same way, enlarged into the hole and
+    smoothed by `sweeps` Jacobi steps (Gortler et al. 1996 call the first half pull-push).
     """
     height, width = picture.shape[-2:]
     if max(height, width) > 1:

@@ -1,7 +1,7 @@
 """ResNet encoders (He et al. 2016, "Deep Residual Learning for Image Recognition"), as a pyramid of features.
 
-Parameter names are torchvision's, so that `torchvision.models.resnet18().state_dict()` without `fc.*` loads strictly
-into `ResNet(18)`.
+Parameter names are torchvision's, so that `torchvision.models.resnet18().state_dict()` without `fc.*` loads
+strictly into `ResNet(18)`.
 """
 
 import torch
@@ -10,8 +10,8 @@ from torch import nn
 
 from nets.norm import NormAct
 
-# Our networks take (x - MEAN) / DEVIATION in every channel, near ImageNet's luma; torchvision's take each colour of
-# RGB by its own mean and deviation, which `from_imagenet` folds into the first layer.
+# Our networks take (x - MEAN) / DEVIATION in every channel, near ImageNet's luma; torchvision's take each
+# colour of RGB by its own mean and deviation, which `from_imagenet` folds into the first layer.
 MEAN, DEVIATION = 0.449, 0.226
 RGB_MEAN, RGB_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -68,8 +68,9 @@ def _shortcut(inputs: int, outputs: int, stride: int, norm):
 class NarrowShortcut(nn.Conv2d):
     """A strided 1x1 convolution that first leaves out the pixels between strides; equal to `Conv2d`.
 
-    On CPU, oneDNN's weight gradient of a strided one writes past its buffer in channels last if there are fewer than 16
-    channels (uxlfoundation/oneDNN#6035, not mended in torch 2.14): narrow networks crashed in training.
+    On CPU, oneDNN's weight gradient of a strided one writes past its buffer in channels last if there are
+    fewer than 16 channels (uxlfoundation/oneDNN#6035, not mended in torch 2.14): narrow networks crashed in
+    training.
     """
 
     def forward(self, x):
@@ -82,9 +83,10 @@ LAYOUTS = {18: (BasicBlock, (2, 2, 2, 2)), 34: (BasicBlock, (3, 4, 6, 3)), 50: (
 class ResNet(nn.Module):
     """The encoder: (B, channels, H, W) to a list of features, finest first.
 
-    stem "imagenet": 7x7 convolution of stride 2 and a max pool; features at strides 2, 4, 8, 16, 32.
-    stem "full": 3x3 convolution of stride 1 and no pool, so that a crack of two pixels survives; strides 1, 2, 4, 8.
-    `channels_out` and `strides` describe the features. `width` is that of the first layer: 64 is the published size.
+    stem "imagenet": 7x7 convolution of stride 2 and a max pool; features at strides 2, 4, 8, 16, 32. stem
+    "full": 3x3 convolution of stride 1 and no pool, so that a crack of two pixels survives; strides 1, 2, 4,
+    8. `channels_out` and `strides` describe the features. `width` is that of the first layer: 64 is the
+    published size.
     """
 
     def __init__(
@@ -134,7 +136,9 @@ class ResNet(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def load_imagenet(self, state: dict) -> None:
-        """Starts from the state of torchvision's ResNet of the same depth. Raises ValueError if it does not fit."""
+        """Starts from the state of torchvision's ResNet of the same depth. Raises ValueError if it does not
+        fit.
+        """
         if self.conv1.out_channels != 64:
             raise ValueError(f"published weights need --width 64, not {self.conv1.out_channels}")
         try:
@@ -145,11 +149,13 @@ class ResNet(nn.Module):
 
 
 def from_imagenet(state: dict, channels: int, stem: str) -> dict:
-    """A torchvision ResNet's state as that of our encoder of width 64, for 1, 3 or 4 input channels and both stems.
+    """A torchvision ResNet's state as that of our encoder of width 64, for 1, 3 or 4 input channels and both
+    stems.
 
-    channels 1: the three kernels summed, so that grey gives what R = G = B = grey gave. channels 4: luma and three
-    hint channels, whose kernels start at 0. The difference of means is a constant that the first norm's mean takes up.
-    stem "full": the 7x7 kernel, which steps by two pixels, is reduced by area to 3x3, its sum kept.
+    channels 1: the three kernels summed, so that grey gives what R = G = B = grey gave. channels 4: luma and
+    three hint channels, whose kernels start at 0. The difference of means is a constant that the first norm's
+    mean takes up. stem "full": the 7x7 kernel, which steps by two pixels, is reduced by area to 3x3, its sum
+    kept.
     """
     state = {name: x for name, x in state.items() if not name.startswith("fc.")}
     kernel = state["conv1.weight"].double()  # (64, 3, 7, 7)

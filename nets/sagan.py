@@ -1,4 +1,6 @@
-"""The critic of SAGAN (Zhang et al. 2019, "Self-Attention Generative Adversarial Networks"): are these colours real?"""
+"""The critic of SAGAN (Zhang et al. 2019, "Self-Attention Generative Adversarial Networks"): are these
+colours real?
+"""
 
 import torch
 import torch.nn.functional as F
@@ -10,10 +12,11 @@ from nets.resnet import DEVIATION, MEAN
 
 
 class SelfAttention(nn.Module):
-    """x + gamma * o(x), where o gathers from everywhere in the picture what resembles x here; (B, C, H, W) to the same.
+    """x + gamma * o(x), where o gathers from everywhere in the picture what resembles x here; (B, C, H, W) to
+    the same.
 
-    Section 3 of the paper, with its narrowing to C / 8. gamma starts at 0: first the neighbourhood is learned, then what
-    is far away.
+    Section 3 of the paper, with its narrowing to C / 8. gamma starts at 0: first the neighbourhood is
+    learned, then what is far away.
     """
 
     def __init__(self, channels: int):
@@ -34,8 +37,9 @@ class SelfAttention(nn.Module):
 class Critic(nn.Module):
     """Luma (B, 1, H, W) in [0, 1] and CbCr (B, 2, H, W) in [-0.5, 0.5] to scores (B, 1, H / 16, W / 16).
 
-    A score is of the colours around its place: above 0 for those of photographs. Four convolutions of stride 2, attention
-    behind the last two, spectral norm on every layer. H and W are multiples of 16. `width` 64 is the published size.
+    A score is of the colours around its place: above 0 for those of photographs. Four convolutions of stride
+    2, attention behind the last two, spectral norm on every layer. H and W are multiples of 16. `width` 64 is
+    the published size.
     """
 
     multiple = 16
@@ -55,7 +59,8 @@ class Critic(nn.Module):
         self.layers = nn.Sequential(*layers, spectral_norm(nn.Conv2d(8 * width, 1, 3, padding=1)))
 
     def forward(self, luma, cbcr):
-        # A layer of spectral norm 1 enlarges nothing: small inputs would stay small scores. And norms need single precision.
+        # A layer of spectral norm 1 enlarges nothing: small inputs would stay small scores. And norms need
+        # single precision.
         with torch.autocast(luma.device.type, enabled=False):
             return self.layers(
                 torch.cat([(luma.float() - MEAN) / DEVIATION, cbcr.float() / CHROMA_DEVIATION], 1)

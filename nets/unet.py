@@ -1,4 +1,6 @@
-"""AlbuNet: a ResNet encoder with a UNet decoder (Ronneberger et al. 2015; Shvets et al. 2018 for the combination)."""
+"""AlbuNet: a ResNet encoder with a UNet decoder (Ronneberger et al. 2015; Shvets et al. 2018 for the
+combination).
+"""
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +13,8 @@ from nets.resnet import DEVIATION, MEAN, ResNet
 class DecoderBlock(nn.Module):
     """Brings a deep feature up by two and joins it with the skip of that scale.
 
-    The deep feature is narrowed before it is enlarged: at the finest scale this halves the cost of the decoder.
+    The deep feature is narrowed before it is enlarged: at the finest scale this halves the cost of the
+    decoder.
     """
 
     def __init__(self, deep: int, skip: int, outputs: int, norm):
@@ -28,10 +31,11 @@ class DecoderBlock(nn.Module):
 
 
 class AlbuNet(nn.Module):
-    """(B, channels, H, W) in [0, 1] to (B, classes, H / s, W / s), where s is 1 for the full stem and 2 for imagenet.
+    """(B, channels, H, W) in [0, 1] to (B, classes, H / s, W / s), where s is 1 for the full stem and 2 for
+    imagenet.
 
-    Below the encoder lie `centers` pooled levels, which widen the context at almost no cost. H and W must be multiples
-    of `multiple`. The output is linear: logits of defects, or chroma.
+    Below the encoder lie `centers` pooled levels, which widen the context at almost no cost. H and W must be
+    multiples of `multiple`. The output is linear: logits of defects, or chroma.
     """
 
     def __init__(self, depth=18, width=64, channels=1, classes=1, stem="full", centers=2, norm=NormAct):

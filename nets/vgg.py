@@ -1,7 +1,7 @@
 """VGG-16's convolutions (Simonyan and Zisserman 2015, configuration D), frozen, as features for losses.
 
-Parameter names are torchvision's, so that `torchvision.models.vgg16().state_dict()` loads strictly, with its classifier,
-which is left out, or without.
+Parameter names are torchvision's, so that `torchvision.models.vgg16().state_dict()` loads strictly, with its
+classifier, which is left out, or without.
 """
 
 import torch
@@ -13,11 +13,13 @@ BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # (channels, convolu
 
 
 class VGG16(nn.Module):
-    """Pictures (B, 1 or 3, H, W) in [0, 1], luma or sRGB, to a list of features, one for each of `layers` in their order.
+    """Pictures (B, 1 or 3, H, W) in [0, 1], luma or sRGB, to a list of features, one for each of `layers` in
+    their order.
 
-    layers: "relu1_1" to "relu5_3", of stride 1, 1, 2, 2, 4, ..., or "pool1" to "pool5" of stride 2 to 32; what lies behind
-    the deepest is not computed. The mean and deviation of ImageNet are applied inside. Gradients flow to the picture and
-    never to the weights. state: torchvision's. Raises ValueError, one line, if it does not fit.
+    layers: "relu1_1" to "relu5_3", of stride 1, 1, 2, 2, 4, ..., or "pool1" to "pool5" of stride 2 to 32;
+    what lies behind the deepest is not computed. The mean and deviation of ImageNet are applied inside.
+    Gradients flow to the picture and never to the weights. state: torchvision's. Raises ValueError, one line,
+    if it does not fit.
     """
 
     def __init__(self, state: dict, layers=("pool1", "pool2", "pool3")):

@@ -13,7 +13,10 @@ import time
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 # Chromium reads commands from file 3 and answers on file 4.
-_START = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execv(sys.argv[3], sys.argv[3:])"
+_START = (
+    "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); "
+    "os.execv(sys.argv[3], sys.argv[3:])"
+)
 
 
 class Chromium:
@@ -130,7 +133,9 @@ class Page:
             time.sleep(0.02)
 
     def click(self, selector):
-        """As a finger or a mouse does it: where the middle of the element is, after it was brought into view."""
+        """As a finger or a mouse does it: where the middle of the element is, after it was
+        brought into view.
+        """
         x, y = self.run(f"""(() => {{ const e = document.querySelector({json.dumps(selector)});
             e.scrollIntoView({{block: 'center'}}); const r = e.getBoundingClientRect();
             return [r.x + r.width / 2, r.y + r.height / 2] }})()""")

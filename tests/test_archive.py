@@ -1,4 +1,6 @@
-"""The long form of a weekend's batch, benchmarks/archive.py, in miniature: what it makes and what it would find."""
+"""The long form of a weekend's batch, benchmarks/archive.py, in miniature: what it makes and what it would
+find.
+"""
 
 import shutil
 
@@ -24,7 +26,9 @@ def test_it_makes_photos_of_all_kinds_and_broken_ones(tmp_path):
 
 
 def test_what_its_checks_find(tmp_path, tiny_weights):
-    """Six photographs of which one is broken, with small networks; then a torn file, a foreign one and a hidden folder."""
+    """Six photographs of which one is broken, with small networks; then a torn file, a foreign one and a
+    hidden folder.
+    """
     whole, _broken = archive.fill(tmp_path / "in", 6, 1)
     words = [word for stage, path in tiny_weights.items() for word in (f"--{stage}-weights", str(path))]
     out = tmp_path / "out"

@@ -369,7 +369,10 @@ def test_votes_can_be_changed_and_moved_between(tmp_path, example, browser):
     for key in ("2", "ArrowLeft", "ArrowLeft", "4", "9", "x"):  # 4 and 9: there are only three pictures
         page.press(key)
     assert page.run(status) == "Photograph 1 of 4. 1 voted on."
-    pressed = "[...document.querySelectorAll('#pictures button')].map(button => button.getAttribute('aria-pressed')).join()"
+    pressed = (
+        "[...document.querySelectorAll('#pictures button')].map(button => "
+        "button.getAttribute('aria-pressed')).join()"
+    )
     assert page.run(pressed) == "false,true,false"
     page.press("3")
     page.click("#back")

@@ -30,7 +30,9 @@ def photo(path, seed=0):
 
 
 def command(*words, work=None, commit=True, options=None, outputs=OUTPUTS, weights=None, **others):
-    """Parse and run; the exit status. Without `work`, a stand-in that changes nothing and counts its calls."""
+    """Parse and run; the exit status. Without `work`, a stand-in that changes nothing and
+    counts its calls.
+    """
     parser = argparse.ArgumentParser(allow_abbrev=False)
     batch.infer_options(parser)
     parser.add_argument("--mask", type=Path)
@@ -493,7 +495,9 @@ def test_a_wrong_extension_does_not_matter(tmp_path):
 @pytest.mark.skipif(os.name == "nt", reason="no links and pipes")
 @pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 def test_what_is_no_file(tmp_path, capsys):
-    """Links that go in a circle or nowhere are named; pipes, which would never end, are no photographs of a folder."""
+    """Links that go in a circle or nowhere are named; pipes, which would never end, are no photographs of a
+    folder.
+    """
     photo(tmp_path / "in/z.png")
     (tmp_path / "in/circle.png").symlink_to("circle.png")
     (tmp_path / "in/nowhere.png").symlink_to("gone.png")
@@ -595,7 +599,9 @@ sys.exit(t.command(*words))
 
 @pytest.mark.skipif(os.name == "nt", reason="no such signals")
 def test_killed_at_any_moment_it_does_the_photo_again(tmp_path):
-    """SIGKILL before each of the steps that deliver a photo: three files written, three moved, their folder removed."""
+    """SIGKILL before each of the steps that deliver a photo: three files written, three moved, their folder
+    removed.
+    """
     out, scan, statuses = tmp_path / "out", photo(tmp_path / "a.png"), []
     for moment in range(8):
         words = [sys.executable, "-c", DEADLY, moment, scan, out / str(moment), "--quiet"]
@@ -615,7 +621,9 @@ def test_killed_at_any_moment_it_does_the_photo_again(tmp_path):
 
 
 def killed(out, scan, *edited):
-    """What a run leaves that is killed when two files are moved; the texts of those in `edited` are the user's."""
+    """What a run leaves that is killed when two files are moved; the texts of those in `edited` are the
+    user's.
+    """
     assert command(scan, out) == 0
     (out / ".a.part").mkdir()
     os.replace(out / "a.json", out / ".a.part/a.json")
@@ -640,7 +648,9 @@ def test_leftovers_of_other_options_are_done_with_the_new_ones(tmp_path):
 
 
 def test_results_that_were_to_be_replaced_are_no_leftovers(tmp_path, capsys):
-    """Killed just before it replaced a former run's files by the same bytes: theirs is the report that stands."""
+    """Killed just before it replaced a former run's files by the same bytes: theirs is the report that
+    stands.
+    """
     out, scan = tmp_path / "out", photo(tmp_path / "a.png")
     assert command(scan, out) == 0
     (out / ".a.part").mkdir()
@@ -693,7 +703,9 @@ def both(tmp_path, slow):
 
 @pytest.mark.skipif(os.name == "nt", reason="torchrun without signals")
 def test_a_process_that_ends_early_with_a_failure_leaves_the_others_alone(tmp_path):
-    """The photos of the second are broken; torchrun would kill the first as soon as that one ends with status 1."""
+    """The photos of the second are broken; torchrun would kill the first as soon as that one ends with status
+    1.
+    """
     for name in ("a", "c", "e"):
         photo(tmp_path / f"in/{name}.png")
     for name in ("b", "d", "f"):

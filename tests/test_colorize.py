@@ -1,4 +1,6 @@
-"""Training of the colorize stage: its losses and phases, its samples, exposure, upsampling, and its contact sheet."""
+"""Training of the colorize stage: its losses and phases, its samples, exposure, upsampling, and its contact
+sheet.
+"""
 
 import json
 from argparse import Namespace
@@ -371,7 +373,9 @@ def test_chroma_is_the_mean_of_what_is_seen_at_each_scale(tiny_weights, portrait
 
 @pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee"])
 def test_one_photograph_at_three_exposures_has_the_same_colours(name):
-    """CIEDE2000 of the bundled weights' colours over the same luma: at most 2, where unequal treatment gave up to 7.6."""
+    """CIEDE2000 of the bundled weights' colours over the same luma: at most 2, where unequal treatment gave
+    up to 7.6.
+    """
     from skimage import data
 
     colorizer = colorize.load(colorize.WEIGHTS, CPU)
@@ -392,7 +396,9 @@ def test_one_photograph_at_three_exposures_has_the_same_colours(name):
 
 @pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee"])
 def test_true_chroma_comes_back_better_than_by_bilinear(name):
-    """From an eighth of the size. What is fixed at the small scale stays: enlarging and reducing again gives it back."""
+    """From an eighth of the size. What is fixed at the small scale stays: enlarging and reducing again gives
+    it back.
+    """
     from skimage import data
 
     pixels = getattr(data, name)()

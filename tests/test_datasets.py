@@ -172,7 +172,9 @@ def test_a_labelled_photograph_may_lie_on_its_side(tmp_path):
 
 
 def test_real_damage_is_laid_on_other_photographs(tmp_path, monkeypatch):
-    """A scratch 0.3 lighter than its surroundings is so elsewhere, too; where that cannot be seen, nothing is learnt."""
+    """A scratch 0.3 lighter than its surroundings is so elsewhere, too; where that cannot be seen, nothing is
+    learnt.
+    """
     monkeypatch.setattr(defects, "age", lambda picture, rng, strength: picture)
     dark, bright = np.full((64, 64), 60, np.uint8), np.full((64, 64), 255, np.uint8)
     path = tmp_path / "clean/a.png"
@@ -191,7 +193,9 @@ def test_real_damage_is_laid_on_other_photographs(tmp_path, monkeypatch):
 
 
 def test_undamaged_crops_are_seen_as_by_many_emulsions(tmp_path, monkeypatch):
-    """A red photograph is darker than its luma to film that is blind to red; a grey one has one tone to all."""
+    """A red photograph is darker than its luma to film that is blind to red; a grey one has
+    one tone to all.
+    """
     monkeypatch.setattr(datasets, "_expose", lambda picture, rng: picture)
     tones = {}
     for name, colour in (("red", (200, 40, 40)), ("grey", (90, 90, 90))):

@@ -77,7 +77,8 @@ def test_each_kind_is_seen_and_marked(kind, textures):
         damaged, mask = defects.damage(picture(), seeded(2, number), textures, [kind], amount=0.7)
         change = np.abs(damaged - picture())
         shares.append((mask > 0).mean())
-        # Lone pixels are no defects, hence a few may stay unmarked; what is marked has changed or lies within what has.
+        # Lone pixels are no defects, hence a few may stay unmarked; what is marked has changed or lies within
+        # what has.
         assert (change[mask == 0] > 0.1).mean() < 0.003
         if mask.any():
             assert (change[mask > 0] > 0.03).mean() > 0.8
@@ -181,7 +182,9 @@ def test_tint_keeps_luma():
 
 
 def test_speed(textures):
-    """A core makes 25 samples of 512 px a second; the quickest of three rounds, as the machine may be busy."""
+    """A core makes 25 samples of 512 px a second; the quickest of three rounds, as the machine
+    may be busy.
+    """
     luma, seconds = picture(512, 512), []
     defects.sample(luma, seeded(0), textures)  # the noise is made once
     for _ in range(3):

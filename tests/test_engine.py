@@ -381,7 +381,9 @@ def test_a_stopped_run_goes_on_bit_for_bit(
 
 
 def test_a_killed_run_goes_on_from_the_last_save(trained, data_folder, tmp_path, monkeypatch):
-    """Nothing was said to the process: it goes on from the last regular save, and ends at the same weights."""
+    """Nothing was said to the process: it goes on from the last regular save, and ends at the
+    same weights.
+    """
     monkeypatch.setattr(engine, "SAVE_EVERY", 5)
     with monkeypatch.context() as patch:
         real, calls = colorize.step, []
@@ -697,7 +699,9 @@ def children(process):
 
 @torchrun
 def test_two_processes_stopped_killed_and_resumed(data_folder, tmp_path):
-    """60 steps of two processes; the same with SIGTERM on the way and, resumed, SIGKILL for one of them: equal weights."""
+    """60 steps of two processes; the same with SIGTERM on the way and, resumed, SIGKILL for one of them:
+    equal weights.
+    """
     words = ["--steps", 60, "--device", "cpu", "--workers", 0, "--ema", 0.9, *SMALL[segment]]
     words = ["train", "--data", data_folder, *words, "--run-dir"]
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"

@@ -1,4 +1,6 @@
-"""Damaged files, seeded: each becomes a photograph or one line of error. The long form is benchmarks/fuzz.py."""
+"""Damaged files, seeded: each becomes a photograph or one line of error. The long form is
+benchmarks/fuzz.py.
+"""
 
 import pytest
 

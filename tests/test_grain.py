@@ -55,7 +55,9 @@ def test_nothing_to_measure_leaves_the_picture():
 
 
 def test_bands_do_not_show():
-    """A hole across several bands: the mean below the grain is that of the painted picture, not of the grained one."""
+    """A hole across several bands: the mean below the grain is that of the painted picture, not of the
+    grained one.
+    """
     noise = torch.randn(1, 1, 700, 64, generator=torch.Generator().manual_seed(2))
     valid = torch.ones_like(noise)
     valid[..., 16:48] = 0

@@ -1,4 +1,6 @@
-"""Colours that a person knows: the file, its imitation for training, the network's input, spreading and keeping."""
+"""Colours that a person knows: the file, its imitation for training, the network's input, spreading and
+keeping.
+"""
 
 import io
 import json

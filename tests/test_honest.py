@@ -24,7 +24,8 @@ EVENT = "{http://ns.adobe.com/xap/1.0/sType/ResourceEvent#}"
 
 # As a scanner's and a picture editor's programs leave it: properties as attributes and as elements.
 PACKET = b"""<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>
-<x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="Some Editor"><r:RDF xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="Some Editor">\
+<r:RDF xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
 <r:Description r:about="uuid:7" xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6" tiff:Make="Epson"
  xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:Rating="5" xmlns:xmpMM="http://ns.adobe.com/xap/1.0/mm/"
  xmlns:stEvt="http://ns.adobe.com/xap/1.0/sType/ResourceEvent#" xmlns:ext="http://iptc.org/std/Iptc4xmpExt/2008-02-29/">
@@ -39,7 +40,9 @@ PACKET = b"""<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>
 
 
 def properties(packet):
-    """Name -> values of the picture's properties, texts of arrays and the events of the history among them."""
+    """Name -> values of the picture's properties, texts of arrays and the events of the
+    history among them.
+    """
     root, found = ElementTree.fromstring(packet), {}
     assert (
         len({subject.get(f"{RDF}about") for subject in root.iter(f"{RDF}Description")}) == 1

@@ -226,7 +226,9 @@ PACKET = (
 
 @pytest.mark.parametrize("format", KEPT)
 def test_the_table_of_what_is_kept(format):
-    """All that a file of this format can hold comes out of read_photo and is in the file that is written of it."""
+    """All that a file of this format can hold comes out of read_photo and is in the file that is written of
+    it.
+    """
     rgb, tags = noise(21, 34, 3), Image.Exif()
     tags[270], tags[0x8769] = "Grandmother, 1943", {36867: "1999:01:02 03:04:05"}
     if format == "WEBP":  # its resolution has no other place

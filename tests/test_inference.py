@@ -1,4 +1,6 @@
-"""Networks over pictures of any size: padding, tiles and their blending, chroma evened out and enlarged along luma."""
+"""Networks over pictures of any size: padding, tiles and their blending, chroma evened out and enlarged along
+luma.
+"""
 
 import copy
 import itertools
@@ -202,7 +204,9 @@ def test_flat_luma_gives_the_plain_smooth_chroma():
 
 
 def test_chroma_follows_the_edges_of_luma():
-    """A slanted edge between a dark blue and a light red field, eight times enlarged: no colour bleeds over it."""
+    """A slanted edge between a dark blue and a light red field, eight times enlarged: no colour bleeds over
+    it.
+    """
     y, x = torch.meshgrid(torch.arange(256.0), torch.arange(256.0), indexing="ij")
     right = (x + 0.4 * y > 170).float()[None, None]
     luma, truth = 0.2 + 0.5 * right, torch.cat([0.2 - 0.4 * right, -0.2 + 0.4 * right], 1)

@@ -1,4 +1,6 @@
-"""The inpaint stage: its losses on features, its masks in training, what it says of odd masks, its contact sheet."""
+"""The inpaint stage: its losses on features, its masks in training, what it says of odd masks, its contact
+sheet.
+"""
 
 import json
 import sys
@@ -266,7 +268,9 @@ def bars(height=200, width=160, step=20):
 
 
 def test_real_masks_are_taken_and_turned(folder):
-    """Bars stay straight: every crop has them along one direction, over all crops along both, at several scales."""
+    """Bars stay straight: every crop has them along one direction, over all crops along both, at several
+    scales.
+    """
     save(folder.parent / "masks/a.png", bars())
     samples, directions, runs = samples_of(folder, masks=folder.parent / "masks"), set(), []
     for number in range(24):

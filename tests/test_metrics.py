@@ -13,7 +13,9 @@ skmetrics = pytest.importorskip("skimage.metrics")
 
 
 def scores(seed=0, n=3000, separation=1.0):
-    """Probabilities on the edges of the histogram's bins, so that binning loses nothing, and truth with ignored pixels."""
+    """Probabilities on the edges of the histogram's bins, so that binning loses nothing, and truth with
+    ignored pixels.
+    """
     rng = np.random.default_rng(seed)
     truth = rng.choice([0, 0, 0, 255, 128], n).astype(np.uint8)
     logits = rng.normal(0, 1, n) + separation * (truth == 255)

@@ -1,4 +1,6 @@
-"""The in-place norm equals batch normalization, addition and leaky ReLU, over one process or several, in less memory."""
+"""The in-place norm equals batch normalization, addition and leaky ReLU, over one process or several, in less
+memory.
+"""
 
 import copy
 from functools import partial
@@ -72,7 +74,8 @@ def close(ours, theirs, tolerance):
 @pytest.mark.parametrize("dtype, tolerance", [(torch.float64, 1e-10), (torch.float32, 1e-5)])
 def test_equals_batch_norm_and_leaky_relu(dtype, tolerance, with_shortcut, slope, training, memory_format):
     torch.manual_seed(0)
-    # In float32 the inversion divides a rounding error by gamma, so that tiny gammas can be compared in double only.
+    # In float32 the inversion divides a rounding error by gamma, so that tiny gammas can be compared in
+    # double only.
     norm, reference = norms(slope, dtype, GAMMA if dtype == torch.float64 else [1.5, -0.7, 0.1, -0.2, 0.3])
     x, shortcut, grad = pictures(dtype, memory_format=memory_format)
     shortcut = shortcut if with_shortcut else None

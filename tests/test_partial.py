@@ -16,7 +16,9 @@ def holes(*shape, share=0.4, seed=0):
 
 
 def by_hand(layer, *pairs):
-    """The definition, one window after the other: W (x m) / share + bias, over the pixels inside the picture."""
+    """The definition, one window after the other: W (x m) / share + bias, over the pixels
+    inside the picture.
+    """
     (size, _), (stride, _), (padding, _) = layer.kernel_size, layer.stride, layer.padding
     x, mask = (torch.cat(parts, 1) for parts in zip(*((x, mask.expand_as(x)) for x, mask in pairs)))
     batch, _, height, width = x.shape
@@ -243,7 +245,9 @@ def test_filling_stays_between_the_values_around():
 
 
 def test_filling_nearly_solves_laplaces_equation():
-    """Every filled pixel is about the mean of its four neighbours; the sweeps are what smooths the enlarged squares."""
+    """Every filled pixel is about the mean of its four neighbours; the sweeps are what smooths the enlarged
+    squares.
+    """
     torch.manual_seed(0)
     picture, mask = F.interpolate(torch.rand(1, 1, 8, 8), (64, 64), mode="bicubic"), torch.ones(1, 1, 64, 64)
     mask[..., 12:50, 15:55] = 0

@@ -1,4 +1,6 @@
-"""The layered file, composited by psd-tools as a retoucher switches its layers: the three pictures come out."""
+"""The layered file, composited by psd-tools as a retoucher switches its layers: the three
+pictures come out.
+"""
 
 import io
 import logging
@@ -116,7 +118,9 @@ def test_switching_layers_gives_the_pictures(example):
 
 
 def test_any_colour_over_any_grey_is_exact_to_two_steps():
-    """psd-tools weighs red, green and blue as Photoshop does, not by BT.601: the difference stays that small."""
+    """psd-tools weighs red, green and blue as Photoshop does, not by BT.601: the difference
+    stays that small.
+    """
     angle = np.linspace(0, 2 * np.pi, 360, endpoint=False)
     grey = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 360, 1)
     for strength in (0.02, 0.1, 0.3, 0.44, 0.5):

@@ -1,4 +1,6 @@
-"""The round by hand on a real damaged photograph, where a folder of such photographs lies beside the checkout."""
+"""The round by hand on a real damaged photograph, where a folder of such photographs lies beside the
+checkout.
+"""
 
 from pathlib import Path
 

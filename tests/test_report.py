@@ -193,7 +193,9 @@ def coloured(pixels):
 
 
 def test_toned_prints_are_not_taken_for_colour(portrait):
-    """Sepia, cold and other tones, grain and an uneven yellow do not make a colour photograph; a faded one still is one."""
+    """Sepia, cold and other tones, grain and an uneven yellow do not make a colour photograph; a faded one
+    still is one.
+    """
     rng = np.random.default_rng(0)
     assert coloured(portrait) and coloured(portrait.astype(np.uint16) * 257)
     assert coloured((portrait * 0.5 + 100).astype(np.uint8))

@@ -38,7 +38,9 @@ def options(weights):
 
 @pytest.fixture
 def run(tiny_weights):
-    """Runs the command in this process; the exit status. Found masks cover some of every photo at this threshold."""
+    """Runs the command in this process; the exit status. Found masks cover some of every photo at this
+    threshold.
+    """
 
     def run(*words, weights=tiny_weights):
         return restore.main([*options(weights), *map(str, words)])
@@ -204,7 +206,9 @@ def test_a_mask_that_was_written_can_be_edited_and_given_back(scan, tmp_path, ru
 
 
 def test_the_hand_round(tmp_path, portrait, run, median):
-    """A mask is edited in a paint program and given back: only there the picture changes, and nothing is found anew."""
+    """A mask is edited in a paint program and given back: only there the picture changes, and nothing is
+    found anew.
+    """
     photo = save(tmp_path / "scan.png", portrait[:96, :128, 0])
     assert run(photo, tmp_path / "first", "--threshold", median(read_photo(photo), 0.1), "--dilate", 0) == 0
     with Image.open(tmp_path / "first/scan_mask.png") as image:

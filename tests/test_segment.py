@@ -98,7 +98,9 @@ def run(*words):
 
 
 def test_sheet(data_folder, tiny_weights, tmp_path, capsys):
-    """A row for every labelled photograph, some undamaged ones and every old one; colours say who found what."""
+    """A row for every labelled photograph, some undamaged ones and every old one; colours say
+    who found what.
+    """
     sheet, words = (
         tmp_path / "sheet.png",
         ["--data", data_folder, "--weights", tiny_weights["segment"], "--device", "cpu"],

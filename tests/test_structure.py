@@ -143,7 +143,9 @@ def leaves(parser):
 
 @pytest.mark.parametrize("module", [restore, segment, inpaint, colorize], ids=lambda module: module.__name__)
 def test_torchrun_leaves_every_option_to_us(module, monkeypatch):
-    """It parses the whole line itself, and on older Pythons stops at an option of ours that begins two of its own."""
+    """It parses the whole line itself, and on older Pythons stops at an option of ours that begins two of its
+    own.
+    """
     run = pytest.importorskip("torch.distributed.run")
     for leaf in leaves(parser_of(module, monkeypatch)):
         for option in (name for action in leaf._actions for name in action.option_strings):
