@@ -89,7 +89,8 @@ def step(net, samples: dict, args, total, critic=None, vgg=None) -> dict:
 
 
 def train(args) -> int:
-    from data.datasets import ColorizeSamples, validation_photos
+    from data.datasets import ColorizeSamples
+    from data.folder import validation_photos
     from nets.vgg import VGG16
 
     if not args.l1_weight + args.adversarial_weight + args.perceptual_weight:
@@ -152,9 +153,10 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
     import numpy as np
     import torch
 
-    from data.datasets import validation_photos
+    from data.folder import validation_photos
     from data.hints import Hints, simulate
-    from data.images import luma, merge_chroma, read_photo, resize, rgb_to_ycbcr
+    from data.photo import read_photo
+    from data.pixels import luma, merge_chroma, resize, rgb_to_ycbcr
     from losses import metrics
 
     infer, training = infer or {}, infer is None
@@ -249,7 +251,7 @@ class Colorizer:
     def __call__(self, luma, hints=None, dtype="uint8"):
         import numpy as np
 
-        from data.images import merge_chroma
+        from data.pixels import merge_chroma
 
         if hints is not None or luma.size <= LARGE:
             return merge_chroma(luma, self.chroma(luma, hints), dtype)
@@ -264,7 +266,7 @@ class Colorizer:
         """
         import torch
 
-        from data.images import bands
+        from data.pixels import bands
         from nets.guided import guided_slope
         from nets.inference import enlarged, inference
 
@@ -320,7 +322,7 @@ class Colorizer:
         import numpy as np
         import torch
 
-        from data.images import resize
+        from data.pixels import resize
 
         # A long strip is brought to a bounded length too: at most four times the short side.
         scale = min(short_side / min(luma.shape), 4 * short_side / max(luma.shape))
@@ -359,8 +361,8 @@ def load(weights: Path, device, **settings) -> Colorizer:
 
 def known(photo, source):
     """(Hints or None, notes) of what `--hints` has for a photo."""
+    from data.errors import PhotoError
     from data.hints import read_hints
-    from data.images import PhotoError
 
     if "hints" not in source.companions:
         return None, []
@@ -371,9 +373,9 @@ def known(photo, source):
 
 
 def infer(args) -> int:
-    from data import report
-    from data.checkpoint import sha256
-    from data.images import luma
+    from data import findings
+    from data.checkpoint import fingerprint
+    from data.pixels import luma
 
     colorizer = load(args.weights, engine.pick_device(args.device), precision=args.precision)
 
@@ -382,7 +384,7 @@ def infer(args) -> int:
         dtype, said = batch.color_depth(photo, args.format)
         picture = colorizer(luma(photo.pixels), hints, dtype)
         return {"_color.{ext}": (picture, REMARK)}, {
-            "warnings": report.cautions(photo, coloring=True) + said + notes
+            "warnings": findings.cautions(photo, coloring=True) + said + notes
         }
 
     return batch.run(
@@ -390,7 +392,7 @@ def infer(args) -> int:
         work,
         ["_color.{ext}"],
         {},
-        {STAGE: sha256(args.weights)},
+        {STAGE: fingerprint(args.weights)},
         {"hints": args.hints},
         rank=engine.rank(),
         world_size=engine.world(),
@@ -404,8 +406,9 @@ def sheet(args) -> list:
     """
     import numpy as np
 
-    from data.datasets import images_in, validation, validation_photos
-    from data.images import luma, read_photo
+    from data.folder import images_in, validation, validation_photos
+    from data.photo import read_photo
+    from data.pixels import luma
 
     colorizer, rows = load(args.weights, engine.pick_device(args.device)), []
     clean = validation_photos(args.data)
@@ -433,7 +436,7 @@ def sheet(args) -> list:
 def vote(args) -> int:
     import numpy as np
 
-    from data.images import luma
+    from data.pixels import luma
 
     device = engine.pick_device(args.device)
 

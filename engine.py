@@ -1,6 +1,6 @@
 """Processes, the training loop and resuming: the same for every stage, for one process or many.
 
-A run folder is the whole state of a training run; data/runs.py says what lies in it.
+A run folder is the whole state of a training run; data/run_folder.py says what lies in it.
 
 torch is imported inside the functions that compute, so that `--help` and usage errors answer at once.
 """
@@ -179,9 +179,9 @@ def eval_command(commands, stage: str, build, evaluate, weights: Path) -> argpar
         finally:
             processes.close()
         if processes.rank == 0:
-            from data.checkpoint import sha256
+            from data.checkpoint import fingerprint
 
-            print(json.dumps({"stage": stage, "weights_sha256": sha256(args.weights), **result}))
+            print(json.dumps({"stage": stage, "weights_sha256": fingerprint(args.weights), **result}))
         return 0
 
     parser.set_defaults(run=run)
@@ -211,7 +211,9 @@ def sheet_command(commands, stage: str, rows, weights: Path) -> argparse.Argumen
     parser.add_argument("--overwrite", action="store_true", help="replace OUT.png if it exists (default: no)")
 
     def run(args) -> int:
-        from data.images import PhotoError, encode, write_whole
+        from data.errors import PhotoError
+        from data.files import write_whole
+        from data.photo import encode
         from data.sheet import contact_sheet
 
         if os.path.lexists(args.out) and not args.overwrite:  # before computing, which takes time
@@ -226,14 +228,13 @@ def sheet_command(commands, stage: str, rows, weights: Path) -> argparse.Argumen
 def load_net(weights: Path, stage: str, build):
     """(network, `infer` settings) of a weights file. Raises WeightsError."""
     from data import checkpoint
+    from data.errors import WeightsError
 
     content = checkpoint.read_weights(weights, stage)
     try:
         net = build(content["build"])
     except (TypeError, ValueError, KeyError) as error:  # written by another version
-        raise checkpoint.WeightsError(
-            f"{weights}: not a network of this version of photo-restore ({error})"
-        ) from None
+        raise WeightsError(f"{weights}: not a network of this version of photo-restore ({error})") from None
     checkpoint.load_state(net, content, weights)
     return net.eval(), content["infer"]
 
@@ -244,10 +245,10 @@ def pretrained(vgg, source: str, device: str):
     """
     import torch
 
-    from data import checkpoint
+    from data.published import published_vgg16
 
     try:
-        net = vgg(checkpoint.published_vgg16(source))
+        net = vgg(published_vgg16(source))
     except ValueError as error:
         raise ValueError(f"--vgg-weights {source}: {error}") from None
     return net.to(pick_device(device, training=True), memory_format=torch.channels_last)
@@ -568,7 +569,8 @@ def _fit(args, stage, options, build, samples, step, evaluate, measured, critic,
     import torch
 
     from data import checkpoint
-    from data.runs import RunFolder, read_log
+    from data.published import published_encoder
+    from data.run_folder import RunFolder, read_log
 
     rank, world, device = processes.rank, processes.world, processes.device
     torch.manual_seed(args.seed)
@@ -596,7 +598,7 @@ def _fit(args, stage, options, build, samples, step, evaluate, measured, critic,
     run = RunFolder(args.run_dir, writes=rank == 0)
     resumed = run.last.exists()  # then what the run began from is not needed any more
     if getattr(args, "encoder_weights", None) and not resumed:
-        state = checkpoint.published_encoder(args.encoder_weights, options["depth"])
+        state = published_encoder(args.encoder_weights, options["depth"])
         try:
             net.encoder.load_imagenet(state)
         except ValueError as error:

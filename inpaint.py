@@ -67,7 +67,8 @@ def step(net, samples: dict, args, total, vgg=None) -> dict:
 
 
 def train(args) -> int:
-    from data.datasets import InpaintSamples, validation_photos
+    from data.datasets import InpaintSamples
+    from data.folder import validation_photos
     from nets.vgg import VGG16
 
     for name, weight in FEATURE_WEIGHTS.items():
@@ -99,8 +100,9 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
     import torch
 
     from data import defects
-    from data.datasets import validation_photos
-    from data.images import luma, read_photo, resize
+    from data.folder import validation_photos
+    from data.photo import read_photo
+    from data.pixels import luma, resize
     from losses import metrics
 
     painter = Painter(net, processes.device, grain=False)
@@ -182,8 +184,9 @@ def sheet(args) -> list:
     """Rows of a contact sheet of the labelled validation photographs: photo | mask | Telea | ours."""
     import numpy as np
 
-    from data.datasets import validation_pairs
-    from data.images import PhotoError, read_mask, read_photo
+    from data.errors import PhotoError
+    from data.folder import validation_pairs
+    from data.photo import read_mask, read_photo
 
     painter, telea, rows = (
         load(args.weights, engine.pick_device(args.device), grain=args.grain),
@@ -238,7 +241,7 @@ class Painter:
     def __call__(self, pixels, mask):
         import numpy as np
 
-        from data.images import bands, luma, merge_chroma, rgb_to_ycbcr
+        from data.pixels import bands, luma, merge_chroma, rgb_to_ycbcr
 
         if not (mask == 255).any():
             return pixels
@@ -258,7 +261,7 @@ class Painter:
         """What a report should say of painting this mask. Raises PhotoError if one that was `given` leaves
         nothing.
         """
-        from data.images import PhotoError
+        from data.errors import PhotoError
 
         share = (mask == 255).mean()
         if share == 1 and given:
@@ -308,7 +311,7 @@ class Painter:
         import torch
         import torch.nn.functional as F
 
-        from data.images import bands
+        from data.pixels import bands
         from nets.inference import strips
 
         height, width = picture.shape[-2:]
@@ -376,8 +379,8 @@ def load(weights: Path, device, **settings) -> Painter:
 
 
 def infer(args) -> int:
-    from data.checkpoint import sha256
-    from data.images import PhotoError
+    from data.checkpoint import fingerprint
+    from data.errors import PhotoError
 
     painter = load(
         args.weights,
@@ -402,7 +405,7 @@ def infer(args) -> int:
         work,
         ["_restored.{ext}"],
         {"grain": args.grain},
-        {STAGE: sha256(args.weights)},
+        {STAGE: fingerprint(args.weights)},
         {"mask": args.mask},
         program=engine.PROGRAM,
         rank=engine.rank(),
@@ -413,8 +416,8 @@ def infer(args) -> int:
 def vote(args) -> int:
     import numpy as np
 
-    from data.images import PhotoError
-    from data.layers import rgb8
+    from data.errors import PhotoError
+    from data.pixels import rgb8
 
     device, telea = engine.pick_device(args.device), _opencv("TELEA")
     if args.include and telea is None:

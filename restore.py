@@ -42,7 +42,7 @@ def layered(photo, files: dict, mask, probability, weights: dict) -> bytes:
     over them the restored one in colour, Color of original over the Original alone that in colour.
     """
     from data import xmp
-    from data.layers import Layer, photoshop
+    from data.psd import Layer, photoshop
 
     stack = [Layer("Original", photo.pixels)]
     if "restored" in files:
@@ -65,15 +65,18 @@ def layered(photo, files: dict, mask, probability, weights: dict) -> bytes:
 
 def restore(args) -> int:
     """Restores all photographs of the arguments; returns the exit status."""
-    from data import layers, report
-    from data.checkpoint import sha256
-    from data.images import PhotoError, encode, luma, read_photo
+    from data import findings
+    from data.checkpoint import fingerprint
+    from data.errors import PhotoError
+    from data.photo import encode, read_photo
+    from data.pixels import luma
+    from data.sheet import compare
 
     wanted = [name for name in PICTURES if name in (args.only or PICTURES)]
     device = engine.pick_device(args.device)
     weights, finder, threshold = {}, None, None
     if args.mask is None and wanted != ["color"]:
-        weights[segment.STAGE] = sha256(args.segment_weights)
+        weights[segment.STAGE] = fingerprint(args.segment_weights)
         finder, threshold = segment.load(
             args.segment_weights,
             device,
@@ -85,7 +88,7 @@ def restore(args) -> int:
             overlap=args.overlap,
         )
     if {"restored", "restored_color"} & set(wanted):
-        weights[inpaint.STAGE] = sha256(args.inpaint_weights)
+        weights[inpaint.STAGE] = fingerprint(args.inpaint_weights)
         painter = inpaint.load(
             args.inpaint_weights,
             device,
@@ -95,7 +98,7 @@ def restore(args) -> int:
             grain=args.grain,
         )
     if {"restored_color", "color"} & set(wanted):
-        weights[colorize.STAGE] = sha256(args.colorize_weights)
+        weights[colorize.STAGE] = fingerprint(args.colorize_weights)
         colorizer = colorize.load(args.colorize_weights, device, precision=args.precision)
 
     def work(photo, source):
@@ -103,7 +106,7 @@ def restore(args) -> int:
         coloring = bool({"restored_color", "color"} & set(wanted))
         hints, notes = colorize.known(photo, source) if coloring else (None, [])
         dtype, said = batch.color_depth(photo, args.format) if coloring else (None, [])
-        warnings = report.cautions(photo, coloring) + said + notes
+        warnings = findings.cautions(photo, coloring) + said + notes
         facts = {"seconds": seconds, "measured": measured, "warnings": warnings}
 
         def timed(stage, function, *arguments):
@@ -129,7 +132,7 @@ def restore(args) -> int:
             else:
                 raise PhotoError(f"no mask for it in {args.mask}")
             warnings += notes
-            facts |= {"invented": (mask == 255).mean(), "regions": report.regions(mask)}
+            facts |= {"invented": (mask == 255).mean(), "regions": findings.regions(mask)}
             files["mask"] = encode(mask, None, "PNG")
         pixels, painted = photo.pixels, []  # painted: by which stages, where anything was
         if {"restored", "restored_color"} & set(wanted):
@@ -141,7 +144,7 @@ def restore(args) -> int:
                 if facts["invented"]
                 else []
             )
-            measured["outside_mask"] = report.difference(photo.pixels, written(pixels), mask != 255)
+            measured["outside_mask"] = findings.difference(photo.pixels, written(pixels), mask != 255)
             files["restored"] = pixels, inpaint.REMARK if painted else "", *painted
         for name, base, stages in (("restored_color", pixels, painted), ("color", photo.pixels, [])):
             if name in wanted:
@@ -151,15 +154,13 @@ def restore(args) -> int:
                     if same
                     else timed(colorize.STAGE, colorizer, luma(base), hints, dtype)
                 )
-                measured[f"luma_{name}"] = report.luma_difference(base, written(picture))
+                measured[f"luma_{name}"] = findings.luma_difference(base, written(picture))
                 remark = "; ".join([inpaint.REMARK] * bool(stages) + [colorize.REMARK])
                 files[name] = picture, remark, *stages, colorize.STAGE
         results = {PICTURES[name]: files[name] for name in wanted}
         if args.compare:
             panels = {name.replace("_", " + "): files[name][0] for name in wanted if name != "mask"}
-            results["_compare.png"] = encode(
-                layers.compare({"original": photo.pixels, **panels}), None, "PNG"
-            )
+            results["_compare.png"] = encode(compare({"original": photo.pixels, **panels}), None, "PNG")
         if args.probability:
             results["_probability.png"] = segment.probability_file(probability)
         if args.psd:

@@ -68,7 +68,8 @@ def step(net, samples: dict, args, total) -> dict:
 
 
 def train(args) -> int:
-    from data.datasets import SegmentSamples, measured_pairs
+    from data.datasets import SegmentSamples
+    from data.folder import measured_pairs
 
     options = engine.network(
         args,
@@ -99,8 +100,9 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
     """
     import torch
 
-    from data.datasets import images_in, measured_pairs, validation
-    from data.images import luma, read_mask, read_photo
+    from data.folder import images_in, measured_pairs, validation
+    from data.photo import read_mask, read_photo
+    from data.pixels import luma
     from losses import metrics
 
     finder = Finder(
@@ -213,7 +215,8 @@ def negatives(finder: Finder, threshold: float, clean: list, processes) -> dict:
     import numpy as np
 
     from data import defects
-    from data.images import luma, read_photo, resize
+    from data.photo import read_photo
+    from data.pixels import luma, resize
 
     cases = [(kind, path) for kind in defects.NEGATIVES for path in clean[:: max(1, len(clean) // 10)][:10]]
     rows = []
@@ -241,7 +244,7 @@ def scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
 
 def brought(luma, size: tuple[int, int]):
     """Luma (H, W) at another (width, height); itself, if it has that one."""
-    from data.images import resize
+    from data.pixels import resize
 
     return (
         luma
@@ -370,7 +373,7 @@ def find(finder: Finder, photo, source, args, threshold: float):
     """The final mask (H, W) uint8 of a photo, after dilation and protection, its probability, and notes for
     the report.
     """
-    from data.images import luma
+    from data.pixels import luma
 
     seen = finder(luma(photo.pixels))
     mask = finder.found(seen, photo.size, threshold, args.dilate).byte().mul_(255).numpy()
@@ -393,8 +396,8 @@ def protect(mask, photo, source) -> list[str]:
 
 
 def infer(args) -> int:
-    from data.checkpoint import sha256
-    from data.images import encode
+    from data.checkpoint import fingerprint
+    from data.photo import encode
 
     finder, threshold = load(
         args.weights,
@@ -420,7 +423,7 @@ def infer(args) -> int:
         work,
         outputs,
         finding(args, finder, threshold),
-        {STAGE: sha256(args.weights)},
+        {STAGE: fingerprint(args.weights)},
         {"protect": args.protect},
         program=engine.PROGRAM,
         rank=engine.rank(),
@@ -430,7 +433,7 @@ def infer(args) -> int:
 
 def probability_file(probability) -> bytes:
     """A 16-bit PNG of (H, W) in [0, 1]."""
-    from data.images import encode
+    from data.photo import encode
 
     return encode((probability * 65535).round().astype("uint16"), None, "PNG")
 
@@ -444,8 +447,9 @@ def sheet(args) -> list:
     """
     import numpy as np
 
-    from data.datasets import images_in, pairs_in, validation
-    from data.images import luma, read_mask, read_photo
+    from data.folder import images_in, pairs_in, validation
+    from data.photo import read_mask, read_photo
+    from data.pixels import luma
 
     finder, threshold = load(
         args.weights, engine.pick_device(args.device), args.threshold, tta=args.tta, max_side=args.max_side
@@ -482,7 +486,8 @@ def preview(args) -> int:
     import numpy as np
 
     from data.datasets import SegmentSamples
-    from data.images import encode, write_whole
+    from data.files import write_whole
+    from data.photo import encode
 
     samples = SegmentSamples(args)
     pairs = [samples[number] for number in range(args.count)]

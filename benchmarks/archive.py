@@ -11,7 +11,7 @@ without need or left over.
 """
 
 import argparse
-import hashlib
+import contextlib
 import io
 import json
 import os
@@ -28,9 +28,8 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import contextlib
-
 from benchmarks import record
+from data.files import sha256
 
 PICTURES = ("mask", "restored", "restored_color", "color")
 KINDS = {  # mode and format -> ending
@@ -131,7 +130,7 @@ def torn(out: Path, pictures=PICTURES) -> list[str]:
         for name, digest in outputs.items():
             file = path.with_name(name)
             known.add(file)
-            if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != digest:
+            if not file.is_file() or sha256(file.read_bytes()) != digest:
                 faults.append(f"{file}: missing or torn")
     faults += [f"{path}: left over" for path in out.rglob("*") if path.is_file() and path not in known]
     return faults + [f"{path}: left over" for path in out.rglob(".*") if path.is_dir()]

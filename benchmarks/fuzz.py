@@ -28,7 +28,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import archive, record
-from data.images import PhotoError, encode, read_photo
+from data.errors import PhotoError
+from data.photo import encode, read_photo
 
 MOST_PIXELS = 4_000_000
 SLOW = 10  # seconds for one file

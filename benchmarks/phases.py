@@ -40,7 +40,9 @@ def draw(nets: dict, path: Path) -> None:
     """Both examples in the colours of each network, side by side; nets: name -> network."""
     import torch
 
-    from data.images import encode, luma, read_photo, write_whole
+    from data.files import write_whole
+    from data.photo import encode, read_photo
+    from data.pixels import luma
     from data.sheet import contact_sheet
 
     rows = []

@@ -39,7 +39,7 @@ import segment
 from benchmarks import record
 from benchmarks.activations import saved_bytes
 from data.datasets import ColorizeSamples, InpaintSamples, SegmentSamples
-from data.runs import read_log
+from data.run_folder import read_log
 
 # stage -> (network, side of the crop that is counted, side of the published crop, samples of a GPU)
 PAPER = {

@@ -23,8 +23,9 @@ import torch.nn.functional as F
 
 import colorize
 from benchmarks import record
-from data.datasets import validation_photos
-from data.images import luma, read_photo, resize, rgb_to_ycbcr
+from data.folder import validation_photos
+from data.photo import read_photo
+from data.pixels import luma, resize, rgb_to_ycbcr
 from losses import metrics
 from nets.exposure import even_exposure
 from nets.guided import even, guided_upsample

@@ -22,9 +22,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import engine
 import segment
 from benchmarks import record
-from data.checkpoint import sha256
-from data.datasets import images_in, pairs_in, validation
-from data.images import luma, read_mask, read_photo
+from data.checkpoint import fingerprint
+from data.folder import images_in, pairs_in, validation
+from data.photo import read_mask, read_photo
+from data.pixels import luma
 from losses import metrics
 
 
@@ -105,7 +106,9 @@ def main() -> None:
             }
         )
         print(rows[-1], file=sys.stderr)
-    record.emit("working_size", rows, args.store, weights_sha256=sha256(args.weights), threshold=threshold)
+    record.emit(
+        "working_size", rows, args.store, weights_sha256=fingerprint(args.weights), threshold=threshold
+    )
 
 
 if __name__ == "__main__":

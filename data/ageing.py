@@ -9,6 +9,7 @@ from math import cos, pi, sin
 import numpy as np
 from PIL import Image
 
+from data.pixels import LUMA_WEIGHTS
 from data.textures import blur, clouds, enlarge, grain
 
 
@@ -104,7 +105,5 @@ def tint(luma, rng):
     hue = np.array([*hues.values(), (0, 0, 0)][rng.choice(5, p=(0.35, 0.3, 0.1, 0.1, 0.15))]) * rng.uniform(
         0.4, 0.8
     )
-    rgb = (
-        luma[..., None] + (hue - hue @ (0.299, 0.587, 0.114)) * (luma * (1 - luma) * 4)[..., None]
-    )  # luma is kept
+    rgb = luma[..., None] + (hue - hue @ LUMA_WEIGHTS) * (luma * (1 - luma) * 4)[..., None]  # luma is kept
     return (np.clip(rgb, 0, 1) * 255 + 0.5).astype(np.uint8)

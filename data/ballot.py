@@ -25,8 +25,11 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from . import batch, layers, report
-from .images import Photo, PhotoError, read_bytes, read_photo, write_whole
+from data import batch, report
+from data.errors import PhotoError
+from data.files import sha256, write_whole
+from data.photo import Photo, read_bytes, read_photo
+from data.pixels import rgb8
 
 VERSION = 1  # of the key and of the votes
 MOST = 9  # pictures of a photo: each has a digit on the keyboard
@@ -172,7 +175,7 @@ def vote(
             tqdm.write(f"{source}: {batch.reason(error)}", file=sys.stderr)
     if not photos:
         raise PhotoError("no photo is left to vote on")
-    sums = {name: report.sha256(read_bytes(path)) for name, path in zip(named, args.weights)}
+    sums = {name: sha256(read_bytes(path)) for name, path in zip(named, args.weights)}
     facts = {
         "version": VERSION,
         "seed": seed,
@@ -181,7 +184,7 @@ def vote(
         "candidates": named,
         "photos": photos,
     }
-    number = report.sha256(json.dumps(facts, sort_keys=True).encode())[:16]
+    number = sha256(json.dumps(facts, sort_keys=True).encode())[:16]
     content = json.dumps({"id": number, "question": question, "photos": pages}).replace("<", "\\u003c")
     write_whole(key, report.dumps({"ballot": number, **facts}, indent=2).encode(), args.overwrite)
     write_whole(page, PAGE.read_text("utf-8").replace(">BALLOT<", f">{content}<").encode(), args.overwrite)
@@ -192,7 +195,7 @@ def _picture(pixels: np.ndarray, side: int) -> str:
     """A data URL of the picture, not longer than `side` px. All are RGB JPEGs without metadata, so that none
     stands out.
     """
-    image = Image.fromarray(layers.rgb8(pixels))
+    image = Image.fromarray(rgb8(pixels))
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     file = io.BytesIO()
     image.save(file, "JPEG", quality=92, subsampling=0)

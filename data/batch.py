@@ -9,7 +9,7 @@ A command adds the shared options, checks them, loads its networks, says what to
 
 (`infer_command` is these four lines for a subcommand.) Then:
 
-    def work(photo, source):                       # images.Photo, Source
+    def work(photo, source):                       # photo.Photo, Source
         mask, notes = source.mask("mask", photo)
         restored = ...
         files = {
@@ -58,18 +58,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from . import layers, report
-from .images import (
-    IMAGE_SUFFIXES,
-    MAX_PIXELS,
-    Photo,
-    PhotoError,
-    encode,
-    read_bytes,
-    read_mask,
-    read_photo,
-    write_synced,
-)
+from data import psd, report
+from data.errors import PhotoError
+from data.files import sha256, write_synced
+from data.photo import IMAGE_SUFFIXES, MAX_PIXELS, Photo, encode, read_bytes, read_mask, read_photo
 
 STDIO = Path("-")
 FORMATS = {"png": "PNG", "tif": "TIFF", "webp": "WEBP", "jpg": "JPEG"}  # ending -> Pillow's name
@@ -478,7 +470,7 @@ def _end_together(out: Path, rank: int, world_size: int, status: int) -> int:
     agent, one_machine = os.getppid(), os.environ.get("GROUP_WORLD_SIZE", "1") == "1"
     names = ("TORCHELASTIC_RUN_ID", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RESTART_COUNT")
     launch = [str(agent) if one_machine else "", *(os.environ.get(name, "") for name in names)]
-    folder = out / f".ended-{report.sha256(' '.join(launch).encode())[:16]}"
+    folder = out / f".ended-{sha256(' '.join(launch).encode())[:16]}"
     mine = folder / f"{rank}-{status}"
 
     def ended() -> dict[int, list[str]]:
@@ -551,12 +543,12 @@ def _load(
     hashes = {}
     for role, path in source.companions.items():
         try:
-            hashes[role] = report.sha256(read_bytes(path))
+            hashes[role] = sha256(read_bytes(path))
         except PhotoError as error:
             raise PhotoError(f"{role} {path}: {error}") from None
     settings = {**settings, "companions": hashes}
     if commit and not arguments.overwrite:
-        former = report.done(_target(arguments.out, source, ".json"), report.sha256(data), settings)
+        former = report.done(_target(arguments.out, source, ".json"), sha256(data), settings)
         if former:
             return Loaded(source, settings, None, former)
     return Loaded(source, settings, read_photo(data, max_pixels))
@@ -580,7 +572,7 @@ def _process(
     if photo is None:
         return "skipped", loaded.former
     ending = extension(photo, arguments.format)
-    layered = layers.ending(photo)
+    layered = psd.ending(photo)
     targets = {key: _target(out, source, key.format(ext=ending, psd=layered)) for key in outputs}
     for path in (*targets.values(), *([final] if commit else [])) if out != STDIO else ():
         if path in made:
@@ -666,7 +658,7 @@ def _clear(final: Path) -> None:
         with contextlib.suppress(OSError, ValueError, KeyError):  # no whole report: nothing was moved yet
             for name, digest in json.loads((part / final.name).read_text("utf-8"))["outputs"].items():
                 path = final.with_name(name)
-                if path.is_file() and report.sha256(path.read_bytes()) == digest:
+                if path.is_file() and sha256(path.read_bytes()) == digest:
                     path.unlink()
     shutil.rmtree(part, ignore_errors=True)
 

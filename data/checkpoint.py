@@ -5,17 +5,15 @@ arguments, so that `infer` needs no other option), `state` (half precision), `in
 validation, such as the threshold) and `training` (options, steps, measures).
 """
 
-import hashlib
 import os
 from pathlib import Path
 
 import torch
 
+from data.errors import WeightsError
+from data.files import sha256
+
 FORMAT = 1
-
-
-class WeightsError(ValueError):
-    """A weights file that cannot be used; the message is one line."""
 
 
 def save(path: Path, content: dict) -> None:
@@ -83,35 +81,10 @@ def load_state(net: torch.nn.Module, content: dict, path: Path) -> None:
         raise WeightsError(f"{path}: does not fit the network ({detail})") from None
 
 
-def published_encoder(source: str, depth: int) -> dict:
-    """A torchvision ResNet's state: "imagenet" is torchvision's own verified download, else `source` is a
-    file.
-    """
-    if source != "imagenet":
-        return read(Path(source))
-    from torchvision.models import get_model_weights
-
-    return get_model_weights(f"resnet{depth}").IMAGENET1K_V1.get_state_dict(check_hash=True)
-
-
-def published_vgg16(source: str) -> dict:
-    """A torchvision VGG-16's state: "imagenet" is torchvision's own verified download, else `source` is a
-    file.
-    """
-    if source != "imagenet":
-        return read(Path(source))
-    from torchvision.models import VGG16_Weights
-
-    try:
-        return VGG16_Weights.IMAGENET1K_V1.get_state_dict(check_hash=True)
-    except (OSError, RuntimeError) as error:  # no network, or another hash
-        raise WeightsError(f"cannot be downloaded ({error}): give a file") from None
-
-
-def sha256(path: Path) -> str:
+def fingerprint(path: Path) -> str:
     """The SHA-256 of a weights file, as hexadecimal digits. Raises WeightsError if it cannot be read."""
     try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        return sha256(Path(path).read_bytes())
     except FileNotFoundError:
         raise WeightsError(f"{path}: no such weights file") from None
     except OSError as error:

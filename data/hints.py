@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .images import MAX_PIXELS, PhotoError, read_photo, resize, rgb_to_ycbcr
+from data.errors import PhotoError
+from data.photo import MAX_PIXELS, read_photo
+from data.pixels import resize, rgb_to_ycbcr
 
 THIN = 0.01  # share of a pixel that a stroke must cover to count where the picture is made smaller
 APART = 0.06  # distance of chroma at which a simulated stroke ends: people paint inside of things

@@ -7,10 +7,30 @@ import textwrap
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from data.layers import rgb8
+from data.pixels import rgb8
 
 GAP = 8  # px between pictures
+
+
 LINE = 20  # px, height of a line of text
+
+
+def compare(panels: dict[str, np.ndarray]) -> np.ndarray:
+    """The pictures side by side with their names below: (h, w, 3) uint8.
+
+    panels: name -> (H, W) or (H, W, 3), uint8 or uint16, all of one size.
+    """
+    pictures = {name: rgb8(pixels) for name, pixels in panels.items()}
+    height, width = next(iter(pictures.values())).shape[:2]
+    size = max(12, round(width / 24))  # of the letters, px
+    total = len(pictures) * width + (len(pictures) - 1) * GAP
+    sheet = Image.new("RGB", (total, height + 2 * size), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size)
+    for index, (name, pixels) in enumerate(pictures.items()):
+        left = index * (width + GAP)
+        sheet.paste(Image.fromarray(pixels), (left, 0))
+        draw.text((left + width / 2, height + size), name, fill="black", font=font, anchor="mm")
+    return np.asarray(sheet)
 
 
 def contact_sheet(rows: list[tuple[str, dict[str, np.ndarray | str]]], width: int = 480) -> np.ndarray:

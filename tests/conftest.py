@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.images import Photo, encode
+from data.photo import Photo, encode
 
 
 @pytest.fixture(scope="session")

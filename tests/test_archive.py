@@ -9,7 +9,8 @@ from conftest import files
 
 import restore
 from benchmarks import archive
-from data.images import PhotoError, read_photo
+from data.errors import PhotoError
+from data.photo import read_photo
 
 
 def test_it_makes_photos_of_all_kinds_and_broken_ones(tmp_path):

@@ -19,7 +19,8 @@ from PIL import Image
 import colorize
 import inpaint
 from data import ballot, checkpoint
-from data.images import luma, read_photo
+from data.photo import read_photo
+from data.pixels import luma
 
 ROOT = Path(__file__).parent.parent
 
@@ -99,7 +100,7 @@ def test_the_key_tells_which_model_made_which_picture(example, models, portrait)
     folder, key = example
     inside, _ = content(folder)
     assert key["candidates"] == ["ann", "bob", "cat"] and key["seed"] == 5
-    assert key["weights"] == {path.stem: checkpoint.sha256(path) for path in models}
+    assert key["weights"] == {path.stem: checkpoint.fingerprint(path) for path in models}
     assert [Path(photo["name"]).name for photo in key["photos"]] == ["0.png", "1.png", "2.png", "3.png"]
     assert len({tuple(photo["order"]) for photo in key["photos"]}) > 1  # shuffled for each
     for number in (0, 3):

@@ -18,7 +18,7 @@ from PIL import Image
 
 from data import batch
 from data.batch import list_photos
-from data.images import encode, read_mask, read_photo
+from data.photo import encode, read_mask, read_photo
 
 OUTPUTS = ["_mask.png", "_restored.{ext}"]
 

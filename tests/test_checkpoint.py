@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from data import checkpoint
-from data.checkpoint import WeightsError
+from data.errors import WeightsError
 
 
 def net(width=4):
@@ -135,8 +135,8 @@ def test_an_interrupted_save_leaves_the_old_file_and_nothing_else(tmp_path, monk
     assert [p.name for p in tmp_path.iterdir()] == ["w.pt"] and checkpoint.read(path) == {"step": 2}
 
 
-def test_sha256(tmp_path):
+def test_fingerprint(tmp_path):
     (tmp_path / "x").write_bytes(b"weights")
-    assert checkpoint.sha256(tmp_path / "x") == hashlib.sha256(b"weights").hexdigest()
-    assert refused(checkpoint.sha256, tmp_path / "y") == f"{tmp_path}/y: no such weights file"
-    assert refused(checkpoint.sha256, tmp_path).startswith(f"{tmp_path}: ")
+    assert checkpoint.fingerprint(tmp_path / "x") == hashlib.sha256(b"weights").hexdigest()
+    assert refused(checkpoint.fingerprint, tmp_path / "y") == f"{tmp_path}/y: no such weights file"
+    assert refused(checkpoint.fingerprint, tmp_path).startswith(f"{tmp_path}: ")

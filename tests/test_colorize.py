@@ -17,7 +17,8 @@ import colorize
 from data import checkpoint, datasets
 from data.datasets import ColorizeSamples
 from data.hints import Hints
-from data.images import luma, merge_chroma, read_photo, rgb_to_ycbcr
+from data.photo import read_photo
+from data.pixels import luma, merge_chroma, rgb_to_ycbcr
 from losses import adversarial, colorization, metrics
 from nets.exposure import even_exposure
 from nets.guided import guided_upsample

@@ -16,7 +16,8 @@ import colorize
 import inpaint
 import segment
 from data import checkpoint, defects
-from data.images import encode, luma, read_photo, rgb_to_ycbcr
+from data.photo import encode, read_photo
+from data.pixels import luma, rgb_to_ycbcr
 from losses import metrics
 
 ROOT = Path(__file__).parent.parent
@@ -284,7 +285,7 @@ def evaluated(stage, data, weights, capsys, *words):
     out = capsys.readouterr().out
     assert out.count("\n") == 1  # one JSON object on standard output
     result = json.loads(out, parse_constant=pytest.fail)
-    assert result["stage"] == stage.STAGE and result["weights_sha256"] == checkpoint.sha256(
+    assert result["stage"] == stage.STAGE and result["weights_sha256"] == checkpoint.fingerprint(
         weights[stage.STAGE]
     )
     return result

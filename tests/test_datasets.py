@@ -9,17 +9,8 @@ import torch
 from PIL import Image
 
 from data import datasets, defects
-from data.datasets import (
-    Clean,
-    ColorizeSamples,
-    InpaintSamples,
-    SegmentSamples,
-    crop,
-    images_in,
-    pairs_in,
-    validation,
-)
-from data.images import PhotoError
+from data.datasets import Clean, ColorizeSamples, InpaintSamples, SegmentSamples, crop
+from data.errors import PhotoError
 
 KINDS = [SegmentSamples, InpaintSamples, ColorizeSamples]
 
@@ -104,35 +95,6 @@ def test_no_photographs_is_an_error_that_names_the_folder(tmp_path, kind):
     (tmp_path / "clean/empty").mkdir(parents=True)
     with pytest.raises(PhotoError, match="no photographs"):
         kind(options(tmp_path))
-
-
-def test_pairs_are_by_stem(tmp_path):
-    assert pairs_in(tmp_path) == []
-    image, mask = paint(tmp_path / "images/a.jpg", 9), paint(tmp_path / "masks/a.png", 0)
-    paint(tmp_path / "masks/unused.png", 0)
-    assert pairs_in(tmp_path) == [(image, mask)]
-    paint(tmp_path / "images/b.jpg", 9)
-    with pytest.raises(PhotoError, match=r"images/b\.jpg: no mask of the same stem in .*masks"):
-        pairs_in(tmp_path)
-
-
-def test_pictures_are_found_recursively_and_sorted(tmp_path):
-    names = ["b.PNG", "a/c.jpeg", "a/b.tif"]
-    for name in names:
-        paint(tmp_path / name, 0)
-    (tmp_path / "a/readme.md").touch()
-    assert [str(path.relative_to(tmp_path)) for path in images_in(tmp_path)] == [
-        "a/b.tif",
-        "a/c.jpeg",
-        "b.PNG",
-    ]
-    assert images_in(tmp_path / "absent") == []
-
-
-def test_validation_is_val_if_there_is_one(tmp_path):
-    assert validation(tmp_path) == tmp_path
-    (tmp_path / "val").mkdir()
-    assert validation(tmp_path) == tmp_path / "val"
 
 
 def test_labelled_photographs_keep_their_masks(tmp_path):
@@ -255,9 +217,6 @@ def test_the_frame_around_a_print_has_no_colour(tmp_path, monkeypatch):
         assert (samples[number]["cbcr"][:, coloured][1] > 0.25).all()
         shares.append(float(coloured.float().mean()))
     assert 0.2 < min(shares) < 0.9 and sum(share < 0.99 for share in shares) > 6
-
-
-# ---------------------------------------------------------------------------------------- crops
 
 
 def gradient(width, height, mode="L"):

@@ -22,7 +22,8 @@ import colorize
 import engine
 import inpaint
 import segment
-from data import checkpoint, datasets, runs
+from data import checkpoint, datasets, run_folder
+from data.folder import measured_pairs
 from nets.norm import InPlaceABN
 
 SMALL = {  # a network that a laptop trains in a second
@@ -268,7 +269,7 @@ def test_a_run_folder(trained, data_folder, stage):
         *(f"samples/{name}.png" for name in drawn),
     ]
     assert sorted(contents(run)) == sorted(expected)
-    assert 10 < rows[0]["memory_mb"] < 10**5 and content["commit"] in (None, runs.commit())
+    assert 10 < rows[0]["memory_mb"] < 10**5 and content["commit"] in (None, run_folder.commit())
 
 
 @STAGES
@@ -517,7 +518,7 @@ def test_cross_validation_measures_on_what_it_does_not_train_on(data_folder, tmp
         for name in "bc":
             shutil.copy(folder / f"labelled/{part}/scratched.png", folder / f"labelled/{part}/{name}.png")
     args = Namespace(data=folder, seed=0, crop=64, labelled_share=1.0, hold_out="3/3")
-    assert [path.stem for path, _ in datasets.measured_pairs(folder, "3/3")] == ["scratched"]
+    assert [path.stem for path, _ in measured_pairs(folder, "3/3")] == ["scratched"]
     assert len(datasets.SegmentSamples(args).labelled) == 2
     assert train(segment, folder, tmp_path / "run", "--hold-out", "1/3", steps=1) == 0
     assert [path.name for path in (tmp_path / "run/samples").iterdir()] == ["b.png"]
@@ -713,7 +714,7 @@ def test_two_processes_stopped_killed_and_resumed(data_folder, tmp_path):
     assert len(list(whole.glob("best-*.pt"))) == 1
 
     process = start(segment, *words, stopped)
-    wait_for(process, lambda: any(row["step"] >= 10 for row in runs.read_log(stopped)))
+    wait_for(process, lambda: any(row["step"] >= 10 for row in run_folder.read_log(stopped)))
     process.send_signal(signal.SIGTERM)
     _, error = process.communicate(timeout=120)
     assert process.returncode != 0
@@ -721,7 +722,7 @@ def test_two_processes_stopped_killed_and_resumed(data_folder, tmp_path):
     assert 10 <= done < 60 and f"stopped at step {done}" in error
 
     process = start(segment, *words, stopped, restarts=1)
-    wait_for(process, lambda: any(row["step"] >= done + 10 for row in runs.read_log(stopped)))
+    wait_for(process, lambda: any(row["step"] >= done + 10 for row in run_folder.read_log(stopped)))
     os.kill(children(process)[-1], signal.SIGKILL)
     assert checkpoint.read(stopped / "last.pt")["done"] > done  # readable at any moment
     _, error = process.communicate(timeout=300)

@@ -14,8 +14,10 @@ from PIL import Image
 import colorize
 import engine
 from data import checkpoint
+from data.errors import PhotoError
 from data.hints import Hints, read_hints, simulate
-from data.images import PhotoError, luma, read_photo, rgb_to_ycbcr
+from data.photo import read_photo
+from data.pixels import luma, rgb_to_ycbcr
 from nets import guided
 from nets.hints import fix, spread, with_hints
 

@@ -14,7 +14,7 @@ import engine
 import inpaint
 import restore
 from data import checkpoint, xmp
-from data.images import Photo, encode, read_photo
+from data.photo import Photo, encode, read_photo
 
 FORMATS = {"PNG": "png", "TIFF": "tif", "JPEG": "jpg", "WEBP": "webp"}
 TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
@@ -26,9 +26,11 @@ EVENT = "{http://ns.adobe.com/xap/1.0/sType/ResourceEvent#}"
 PACKET = b"""<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="Some Editor">\
 <r:RDF xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
-<r:Description r:about="uuid:7" xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6" tiff:Make="Epson"
+<r:Description r:about="uuid:7" xmlns:tiff="http://ns.adobe.com/tiff/1.0/"\
+ tiff:Orientation="6" tiff:Make="Epson"
  xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:Rating="5" xmlns:xmpMM="http://ns.adobe.com/xap/1.0/mm/"
- xmlns:stEvt="http://ns.adobe.com/xap/1.0/sType/ResourceEvent#" xmlns:ext="http://iptc.org/std/Iptc4xmpExt/2008-02-29/">
+ xmlns:stEvt="http://ns.adobe.com/xap/1.0/sType/ResourceEvent#"\
+ xmlns:ext="http://iptc.org/std/Iptc4xmpExt/2008-02-29/">
 <xmpMM:History><r:Seq><r:li stEvt:action="saved" stEvt:softwareAgent="Some Editor"/></r:Seq></xmpMM:History>
 <dc:description xmlns:dc="http://purl.org/dc/elements/1.1/">
 <r:Alt><r:li xml:lang="x-default">Gro\xc3\x9fmutter &amp; Hund</r:li></r:Alt></dc:description>
@@ -191,7 +193,7 @@ def test_results_say_what_was_done(tmp_path, portrait, tiny_weights, format, end
         *weights,
     ]
     assert restore.main(words) == 0
-    sums = {stage: checkpoint.sha256(file) for stage, file in tiny_weights.items()}
+    sums = {stage: checkpoint.fingerprint(file) for stage, file in tiny_weights.items()}
     for part, stages in (
         ("restored", ["inpaint"]),
         ("color", ["colorize"]),

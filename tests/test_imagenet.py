@@ -4,7 +4,7 @@ import pytest
 import torch
 import torchvision
 
-from data import checkpoint
+from data.published import published_encoder
 from nets.resnet import DEVIATION, MEAN, RGB_DEVIATION, RGB_MEAN, ResNet, from_imagenet
 from nets.unet import AlbuNet
 
@@ -64,7 +64,7 @@ def test_full_stem_keeps_the_sum_of_every_kernel(published, channels):
 def test_every_layer_is_loaded_from_a_file(published, tmp_path):
     torch.save(published.state_dict(), tmp_path / "resnet18.pth")
     net = AlbuNet(18, 64, stem="full")
-    net.encoder.load_imagenet(checkpoint.published_encoder(tmp_path / "resnet18.pth", 18))
+    net.encoder.load_imagenet(published_encoder(tmp_path / "resnet18.pth", 18))
     assert torch.equal(net.encoder.layer3[1].conv2.weight, published.layer3[1].conv2.weight)
 
 
@@ -86,5 +86,5 @@ def test_imagenet_is_torchvisions_verified_download(published, monkeypatch):
         return published.state_dict()
 
     monkeypatch.setattr(torchvision.models.ResNet18_Weights, "get_state_dict", get_state_dict)
-    checkpoint.published_encoder("imagenet", 18)
+    published_encoder("imagenet", 18)
     assert asked == {"check_hash": True, "name": "ResNet18_Weights.IMAGENET1K_V1"}

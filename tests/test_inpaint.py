@@ -18,7 +18,8 @@ import engine
 import inpaint
 from data import checkpoint
 from data.datasets import InpaintSamples
-from data.images import PhotoError, read_photo
+from data.errors import PhotoError
+from data.photo import read_photo
 from data.sheet import GAP, LINE, contact_sheet
 from losses import inpainting
 from nets.vgg import VGG16

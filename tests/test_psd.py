@@ -12,9 +12,9 @@ from conftest import files, save, square
 from PIL import Image, ImageCms
 
 import restore
-from data import layers
-from data.images import Photo, luma, merge_chroma, read_photo
-from data.layers import Layer
+from data.photo import Photo, read_photo
+from data.pixels import luma, merge_chroma
+from data.psd import Layer, ending, photoshop
 
 psd_tools = pytest.importorskip("psd_tools")
 NAMES = ["Original", "Repairs", "Color of original", "Color", "Probability"]
@@ -79,7 +79,7 @@ def stack(mask, photo, restored, color, restored_color):
 
 def test_switching_layers_gives_the_pictures(example):
     photo, mask, restored, color, restored_color = example
-    data = layers.photoshop(
+    data = photoshop(
         photo, stack(mask, photo, restored, color, restored_color), restored_color, b"<x:xmpmeta/>"
     )
     psd = psd_tools.PSDImage.open(io.BytesIO(data))
@@ -129,9 +129,7 @@ def test_any_colour_over_any_grey_is_exact_to_two_steps():
         )
         psd = psd_tools.PSDImage.open(
             io.BytesIO(
-                layers.photoshop(
-                    Photo(grey), [Layer("Original", grey), Layer("Color", color, color=True)], color
-                )
+                photoshop(Photo(grey), [Layer("Original", grey), Layer("Color", color, color=True)], color)
             )
         )
         assert np.abs(composite(psd, "Original", "Color")[0] - color).max() <= 2.01
@@ -139,7 +137,7 @@ def test_any_colour_over_any_grey_is_exact_to_two_steps():
 
 def test_the_file_of_a_photo_without_finds(portrait):
     grey = portrait[:48, :64, 0]
-    data = layers.photoshop(
+    data = photoshop(
         Photo(grey), [Layer("Original", grey), Layer("Repairs", grey, np.zeros((48, 64), np.uint8))], grey
     )
     psd = psd_tools.PSDImage.open(io.BytesIO(data))
@@ -150,7 +148,7 @@ def test_a_grey_profile_does_not_fit_the_coloured_file():
     grey = np.zeros((3, 4), np.uint8)
     icc = SRGB[:16] + b"GRAY" + SRGB[20:]
     psd = psd_tools.PSDImage.open(
-        io.BytesIO(layers.photoshop(Photo(grey, icc=icc), [Layer("Original", grey)], grey))
+        io.BytesIO(photoshop(Photo(grey, icc=icc), [Layer("Original", grey)], grey))
     )
     assert psd.image_resources.get_data(1039) is None
 
@@ -159,29 +157,17 @@ def test_very_large_photos_become_psb(portrait, monkeypatch):
     def of(height, width, dtype=np.uint8):
         return Photo(np.broadcast_to(np.zeros(1, dtype), (height, width)))
 
-    assert (
-        layers.ending(of(30000, 2000))
-        == layers.ending(of(9000, 9900))
-        == layers.ending(of(6000, 7000, np.uint16))
-        == "psd"
-    )
-    assert (
-        layers.ending(of(30001, 2))
-        == layers.ending(of(9500, 9500))
-        == layers.ending(of(7000, 7000, np.uint16))
-        == "psb"
-    )
+    assert ending(of(30000, 2000)) == ending(of(9000, 9900)) == ending(of(6000, 7000, np.uint16)) == "psd"
+    assert ending(of(30001, 2)) == ending(of(9500, 9500)) == ending(of(7000, 7000, np.uint16)) == "psb"
     with pytest.raises(ValueError, match="leave out --psd"):
-        layers.photoshop(of(1, 300_001), [], np.zeros((1, 300_001), np.uint8))
+        photoshop(of(1, 300_001), [], np.zeros((1, 300_001), np.uint8))
     # Such a file, small: psd-tools itself composites no side above 30000 px.
-    monkeypatch.setattr(layers, "ending", lambda photo: "psb")
+    monkeypatch.setattr("data.psd.ending", lambda photo: "psb")
     for dtype in (np.uint8, np.uint16):
         grey = portrait[:48, :64, 0].astype(dtype)
         psd = psd_tools.PSDImage.open(
             io.BytesIO(
-                layers.photoshop(
-                    Photo(grey), [Layer("Original", grey), Layer("Repairs", grey, square())], grey
-                )
+                photoshop(Photo(grey), [Layer("Original", grey), Layer("Repairs", grey, square())], grey)
             )
         )
         assert psd.version == 2 and np.abs(composite(psd, "Original", "Repairs")[0] - as8(grey)).max() < 0.01
@@ -189,7 +175,7 @@ def test_very_large_photos_become_psb(portrait, monkeypatch):
 
 def test_a_side_beyond_psd_is_written_and_read():
     wide = np.random.default_rng(0).integers(0, 256, (2, 30001), dtype=np.uint8)
-    psd = psd_tools.PSDImage.open(io.BytesIO(layers.photoshop(Photo(wide), [Layer("Original", wide)], wide)))
+    psd = psd_tools.PSDImage.open(io.BytesIO(photoshop(Photo(wide), [Layer("Original", wide)], wide)))
     assert (psd.width, psd.height, psd.version) == (30001, 2, 2)
     channel = psd._record.layer_and_mask_information.layer_info.channel_image_data[0][1]
     assert channel.get_data(30001, 2, 8, 2) == wide.tobytes()

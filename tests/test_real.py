@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 import restore
-from data.images import read_photo
+from data.photo import read_photo
 
 PHOTO = Path(__file__).parents[2] / "shared" / "data" / "val" / "labelled" / "images" / "r_latent_003.png"
 

@@ -21,8 +21,9 @@ import engine
 import inpaint
 import restore
 import segment
-from data import checkpoint, defects, images
-from data.images import encode, luma, read_photo
+from data import checkpoint, defects
+from data.photo import encode, read_photo
+from data.pixels import luma
 
 ROOT = Path(__file__).parent.parent
 ALL = ["_color", "_mask", "_restored", "_restored_color"]
@@ -508,7 +509,7 @@ def test_the_report(tmp_path, portrait, run, tiny_weights, median):
         "bits": 8,
         "channels": 3,
     }
-    assert facts["weights"] == {stage: checkpoint.sha256(file) for stage, file in tiny_weights.items()}
+    assert facts["weights"] == {stage: checkpoint.fingerprint(file) for stage, file in tiny_weights.items()}
     expected = {
         "threshold": threshold,
         "dilate": segment.DILATE,
@@ -736,7 +737,7 @@ def test_it_works_at_once(tmp_path):
     path = save(tmp_path / "portrait.png", damaged)
     assert restore.main([str(path), str(tmp_path / "out")]) == 0
     facts = report(tmp_path / "out", "portrait")
-    assert facts["weights"] == {name: checkpoint.sha256(stage.WEIGHTS) for name, stage in STAGES.items()}
+    assert facts["weights"] == {name: checkpoint.fingerprint(stage.WEIGHTS) for name, stage in STAGES.items()}
     mask = pixels(tmp_path / "out/portrait_mask.png") == 255
     assert mask[truth].mean() > 0.8 and mask.mean() < 0.25
     restored = pixels(tmp_path / "out/portrait_restored.png")
@@ -754,7 +755,7 @@ def test_a_large_photo_is_coloured_in_bands_as_a_small_one(tiny_weights, portrai
     colorizer, grey = colorize.load(tiny_weights["colorize"], torch.device("cpu")), luma(portrait[:201, :130])
     whole = colorizer(grey)
     monkeypatch.setattr(colorize, "LARGE", 0)
-    monkeypatch.setattr(images, "BAND", 64)
+    monkeypatch.setattr(pixels, "BAND", 64)
     bands = colorizer(grey)
     assert np.abs(bands.astype(int) - whole).max() <= 1 and (bands != whole).mean() < 0.01
     assert np.abs(luma(bands) - grey).max() * 255 <= 0.51
@@ -768,7 +769,7 @@ def test_a_large_photo_is_painted_in_bands_as_a_small_one(tiny_weights, monkeypa
     mask[40:200, 20:110] = 255  # deeper than one reach
     mask[255:258] = 255
     whole = painter(pixels, mask)
-    monkeypatch.setattr(images, "BAND", 64)
+    monkeypatch.setattr(pixels, "BAND", 64)
     np.testing.assert_array_equal(painter(pixels, mask), whole)
 
 

@@ -10,7 +10,7 @@ from conftest import randomized, save
 from PIL import Image
 
 import segment
-from data.images import resize
+from data.pixels import resize
 
 
 @pytest.fixture(scope="module")

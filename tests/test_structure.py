@@ -91,7 +91,18 @@ def test_no_code_is_run_from_strings_shells_or_pickles(path):
 
 
 @pytest.mark.parametrize(
-    "module", ["restore", "segment", "inpaint", "colorize", "engine", "data.batch", "data.images"]
+    "module",
+    [
+        "restore",
+        "segment",
+        "inpaint",
+        "colorize",
+        "engine",
+        "data.batch",
+        "data.photo",
+        "data.folder",
+        "data.findings",
+    ],
 )
 def test_importing_does_not_load_torch(module):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules or 'scipy' in sys.modules)"

@@ -14,41 +14,10 @@ import zlib
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
-from .images import Photo, PhotoError
-
-GAP = 8  # px between panels
-
-
-def compare(panels: dict[str, np.ndarray]) -> np.ndarray:
-    """The pictures side by side with their names below: (h, w, 3) uint8.
-
-    panels: name -> (H, W) or (H, W, 3), uint8 or uint16, all of one size.
-    """
-    pictures = {name: rgb8(pixels) for name, pixels in panels.items()}
-    height, width = next(iter(pictures.values())).shape[:2]
-    size = max(12, round(width / 24))  # of the letters, px
-    total = len(pictures) * width + (len(pictures) - 1) * GAP
-    sheet = Image.new("RGB", (total, height + 2 * size), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size)
-    for index, (name, pixels) in enumerate(pictures.items()):
-        left = index * (width + GAP)
-        sheet.paste(Image.fromarray(pixels), (left, 0))
-        draw.text((left + width / 2, height + size), name, fill="black", font=font, anchor="mm")
-    return np.asarray(sheet)
-
-
-def rgb8(pixels: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 of grey or RGB in 8 or 16 bits, or float in [0, 1]."""
-    if pixels.dtype == np.uint16:
-        pixels = (pixels >> 8).astype(np.uint8)
-    elif pixels.dtype != np.uint8:
-        pixels = np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
-    return np.repeat(pixels[..., None], 3, -1) if pixels.ndim == 2 else pixels
-
-
-# ---------------------------------------------------------------------------------------- layered file
+from data.errors import PhotoError
+from data.photo import Photo
+from data.pixels import as_depth
 
 
 class Layer(NamedTuple):
@@ -98,10 +67,11 @@ def photoshop(photo: Photo, layers: list[Layer], merged: np.ndarray, xmp: bytes 
             f"{width} x {height} px do not fit into a layered file (at most 300000 a side): leave out --psd"
         )
     depth, version = photo.pixels.itemsize * 8, 1 if ending(photo) == "psd" else 2
+    dtype = np.uint16 if depth == 16 else np.uint8
 
     def plane(pixels: np.ndarray, at: tuple[slice, slice]) -> parts.ChannelData:
         """One channel in the file's depth, big-endian, compressed as Photoshop itself does it."""
-        pixels = _as_depth(pixels[at], depth)
+        pixels = as_depth(pixels[at], dtype)
         if depth == 8:
             data = parts.ChannelData(Compression.RLE)
             data.set_data(pixels.tobytes(), *pixels.shape[::-1], depth, version)
@@ -164,18 +134,13 @@ def photoshop(photo: Photo, layers: list[Layer], merged: np.ndarray, xmp: bytes 
         version=version, channels=3, height=height, width=width, depth=depth, color_mode=ColorMode.RGB
     )
     flat = ImageData(Compression.RLE)
-    merged = np.moveaxis(np.broadcast_to(np.atleast_3d(_as_depth(merged, depth)), (height, width, 3)), -1, 0)
+    merged = np.moveaxis(np.broadcast_to(np.atleast_3d(as_depth(merged, dtype)), (height, width, 3)), -1, 0)
     flat.set_data([channel.astype(channel.dtype.newbyteorder(">")).tobytes() for channel in merged], header)
     file = io.BytesIO()
     PSD(
         header=header, image_resources=resources, layer_and_mask_information=information, image_data=flat
     ).write(file)
     return file.getvalue()
-
-
-def _as_depth(pixels: np.ndarray, depth: int) -> np.ndarray:
-    """8 bits as 16 where the file has those: what a network made has 8 beside a photo of 16."""
-    return pixels.astype(np.uint16) * np.uint16(257) if pixels.itemsize * 8 < depth else pixels
 
 
 def _box(mask: np.ndarray) -> tuple[slice, slice]:

@@ -19,8 +19,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from data import checkpoint
-from data.images import encode, write_whole
-from data.layers import rgb8
+from data.files import write_whole
+from data.photo import encode
+from data.pixels import rgb8
 
 COLOURS = ("#1f6fb2", "#d1552c", "#3a8f4d", "#8a5cb8", "#9a8323", "#555555")
 

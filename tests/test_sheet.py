@@ -1,6 +1,6 @@
 import numpy as np
 
-from data.layers import GAP, compare
+from data.sheet import GAP, compare
 
 
 def test_panels_stand_side_by_side_with_their_pixels():

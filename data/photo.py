@@ -1,4 +1,4 @@
-"""Photographs as files and as numbers: read, write, luma and chroma, resize.
+"""Photographs as files: read, encode, and what they carry besides pixels.
 
     photo = read_photo(Path("scan.tif"))                 # pixels, alpha, ICC, EXIF, XMP, DPI
     y = luma(photo.pixels)                               # (H, W) float32 in [0, 1]
@@ -9,12 +9,8 @@ Pixels are taken as the sRGB values that the file holds; profiles are carried al
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import io
 import logging
-import os
-import secrets
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,66 +18,42 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, PngImagePlugin, UnidentifiedImageError
 
-from . import xmp
+from data import xmp
+from data.errors import PhotoError
+from data.files import sha256
+from data.pixels import as_depth, luma, upright
 
 MAX_PIXELS = 300_000_000  # a 60 x 50 cm print at 600 dpi has 167 million
+
+
 Image.MAX_IMAGE_PIXELS = None  # Pillow warns, and raises at twice its limit only; `_open` is strict
+
+
 logging.getLogger("PIL").setLevel(logging.CRITICAL)  # it says on standard error what it raises as well
+
 
 # What may be opened: still pictures decoded inside this process (EPS, for one, would start Ghostscript).
 _FORMATS = ["JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "PPM", "JPEG2000", "AVIF", "TGA", "PCX"]
 
+
 # File names that a folder's photographs have; a file named by itself may be called anything.
-IMAGE_SUFFIXES = {
-    ".jpg",
-    ".jpeg",
-    ".jpe",
-    ".jfif",
-    ".png",
-    ".tif",
-    ".tiff",
-    ".webp",
-    ".bmp",
-    ".gif",
-    ".jp2",
-    ".avif",
-    ".tga",
-    ".pcx",
-    ".pgm",
-    ".ppm",
-    ".pnm",
-}
+IMAGE_SUFFIXES = set(
+    ".jpg .jpeg .jpe .jfif .png .tif .tiff .webp .bmp .gif .jp2 .avif .tga .pcx .pgm .ppm .pnm".split()  # noqa: SIM905
+)
+
 
 # EXIF tags of the first directory that tell about the photo. All others describe the layout of the old file
 # (in a TIFF the directory *is* the layout), its orientation or its resolution, which are written afresh.
 _DESCRIPTIVE = {11, 269, 270, 271, 272, 285, 305, 306, 315, 316, 18246, 33432, 33723, *range(40091, 40096)}
 
+
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"  # what a JPEG's XMP segment begins with (ISO 16684-3)
+
+
 _MOST_XMP = 65535 - 2 - len(_XMP)  # bytes that fit into it
 
+
 _MOST_DPI = 65535  # what a JPEG can say; more is damage
-
-_TURN = {  # EXIF orientation -> the array as it is meant to be seen
-    2: lambda a: a[:, ::-1],
-    3: lambda a: a[::-1, ::-1],
-    4: lambda a: a[::-1],
-    5: lambda a: a.swapaxes(0, 1),
-    6: lambda a: np.rot90(a, -1),
-    7: lambda a: np.rot90(a.swapaxes(0, 1), 2),
-    8: lambda a: np.rot90(a),
-}
-
-
-def upright(array: np.ndarray, orientation: int | None) -> np.ndarray:
-    """The array (H, W[, C]) as the EXIF orientation means it to be seen."""
-    return np.ascontiguousarray(_TURN.get(orientation, lambda a: a)(array))
-
-
-class PhotoError(ValueError):
-    """A user's problem with one file. Its message is one line: what is wrong and what to do."""
-
-    def __init__(self, message: str):
-        super().__init__(" ".join(str(message).split()))
 
 
 @dataclass
@@ -102,9 +74,6 @@ class Photo:
     def size(self) -> tuple[int, int]:
         """(width, height) in pixels."""
         return self.pixels.shape[1], self.pixels.shape[0]
-
-
-# ---------------------------------------------------------------------------------------------- reading
 
 
 def read_bytes(path: Path) -> bytes:
@@ -150,9 +119,7 @@ def read_photo(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Photo:
         ) from None
     pixels = upright(pixels, orientation)
     alpha = None if alpha is None else upright(alpha, orientation)
-    return Photo(
-        pixels, alpha, image.format or "", icc, exif, dpi, packet, hashlib.sha256(data).hexdigest(), notes
-    )
+    return Photo(pixels, alpha, image.format or "", icc, exif, dpi, packet, sha256(data), notes)
 
 
 def read_mask(
@@ -333,9 +300,6 @@ def _xmp(image: Image.Image, notes: list[str]) -> bytes | None:
         return None
 
 
-# ---------------------------------------------------------------------------------------------- writing
-
-
 def encode(
     pixels: np.ndarray, like: Photo | None, format: str, remark: str = "", tool: str = "photo-restore"
 ) -> bytes:
@@ -373,7 +337,7 @@ def encode(
         icc = None
     samples = pixels.reshape(*pixels.shape[:2], -1)  # (H, W, 1 or 3)
     if like.alpha is not None and format != "JPEG":
-        samples = np.dstack([samples, _as_depth(like.alpha, pixels.dtype)])  # (H, W, 2 or 4)
+        samples = np.dstack([samples, as_depth(like.alpha, pixels.dtype)])  # (H, W, 2 or 4)
     if format == "TIFF":
         return _encode_tiff(samples, exif, icc, packet)
     if samples.dtype == np.uint16 and (format != "PNG" or samples.shape[2] > 1):
@@ -404,13 +368,6 @@ def encode(
     return file.getvalue()
 
 
-def _as_depth(alpha: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Alpha in 8 or 16 bits: 255 is 65535, so that the factor is 257."""
-    if alpha.dtype == dtype:
-        return alpha
-    return alpha.astype(np.uint16) * np.uint16(257) if dtype == np.uint16 else (alpha // 257).astype(np.uint8)
-
-
 def _encode_tiff(samples: np.ndarray, exif: Image.Exif, icc: bytes | None, packet: bytes | None) -> bytes:
     """TIFF 6.0 with Deflate (8) and horizontal differencing (2), one strip.
 
@@ -430,11 +387,7 @@ def _encode_tiff(samples: np.ndarray, exif: Image.Exif, icc: bytes | None, packe
     tags[258] = (samples.itemsize * 8,) * channels
     tags[259], tags[317] = 8, 2
     tags[262], tags[277] = (2 if colour else 1), channels
-    tags[273], tags[278], tags[279] = (
-        0,
-        height,
-        len(strip),
-    )  # Pillow adds the length of all tags to StripOffsets
+    tags[273], tags[278], tags[279] = 0, height, len(strip)  # Pillow adds the length of all tags to the 0
     if channels in (2, 4):
         tags[338] = 2  # unassociated alpha
     if packet:
@@ -445,127 +398,3 @@ def _encode_tiff(samples: np.ndarray, exif: Image.Exif, icc: bytes | None, packe
     if len(head) + len(strip) >= 1 << 32:
         raise PhotoError("more than 4 GiB do not fit into a TIFF: use --format png")
     return head + strip
-
-
-def write_whole(path: Path, data: bytes, overwrite: bool) -> None:
-    """Write the file whole or not at all; missing folders are made.
-
-    PhotoError: it exists and `overwrite` is False, or it cannot be written (full disk, permission).
-    """
-    path = Path(path)
-    if not overwrite and os.path.lexists(path):
-        raise PhotoError(f"{path} exists: give --overwrite to replace it")
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")  # same folder: os.replace cannot cross disks
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_synced(temporary, data)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise PhotoError(f"{path} cannot be written: {error.strerror or error}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()  # after a failure; when all went well it is gone already
-
-
-def write_synced(path: Path, data: bytes) -> None:
-    """Write a file down to the disk: else a power cut may leave the new name with no content.
-    Raises OSError.
-    """
-    with open(path, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-# ---------------------------------------------------------------------------------- what pixels mean
-
-_KR, _KG, _KB = 0.299, 0.587, 0.114  # ITU-R BT.601-7, 2.5.1
-BAND = 256  # rows of a photo that are handled at a time
-
-
-def bands(height: int) -> list[slice]:
-    """All rows of a photo, `BAND` at a time, so that temporaries stay small beside it."""
-    return [slice(top, min(top + BAND, height)) for top in range(0, height, BAND)]
-
-
-def _white(dtype: np.dtype) -> int:
-    return np.iinfo(dtype).max if np.issubdtype(dtype, np.integer) else 1
-
-
-def luma(pixels: np.ndarray) -> np.ndarray:
-    """BT.601 luma of gamma-coded values: (H, W) float32 in [0, 1]. Grey is its own luma.
-
-    pixels: (H, W) or (H, W, 3), uint8, uint16, or float in [0, 1].
-    """
-    if pixels.ndim == 2:
-        y = pixels.astype(np.float32)
-    else:
-        y = pixels[..., 0] * np.float32(_KR)
-        y += pixels[..., 1] * np.float32(_KG)
-        y += pixels[..., 2] * np.float32(_KB)
-    y /= np.float32(_white(pixels.dtype))
-    return np.minimum(y, 1, out=y)  # white may round to 1 + 1e-7
-
-
-def rgb_to_ycbcr(rgb: np.ndarray) -> np.ndarray:
-    """(H, W, 3) float32: Y in [0, 1], Cb and Cr in [-0.5, 0.5] (BT.601 full range, as in JFIF).
-
-    rgb: (H, W, 3), uint8, uint16, or float in [0, 1].
-    """
-    scale = np.float32(1 / _white(rgb.dtype))
-    out = np.empty(rgb.shape, np.float32)
-    out[..., 0] = luma(rgb)
-    out[..., 1] = (rgb[..., 2] * scale - out[..., 0]) / np.float32(2 - 2 * _KB)
-    out[..., 2] = (rgb[..., 0] * scale - out[..., 0]) / np.float32(2 - 2 * _KR)
-    return out
-
-
-def merge_chroma(luma: np.ndarray, cbcr: np.ndarray, dtype: str | type = np.uint8) -> np.ndarray:
-    """(H, W, 3) RGB of `dtype` (uint8 or uint16) with exactly this luma.
-
-    luma: (H, W) in [0, 1]. cbcr: (H, W, 2) in [-0.5, 0.5]. Where R, G or B would leave [0, 1], chroma is
-    scaled by the largest factor in [0, 1] that keeps all three inside: hue and luma stay, saturation goes.
-    Rounding moves luma by at most half a step.
-    """
-    top = np.iinfo(dtype).max
-    out = np.empty((*luma.shape, 3), dtype)
-    for rows in bands(len(luma)):
-        y = luma[rows].astype(np.float32)
-        cb, cr = np.moveaxis(cbcr[rows].astype(np.float32), -1, 0)
-        offset = np.stack(  # of R, G and B from luma; their mean weighted by KR, KG and KB is 0
-            [
-                (2 - 2 * _KR) * cr,
-                (-2 * _KB * (1 - _KB) / _KG) * cb + (-2 * _KR * (1 - _KR) / _KG) * cr,
-                (2 - 2 * _KB) * cb,
-            ]
-        )  # (3, H, W)
-        tiny = np.float32(1e-12)  # grey: no offset, no limit
-        room = np.minimum((1 - y) / np.maximum(offset.max(0), tiny), y / np.maximum(-offset.min(0), tiny))
-        rgb = y + np.clip(room, 0, 1) * offset
-        out[rows] = np.moveaxis(np.rint(np.clip(rgb, 0, 1) * top), 0, -1)
-    return out
-
-
-def resize(array: np.ndarray, size: tuple[int, int], method: str) -> np.ndarray:
-    """Resize (H, W) or (H, W, C) to `size` (width, height), antialiased, in float32 throughout.
-
-    method: bilinear, bicubic, box or lanczos (which overshoots: the caller clips). Shrinking widens the
-    filter. Pillow copies what it resizes: large pictures go through it some rows at a time.
-    """
-    (height, width), resample = array.shape[:2], Image.Resampling[method.upper()]
-    planes = np.moveaxis(np.atleast_3d(array), -1, 0)  # (C, H, W)
-    out = np.empty((size[1], size[0], len(planes)), np.float32)
-    scale = height / size[1]
-    margin = 3 * max(scale, 1) + 1  # px that lanczos, the widest filter, looks beyond the rows it makes
-    step = max(1, int(BAND * 4096 / width / scale))  # rows made of about a million px
-    for top in range(0, size[1], step):
-        rows = slice(top, min(top + step, size[1]))
-        first, last = (
-            max(0, int(rows.start * scale - margin)),
-            min(height, int(rows.stop * scale + margin) + 1),
-        )
-        box = (0, rows.start * scale - first, width, min(rows.stop * scale, height) - first)
-        for channel, plane in enumerate(planes):
-            part = Image.fromarray(np.ascontiguousarray(plane[first:last], np.float32))
-            out[rows, :, channel] = part.resize((size[0], rows.stop - rows.start), resample, box)
-    return out if array.ndim == 3 else out[..., 0]

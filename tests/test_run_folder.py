@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from data import runs
-from data.runs import RunFolder
+from data import run_folder
+from data.run_folder import RunFolder
 
 
 def test_a_process_that_does_not_write_writes_nothing(tmp_path):
@@ -29,10 +29,10 @@ def test_the_log_is_json_and_survives_a_cut_line(tmp_path, capsys):
     run.log(step=50, loss=0.5)
     with open(tmp_path / "log.jsonl", "a") as file:
         file.write('{"step": 100, "lo')
-    assert [row["step"] for row in runs.read_log(tmp_path)] == [1, 50]
+    assert [row["step"] for row in run_folder.read_log(tmp_path)] == [1, 50]
     run.go_on(1)
     assert (tmp_path / "log.jsonl").read_text() == '{"step": 1, "loss": null, "lr": 1.234568}\n'
-    assert runs.read_log(tmp_path / "none") == []
+    assert run_folder.read_log(tmp_path / "none") == []
 
 
 def test_only_the_best_stay(tmp_path):
@@ -62,11 +62,13 @@ def test_curves_show_every_loss_and_the_score():
     rows += [{"step": step, "score": step / 100} for step in (50, 100)] + [
         {"step": 70, "skipped": "not finite"}
     ]
-    sheet = runs.curves(rows)
-    shown = lambda number, rows: (sheet[rows] == ImageColor.getrgb(runs.COLOURS[number])).all(-1).sum()  # noqa: E731
+    sheet = run_folder.curves(rows)
+    shown = lambda number, rows: (sheet[rows] == ImageColor.getrgb(run_folder.COLOURS[number])).all(-1).sum()  # noqa: E731
     upper, lower = np.s_[:360], np.s_[360:]
     assert shown(0, upper) > 200 and shown(1, upper) > 200 and shown(0, lower) > 200  # loss, bce; score
     assert shown(2, upper) == 0 == shown(1, lower)  # lr and speed are no losses
-    assert runs.curves([]).shape == sheet.shape == (720, 900, 3)
-    assert runs.curves([{"step": 0, "score": 0.5}]).shape == sheet.shape  # measured before the first step
-    assert runs.curves([{"step": 1, "loss": None}]).shape == sheet.shape
+    assert run_folder.curves([]).shape == sheet.shape == (720, 900, 3)
+    assert (
+        run_folder.curves([{"step": 0, "score": 0.5}]).shape == sheet.shape
+    )  # measured before the first step
+    assert run_folder.curves([{"step": 1, "loss": None}]).shape == sheet.shape
