@@ -36,10 +36,8 @@ WEIGHTS = Path(__file__).parent / "weights" / "colorize.pt"
 REMARK = "Colours estimated by a neural network, not evidence"
 LARGE = 4_000_000  # px from which a photograph is coloured in bands
 SHORT_SIDE = 256  # px, the network's scale: that of the training crops, which hold most of a photograph
-SCALES = (
-    3 / 4,
-    3 / 2,
-)  # of it, at which the network looks: people are told better from afar, what is around them from nearby
+# of it, at which the network looks: people are told better from afar, what is around them from nearby
+SCALES = (3 / 4, 3 / 2)
 
 
 def build(options: dict):

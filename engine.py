@@ -650,9 +650,8 @@ def _fit(args, stage, options, build, samples, step, evaluate, measured, critic,
         started = time.perf_counter()
         result = evaluate(average.net, args, processes)
         pictures, name = result.pop("samples"), f"best-{done}.pt"
-        best = sorted([*best, (result["score"], name)], key=lambda entry: entry[0], reverse=True)[
-            : args.keep
-        ]  # of equals the first
+        # of equals the first
+        best = sorted([*best, (result["score"], name)], key=lambda entry: entry[0], reverse=True)[: args.keep]
         training = {**stored(args), "done": done, "result": result}
         run.keep_best(
             best,
@@ -703,9 +702,8 @@ def _fit(args, stage, options, build, samples, step, evaluate, measured, critic,
             optimizer.zero_grad(set_to_none=True)
             losses["loss"].backward()
             norm = torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-            broken = (
-                ~norm.isfinite()
-            ).float()  # 0 or 1, on the device: the optimizers read it there and do nothing if it is 1
+            # 0 or 1, on the device: the optimizers read it there and do nothing if it is 1
+            broken = (~norm.isfinite()).float()
             optimizer.found_inf = broken
             optimizer.step()
             done += 1

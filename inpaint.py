@@ -26,10 +26,8 @@ STAGE = "inpaint"
 REMARK = "Damage painted in by a neural network, not evidence"
 WEIGHTS = Path(__file__).parent / "weights" / "inpaint.pt"
 BINS = ((0.0, 0.02), (0.02, 0.10), (0.10, 0.25))  # hole shares that eval measures
-LARGE, LARGE_TILE = (
-    16_000_000,
-    512,
-)  # px of a photograph from which tiles have at most this side, and the side
+# px of a photograph from which tiles have at most this side, and the side
+LARGE, LARGE_TILE = (16_000_000, 512)
 FEATURE_WEIGHTS = {"perceptual_weight": 0.05, "style_weight": 120.0}  # of Liu et al. 2018
 
 
@@ -99,15 +97,16 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
     import numpy as np
     import torch
 
-    from data import defects
     from data.folder import validation_photos
     from data.photo import read_photo
     from data.pixels import luma, resize
+    from data.synthesis.holes import draw_holes
+    from data.synthesis.textures import load_textures
     from losses import metrics
 
     painter = Painter(net, processes.device, grain=False)
     photos = validation_photos(args.data)
-    textures = defects.load_textures(args.data / "textures")
+    textures = load_textures(args.data / "textures")
     painters = {"ours": painter.grey, "telea": _opencv("TELEA"), "navier_stokes": _opencv("NS")}
     rows, samples = [], []
     for number, path in processes.share(
@@ -121,7 +120,7 @@ def evaluate(net, args, processes, infer: dict | None = None) -> dict:
         measured = []
         for bin, share in enumerate(BINS):
             rng = np.random.default_rng([7, number, bin])
-            holes = defects.holes(truth.shape, rng, (max(share[0], 0.002), share[1]), textures)
+            holes = draw_holes(truth.shape, rng, (max(share[0], 0.002), share[1]), textures)
             where, row = (
                 torch.from_numpy(holes > 0),
                 {"photo": path.name, "bin": bin, "share": float((holes > 0).mean())},
@@ -231,10 +230,8 @@ class Painter:
     def __init__(self, net, device, precision="fp32", tile=512, overlap=64, grain=True, hole_share=None):
         from nets.inference import Tiling, ready
 
-        self.net, self.hole_share = (
-            ready(net, device),
-            hole_share,
-        )  # (least, most) of training, None if not known
+        # (least, most) of training, None if not known
+        self.net, self.hole_share = (ready(net, device), hole_share)
         self.device, self.precision, self.grain = device, precision, grain
         self.tiling = Tiling(tile, overlap)
 
@@ -325,9 +322,8 @@ class Painter:
             near = F.max_pool2d(near.float(), (span, 1), 1, (reach, 0))[
                 ..., rows.start - first : rows.stop - first, :
             ]
-            return (
-                F.max_pool2d(near, (1, span), 1, (0, reach)) == 0
-            )  # a wide maximum, one direction after the other
+            # a wide maximum, one direction after the other
+            return F.max_pool2d(near, (1, span), 1, (0, reach)) == 0
 
         inner = torch.cat([deep(rows) for rows in bands(height)], 2)
         if inner.any() and max(height, width) > 2 * self.reach:

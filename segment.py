@@ -28,15 +28,10 @@ if TYPE_CHECKING:
 STAGE = "segment"
 WEIGHTS = Path(__file__).parent / "weights" / "segment.pt"
 MAX_SIDE = 1024  # px, the working size of the longer side
-LOOKS = (
-    (1.0, False),
-    (0.85, True),
-    (0.7, False),
-)  # share of the working size, mirrored: their logits are averaged; the first one alone without tta
-AFAR, AFAR_MARGIN = (
-    0.35,
-    5.5,
-)  # so small what is wide is seen as a whole; it counts where its logit is this much above that average
+# share of the working size, mirrored: their logits are averaged; the first one alone without tta
+LOOKS = ((1.0, False), (0.85, True), (0.7, False))
+# so small what is wide is seen as a whole; it counts where its logit is this much above that average
+AFAR, AFAR_MARGIN = (0.35, 5.5)
 DILATE = 2  # px of the working size: a crack's anti-aliased edge must not stay
 # A photograph counts as damaged if so many px of the working size are this certain: an undamaged one has its
 # doubtful places, too, and must come back as it was. Glitter, leaves and hair look damaged from afar as well,
@@ -214,25 +209,24 @@ def negatives(finder: Finder, threshold: float, clean: list, processes) -> dict:
     """
     import numpy as np
 
-    from data import defects
     from data.photo import read_photo
     from data.pixels import luma, resize
+    from data.synthesis import lookalikes
 
-    cases = [(kind, path) for kind in defects.NEGATIVES for path in clean[:: max(1, len(clean) // 10)][:10]]
+    cases = [(kind, path) for kind in lookalikes.KINDS for path in clean[:: max(1, len(clean) // 10)][:10]]
     rows = []
     for number, (kind, path) in processes.share(list(enumerate(cases))):
         grey = luma(read_photo(path).pixels)
-        grey = np.clip(
-            resize(grey, finder.working_size(grey.shape[::-1]), "bicubic"), 0, 1
-        )  # sizes are px of the network's scale
-        changed = defects.hard_negative(grey, np.random.default_rng([5, number]), [kind])
+        # sizes are px of the network's scale
+        grey = np.clip(resize(grey, finder.working_size(grey.shape[::-1]), "bicubic"), 0, 1)
+        changed = lookalikes.hard_negative(grey, np.random.default_rng([5, number]), [kind])
         there = np.abs(changed - grey) > 0.02
         found = finder.found(finder(changed), grey.shape[::-1], threshold).numpy()
         rows.append((kind, int((found & there).sum()), int(there.sum())))
     rows = processes.gather(rows)
     total = {
         kind: [sum(column) for column in zip(*(row[1:] for row in rows if row[0] == kind), strict=True)]
-        for kind in defects.NEGATIVES
+        for kind in lookalikes.KINDS
     }
     return {kind: marked / max(1, there) for kind, (marked, there) in total.items()}
 

@@ -174,9 +174,8 @@ def run(folder: Path, processes: int, options: list[str], kills: int) -> dict:
         else:
             process.wait()
         stamps = {path: path.stat().st_mtime_ns for path in reports(out)}
-        again += [
-            str(path) for path, stamp in before.items() if stamps.get(path) != stamp
-        ]  # done before, and done again
+        # done before, and done again
+        again += [str(path) for path, stamp in before.items() if stamps.get(path) != stamp]
         before = stamps
         starts.append({"done": len(stamps), "unfinished": len(torn(out))})
     rows = [
@@ -220,9 +219,8 @@ def main() -> int:
         facts = run(folder, args.processes, ["--device", "cpu"], args.kills)
         named = sorted(str(Path(path).relative_to(folder / "in")) for path in facts.pop("failed"))
         errors = facts.pop("stderr")
-    tracebacks = errors.count("Traceback") - (
-        args.processes > 1
-    )  # torchrun prints one of its own when the status is 1
+    # torchrun prints one of its own when the status is 1
+    tracebacks = errors.count("Traceback") - (args.processes > 1)
     good = (
         facts["status"] == 1
         and facts["done"] == len(whole)

@@ -127,9 +127,8 @@ def read(data: bytes) -> str:
                 if photo.pixels.dtype == np.uint8 or (photo.pixels.ndim == 2 and photo.alpha is None)
                 else "TIFF"
             )
-            again = read_photo(
-                encode(photo.pixels, photo, format, "painted"), MOST_PIXELS
-            )  # as the stages write it
+            # as the stages write it
+            again = read_photo(encode(photo.pixels, photo, format, "painted"), MOST_PIXELS)
             assert np.array_equal(again.pixels, photo.pixels), "does not come back"
     spent = time.perf_counter() - began
     assert spent < SLOW, f"{spent:.0f} s"

@@ -79,11 +79,11 @@ def matrix_product(device, dtype) -> float:
 
 def photograph(size: tuple[int, int]):
     """Luma (H, W) in [0, 1] of the example at this size, and holes in 5 % of it, uint8."""
-    from data import defects
+    from data.synthesis.holes import draw_holes
 
     picture = Image.open(EXAMPLE).convert("L").resize(size, Image.Resampling.BICUBIC)
     width, height = picture.size
-    tile = defects.holes((512, 512), np.random.default_rng(0), (0.04, 0.06), ())
+    tile = draw_holes((512, 512), np.random.default_rng(0), (0.04, 0.06), ())
     holes = np.tile(tile, (-(-height // 512), -(-width // 512)))[:height, :width]
     return np.asarray(picture, np.float32) / 255, np.ascontiguousarray(holes)
 

@@ -481,9 +481,8 @@ def _end_together(out: Path, rank: int, world_size: int, status: int) -> int:
         with _terminable():
             folder.mkdir(exist_ok=True)
             mine.touch()
-            while (
-                len(found := ended()) < world_size and os.getppid() == agent
-            ):  # without torchrun nobody is killed
+            # without torchrun nobody is killed
+            while len(found := ended()) < world_size and os.getppid() == agent:
                 time.sleep(0.1)
     except KeyboardInterrupt:
         with contextlib.suppress(OSError):
@@ -495,9 +494,8 @@ def _end_together(out: Path, rank: int, world_size: int, status: int) -> int:
         say(f"{folder} cannot be written: {error.strerror}: the other processes are stopped")
         return max(status, 1)
     if threading.current_thread() is threading.main_thread():
-        signal.signal(
-            signal.SIGTERM, signal.SIG_IGN
-        )  # the first to end must not cut off the others' last moments
+        # the first to end must not cut off the others' last moments
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with contextlib.suppress(OSError):
         mine.rename(f"{mine}-seen")
         if sum(len(rest) == 2 for rest in ended().values()) == world_size:
@@ -652,9 +650,8 @@ def _clear(final: Path) -> None:
     part = _part(final)
     if not part.is_dir():
         return
-    if not os.path.lexists(
-        final
-    ):  # else that run got as far as to commit, or had not begun to replace a former one
+    # else that run got as far as to commit, or had not begun to replace a former one
+    if not os.path.lexists(final):
         with contextlib.suppress(OSError, ValueError, KeyError):  # no whole report: nothing was moved yet
             for name, digest in json.loads((part / final.name).read_text("utf-8"))["outputs"].items():
                 path = final.with_name(name)

@@ -13,13 +13,16 @@ import numpy as np
 import torch
 from PIL import ExifTags, Image, ImageFilter
 
-from data import defects
 from data.errors import PhotoError
 from data.folder import held_out, images_in, pairs_in
 from data.hints import simulate
 from data.photo import IMAGE_SUFFIXES, read_mask, read_photo
 from data.pixels import luma, resize, rgb_to_ycbcr, upright
-from data.textures import blur, enlarge
+from data.synthesis import defects
+from data.synthesis.ageing import age
+from data.synthesis.holes import draw_holes
+from data.synthesis.prints import framed
+from data.synthesis.textures import blur, enlarge, load_textures
 
 FRAMED_SHARE = (
     0.25  # of the samples of colour: with the border of a print or the rim of a negative around them
@@ -61,9 +64,8 @@ def crop(picture: Image.Image, mode: str, side: int, rng, zoom=(0.25, 1.0), enla
     orientation = picture.getexif().get(ExifTags.Base.Orientation)
     span = int(min(short, max(short * np.exp(rng.uniform(*np.log(zoom))), side / enlarge)))
     left, top = rng.integers(width - span + 1), rng.integers(height - span + 1)
-    picture.draft(
-        mode, (width * side // span, height * side // span)
-    )  # JPEG decodes at 1/2, 1/4, 1/8 where that is enough
+    # JPEG decodes at 1/2, 1/4, 1/8 where that is enough
+    picture.draft(mode, (width * side // span, height * side // span))
     scale = picture.width / width
     box = (left * scale, top * scale, (left + span) * scale, min((top + span) * scale, picture.height))
     if picture.mode.startswith("I;16"):  # Pillow would clip at 255
@@ -101,7 +103,7 @@ class SegmentSamples(_Samples):
     """
 
     def __init__(self, args):
-        self.textures = defects.load_textures(args.data / "textures")
+        self.textures = load_textures(args.data / "textures")
         pairs, _ = held_out(pairs_in(args.data / "labelled"), getattr(args, "hold_out", None))
         self.labelled = [_labelled(*pair) for pair in pairs]
         self.labelled_share = args.labelled_share if self.labelled else 0.0
@@ -153,9 +155,8 @@ class SegmentSamples(_Samples):
         picture = Image.fromarray(resize(picture[here], size, "bicubic")).rotate(
             turn, Image.Resampling.BICUBIC, fillcolor=0.5
         )
-        mask = (
-            Image.fromarray(mask[here]).resize(size, Image.Resampling.NEAREST).rotate(turn, fillcolor=128)
-        )  # ignored
+        # ignored
+        mask = Image.fromarray(mask[here]).resize(size, Image.Resampling.NEAREST).rotate(turn, fillcolor=128)
         picture, mask = np.array(picture), np.array(mask)
         turns, mirrored = rng.integers(4), rng.random() < 0.5
         picture, mask = np.rot90(picture, turns), np.rot90(mask, turns)
@@ -173,7 +174,7 @@ class SegmentSamples(_Samples):
         What is laid on is the difference to the undamaged surroundings. Damage that cannot be seen there is
         ignored.
         """
-        other = defects.age(self._undamaged(rng), rng, rng.uniform(0, 1))
+        other = age(self._undamaged(rng), rng, rng.uniform(0, 1))
         sound, near, away = (mask == 0).astype(np.float32), 0.0, 0.0
         for pitch, share in ((8, 1.0), (64, 0.02)):  # the farther only where there is nothing near
             away = away + share * enlarge(np.asarray(Image.fromarray(sound).reduce(pitch)), mask.shape)
@@ -196,24 +197,23 @@ class InpaintSamples(_Samples):
 
     def __init__(self, args):
         super().__init__(args)
-        self.textures = defects.load_textures(args.data / "textures")
+        self.textures = load_textures(args.data / "textures")
         self.share = tuple(args.hole_share)
         self.masks = [mask for path in images_in(args.data / "labelled/masks") if (mask := _damage(path))]
         if args.masks:
             given = images_in(args.masks)
-            given = [
-                path for path in given if path.stem.endswith("_mask")
-            ] or given  # probabilities may lie beside them
+            # probabilities may lie beside them
+            given = [path for path in given if path.stem.endswith("_mask")] or given
             if not given:
                 raise PhotoError(f"{args.masks}: no masks")
             self.masks += [mask for path in given if (mask := _damage(path))]
         self.mask_share = args.mask_share if self.masks else 0.0
 
     def sample(self, rng) -> dict:
-        picture = defects.age(self.photo("L", rng), rng, strength=rng.uniform(0, 0.5))
+        picture = age(self.photo("L", rng), rng, strength=rng.uniform(0, 0.5))
         holes = self._real(rng) if rng.random() < self.mask_share else None
         if holes is None:
-            holes = defects.holes(picture.shape, rng, self.share, self.textures)
+            holes = draw_holes(picture.shape, rng, self.share, self.textures)
         mask = (holes == 0).astype(np.float32, order="C")
         return {"luma": torch.from_numpy(picture)[None], "mask": torch.from_numpy(mask)[None]}
 
@@ -266,13 +266,13 @@ class ColorizeSamples(_Samples):
         truth = ycbcr[..., 1:].transpose(2, 0, 1).copy()
         if portrait and rng.random() < 0.5:
             _dye(truth, ycbcr[..., 0], rng)
-        print_ = defects.age(
+        print_ = age(
             _expose(_emulsion(picture, rng) if rng.random() < 0.25 else ycbcr[..., 0], rng),
             rng,
             strength=rng.uniform(0, 0.7),
         )
         if rng.random() < FRAMED_SHARE:
-            print_ = _framed(print_, truth, rng)
+            print_ = framed(print_, truth, rng)
         sample = {"luma": torch.from_numpy(print_)[None], "cbcr": torch.from_numpy(truth)}
         if self.hint_share:
             known = (
@@ -311,10 +311,8 @@ def _paper(picture: np.ndarray) -> np.ndarray:
         before = seen.sum()
         for axis in (0, 1):
             place = np.arange(white.shape[axis]).reshape((-1, 1) if axis == 0 else (1, -1))
-            for way in (
-                1,
-                -1,
-            ):  # a run of white goes on from its last seen pixel to the next one that is not white
+            # a run of white goes on from its last seen pixel to the next one that is not white
+            for way in (1, -1):
                 flip = lambda x: np.flip(x, axis) if way == -1 else x  # noqa: E731, B023
                 last = np.maximum.accumulate(np.where(flip(seen), place, -1), axis)
                 end = np.maximum.accumulate(np.where(flip(white), -1, place), axis)
@@ -361,15 +359,6 @@ def _dye(cbcr: np.ndarray, luma: np.ndarray, rng) -> None:
         turn = np.exp(1j * np.pi * rng.uniform(0.5, 1.3)) * (cb + 1j * cr)
         target = np.stack([turn.real, turn.imag])
     cbcr += (share * (target - cbcr)).astype(np.float32)
-
-
-def _framed(luma: np.ndarray, cbcr: np.ndarray, rng) -> np.ndarray:
-    """The same luma (H, W) as a print with its border or a negative with its rim; `cbcr` (2, H, W) loses its
-    colour there, in place.
-    """
-    framed = defects.hard_negative(luma, rng, [rng.choice(["border", "film_edge"])])
-    cbcr *= np.abs(framed - luma) < 1e-3
-    return framed
 
 
 def _emulsion(picture: np.ndarray, rng) -> np.ndarray:

@@ -22,14 +22,12 @@ def regions(mask: np.ndarray, most: int = LARGEST) -> dict:
     pitch = width + 1  # a clean column after each row: no run goes on in the next one
     marked = np.zeros(height * pitch + 1, bool)
     marked[1:].reshape(height, pitch)[:, :width] = mask == 255
-    starts, ends = (
-        np.flatnonzero(marked[1:] != marked[:-1]).reshape(-1, 2).T
-    )  # (runs,) each; a run is [start, end)
+    # (runs,) each; a run is [start, end)
+    starts, ends = np.flatnonzero(marked[1:] != marked[:-1]).reshape(-1, 2).T
 
     first = np.searchsorted(ends, starts + pitch)  # the first run of the next row that ends behind our start,
-    touched = (
-        np.searchsorted(starts, ends + pitch, "right") - first
-    )  # and how many from there begin before our end
+    # and how many from there begin before our end
+    touched = np.searchsorted(starts, ends + pitch, "right") - first
     upper = np.repeat(np.arange(len(starts)), touched)
     lower = np.arange(len(upper)) + np.repeat(first - np.cumsum(touched) + touched, touched)
 
@@ -40,9 +38,8 @@ def regions(mask: np.ndarray, most: int = LARGEST) -> dict:
         np.minimum.at(label, pair[1], pair[0])
         while ((next := label[label]) != label).any():
             label = next
-    part = (np.cumsum(label == np.arange(len(label))) - 1)[
-        label
-    ]  # 0, 1, 2, ... in the order of their first pixels
+    # 0, 1, 2, ... in the order of their first pixels
+    part = (np.cumsum(label == np.arange(len(label))) - 1)[label]
 
     pixels = np.bincount(part, ends - starts).astype(int)
     row, left, right = starts // pitch, starts % pitch, ends - starts // pitch * pitch

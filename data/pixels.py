@@ -74,13 +74,14 @@ def merge_chroma(luma: np.ndarray, cbcr: np.ndarray, dtype: str | type = np.uint
     for rows in bands(len(luma)):
         y = luma[rows].astype(np.float32)
         cb, cr = np.moveaxis(cbcr[rows].astype(np.float32), -1, 0)
+        # (3, H, W)
         offset = np.stack(  # of R, G and B from luma; their mean weighted by KR, KG and KB is 0
             [
                 (2 - 2 * _KR) * cr,
                 (-2 * _KB * (1 - _KB) / _KG) * cb + (-2 * _KR * (1 - _KR) / _KG) * cr,
                 (2 - 2 * _KB) * cb,
             ]
-        )  # (3, H, W)
+        )
         tiny = np.float32(1e-12)  # grey: no offset, no limit
         room = np.minimum((1 - y) / np.maximum(offset.max(0), tiny), y / np.maximum(-offset.min(0), tiny))
         rgb = y + np.clip(room, 0, 1) * offset

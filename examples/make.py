@@ -13,7 +13,8 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from data import defects
+from data.synthesis.ageing import age, tint
+from data.synthesis.defects import damage
 
 HERE = Path(__file__).resolve().parent
 SEEDS = {"grace_hopper": 1911, "astronaut": 1920}
@@ -34,9 +35,9 @@ def old(portrait: Image.Image, seed: int) -> Image.Image:
     """The portrait in grey, aged, damaged and slightly tinted."""
     rng = np.random.default_rng(seed)
     luma = np.asarray(portrait.convert("L"), np.float32) / 255
-    faded = defects.age(luma, rng, 0.5)
-    damaged, _ = defects.damage(faded, rng, kinds=KINDS, amount=0.35)
-    return Image.fromarray(defects.tint(defects.age(damaged, rng, 0.15), rng))
+    faded = age(luma, rng, 0.5)
+    damaged, _ = damage(faded, rng, kinds=KINDS, amount=0.35)
+    return Image.fromarray(tint(age(damaged, rng, 0.15), rng))
 
 
 def before_after() -> None:

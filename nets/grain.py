@@ -20,10 +20,8 @@ def match_grain(picture, valid, seed: int = 0):
     height, width = picture.shape[-2:]
     generator = torch.Generator().manual_seed(seed)  # on the CPU: the same grain on every device
     draw = lambda rows: torch.randn(1, 1, rows, width, generator=generator).to(picture.device)  # noqa: E731
-    above, here = (
-        picture.new_zeros(1, 1, 1, width),
-        draw(min(BAND, height)),
-    )  # the noise of one band after the other
+    # the noise of one band after the other
+    above, here = (picture.new_zeros(1, 1, 1, width), draw(min(BAND, height)))
     measured = _measure(*_sample(picture, valid), here[..., :256, :256])
     if measured is None:
         return picture

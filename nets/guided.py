@@ -5,10 +5,8 @@ the photo's.
 import torch
 import torch.nn.functional as F
 
-REACH, EDGE = (
-    40,
-    0.1,
-)  # px of the network's scale over which chroma is evened out, and the step of luma that weighs as much
+# px of the network's scale over which chroma is evened out, and the step of luma that weighs as much
+REACH, EDGE = (40, 0.1)
 
 
 def less_grain(luma):

@@ -26,9 +26,8 @@ class PartialConv2d(nn.Conv2d):
 
     def forward(self, *pairs):
         x = _Joined.apply(*chain(*pairs)) if len(pairs) > 1 else pairs[0][0] * pairs[0][1]
-        valid = self._window_sum(
-            sum(x_.shape[1] * mask.float() for x_, mask in pairs)
-        )  # inputs of each window
+        # inputs of each window
+        valid = self._window_sum(sum(x_.shape[1] * mask.float() for x_, mask in pairs))
         inside = self._window_sum(torch.full_like(pairs[0][1][:1], self.in_channels, dtype=torch.float32))
         x = self._conv_forward(x, self.weight, None)  # read by nobody else: the rest is done in place
         mask = (valid > 0).to(x.dtype)

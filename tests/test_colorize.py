@@ -207,9 +207,8 @@ def test_three_phases(data_folder, tmp_path, vgg_state):
     )
     before, after = (checkpoint.read(run / "last.pt")["critic"]["net"] for run in (gan, last))
     kernels = [name for name in before if name.endswith("original")]
-    assert kernels and all(
-        torch.allclose(before[name], after[name], atol=1e-6) for name in kernels
-    )  # its critic went on
+    # its critic went on
+    assert kernels and all(torch.allclose(before[name], after[name], atol=1e-6) for name in kernels)
     assert "critic" not in checkpoint.read(l1 / "last.pt")
 
 
@@ -360,10 +359,8 @@ def test_chroma_is_made_more_vivid_but_hints_are_not(tiny_weights, portrait, tmp
 
 
 def test_chroma_is_the_mean_of_what_is_seen_at_each_scale(tiny_weights, portrait, monkeypatch):
-    grey, colorizer = (
-        luma(portrait[:160, :128]),
-        colorize.load(tiny_weights["colorize"], CPU, vivid=0.1),
-    )  # nothing is clipped
+    # nothing is clipped
+    grey, colorizer = (luma(portrait[:160, :128]), colorize.load(tiny_weights["colorize"], CPU, vivid=0.1))
     both, scales, alone = colorizer.chroma(grey), colorize.SCALES, []
     for scale in scales:
         monkeypatch.setattr(colorize, "SCALES", (scale,))

@@ -15,9 +15,10 @@ from PIL import Image
 import colorize
 import inpaint
 import segment
-from data import checkpoint, defects
+from data import checkpoint
 from data.photo import encode, read_photo
 from data.pixels import luma, rgb_to_ycbcr
+from data.synthesis import lookalikes
 from losses import metrics
 
 ROOT = Path(__file__).parent.parent
@@ -119,9 +120,8 @@ def test_infer_writes_one_file_per_photo_and_never_replaces_it(
     assert command(stage, *words, weights=tiny_weights) == 1
     assert capsys.readouterr().err.count("--overwrite") == 2
     assert command(stage, *words, "--overwrite", weights=tiny_weights) == 0
-    assert before == {
-        name: (tmp_path / "out" / name).read_bytes() for name in files(tmp_path / "out")
-    }  # and repeatable
+    # and repeatable
+    assert before == {name: (tmp_path / "out" / name).read_bytes() for name in files(tmp_path / "out")}
 
 
 def test_a_stage_as_a_program(tmp_path, scan, tiny_weights):
@@ -186,11 +186,8 @@ def test_where_nothing_is_surely_damaged_nothing_is_marked(scan, tmp_path, tiny_
         assert found.shape == (50, 60) and found.float().mean() == share
 
     weights = storing(tmp_path / "w.pt", tiny_weights, threshold=0.01, sure=1.1)
-    for threshold, share in (
-        (None, 0.0),
-        (0.0, 1.0),
-        (0.011, 0.0),
-    ):  # who asks for less than the weights does not get more
+    # who asks for less than the weights does not get more
+    for threshold, share in ((None, 0.0), (0.0, 1.0), (0.011, 0.0)):
         out, words = tmp_path / str(threshold), ["--threshold", threshold] if threshold is not None else []
         assert (
             command(
@@ -309,7 +306,7 @@ def test_segment_eval(data_folder, tiny_weights, capsys):
     )
     assert [row["photo"] for row in result["rows"]] == ["v.png"] and result["clean_photos"] == 2
     assert 0 <= result["clean_marked"] <= result["clean_widened"] <= 1 and set(result["negatives"]) == set(
-        defects.NEGATIVES
+        lookalikes.KINDS
     )
     assert all(0 <= share <= 1 for share in result["negatives"].values()) and result[
         "clean_without_mark"

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from data import datasets, defects
+from data import datasets
 from data.datasets import Clean, ColorizeSamples, InpaintSamples, SegmentSamples, crop
 from data.errors import PhotoError
 
@@ -137,7 +137,7 @@ def test_real_damage_is_laid_on_other_photographs(tmp_path, monkeypatch):
     """A scratch 0.3 lighter than its surroundings is so elsewhere, too; where that cannot be seen, nothing is
     learnt.
     """
-    monkeypatch.setattr(defects, "age", lambda picture, rng, strength: picture)
+    monkeypatch.setattr(datasets, "age", lambda picture, rng, strength: picture)
     dark, bright = np.full((64, 64), 60, np.uint8), np.full((64, 64), 255, np.uint8)
     path = tmp_path / "clean/a.png"
     path.parent.mkdir()

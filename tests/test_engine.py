@@ -161,9 +161,8 @@ def test_the_average_follows_weights_and_statistics():
         net.running_mean.fill_(7.0)
         net.num_batches_tracked.fill_(4)
     average.update(net, 100)
-    assert (
-        average.net.weight.item() == 2 and average.net.running_mean.item() == 3.5
-    )  # 0.5 * 1 + 0.5 * 3, of 0 and 7
+    # 0.5 * 1 + 0.5 * 3, of 0 and 7
+    assert average.net.weight.item() == 2 and average.net.running_mean.item() == 3.5
     assert average.net.num_batches_tracked.item() == 4
     average.update(net, 0)  # a young average: decay (0 + 1) / (0 + 10)
     assert average.net.weight.item() == pytest.approx(0.1 * 2 + 0.9 * 3) and not average.net.training
@@ -256,9 +255,8 @@ def test_a_run_folder(trained, data_folder, stage):
     (best,) = run.glob("best-*.pt")
     training = checkpoint.read_weights(best, stage.STAGE)["training"]
     assert best.name == f"best-{training['done']}.pt"
-    assert training["result"]["score"] == pytest.approx(
-        max(row["score"] for row in evaluations), abs=1e-6
-    )  # the log is rounded
+    # the log is rounded
+    assert training["result"]["score"] == pytest.approx(max(row["score"] for row in evaluations), abs=1e-6)
     drawn = {segment: ["v"], inpaint: ["p", "q"], colorize: ["p", "q"]}[stage]
     expected = [
         "args.json",

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 from data import findings
-from data.defects import tint
 from data.photo import Photo
 from data.pixels import luma
+from data.synthesis.ageing import tint
 
 
 def marks(shape, share, seed):
@@ -30,10 +30,8 @@ MASKS = [marks(shape, share, seed) for seed, share in enumerate((0, 0.05, 0.3, 0
 MASKS += [serpentine(101), serpentine(101).T.copy()]
 
 
-MASKS += [
-    np.diag([255] * 30).astype(np.uint8),
-    np.diag([255] * 30)[::-1].astype(np.uint8),
-]  # joined by corners only
+# joined by corners only
+MASKS += [np.diag([255] * 30).astype(np.uint8), np.diag([255] * 30)[::-1].astype(np.uint8)]
 
 
 @pytest.mark.parametrize("mask", MASKS)
@@ -59,10 +57,8 @@ def test_only_the_largest_regions_are_listed():
     mask[:, 2] = 128  # not a hole
     found = findings.regions(mask)
     assert found["count"] == 150 and len(found["largest"]) == findings.LARGEST == 100
-    assert found["largest"][0] == {
-        "box": [600, 0, 3, 9],
-        "pixels": 27,
-    }  # of equal ones the first in the photo
+    # of equal ones the first in the photo
+    assert found["largest"][0] == {"box": [600, 0, 3, 9], "pixels": 27}
     assert {region["pixels"] for region in found["largest"]} == {27, 18}
 
 

@@ -22,9 +22,8 @@ def test_300_damaged_files_at_the_reader(originals, part):
     results = [
         fuzz.read(fuzz.mutation(originals, number)[1]) for number in range(100 * part, 100 * part + 100)
     ]
-    assert (
-        results.count("read") > 10 and results.count("refused") > 10
-    )  # the damage is neither too light nor too heavy
+    # the damage is neither too light nor too heavy
+    assert results.count("read") > 10 and results.count("refused") > 10
 
 
 def test_30_damaged_files_through_the_command(originals, tmp_path, tiny_weights):

@@ -28,9 +28,8 @@ def test_strength_is_that_of_the_surroundings(deviation, coarse, tolerance):
 def test_coarse_grain_stays_coarse():
     picture, valid = grainy(0.05, coarse=True)
     hole = match_grain(picture, valid)[..., 110:170, 90:210] - 0.5
-    assert (
-        float((hole[..., 1:] * hole[..., :-1]).mean() / hole.square().mean()) > 0.4
-    )  # 0.67 where it was measured
+    # 0.67 where it was measured
+    assert float((hole[..., 1:] * hole[..., :-1]).mean() / hole.square().mean()) > 0.4
 
 
 def test_valid_pixels_are_untouched_and_grain_is_seeded():
@@ -42,9 +41,8 @@ def test_valid_pixels_are_untouched_and_grain_is_seeded():
 
 def test_grain_follows_luma():
     picture, valid = grainy(0.05)
-    picture[..., :150] = torch.where(
-        valid[..., :150] > 0, picture[..., :150] * 0 + 0.2, torch.tensor(0.2)
-    )  # no grain in the dark
+    # no grain in the dark
+    picture[..., :150] = torch.where(valid[..., :150] > 0, picture[..., :150] * 0 + 0.2, torch.tensor(0.2))
     hole = match_grain(picture, valid)
     assert hole[..., 110:170, 90:140].std() < 0.01 < 0.04 < hole[..., 110:170, 160:210].std()
 

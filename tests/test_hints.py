@@ -161,9 +161,8 @@ def test_a_network_with_hints_starts_from_weights_without(tiny_weights, scene):
 
 
 def test_the_network_sees_the_hints(hinting, scene, monkeypatch):
-    monkeypatch.setattr(
-        guided, "even", lambda chroma, luma: chroma
-    )  # random weights make noise, of which nothing would be left
+    # random weights make noise, of which nothing would be left
+    monkeypatch.setattr(guided, "even", lambda chroma, luma: chroma)
     seeing, blind = colorize.load(hinting, CPU), colorize.load(hinting, CPU)
     with torch.no_grad():
         blind.net.encoder.conv1.weight[:, 1:] = 0
@@ -189,9 +188,8 @@ def around(scene, colours):
 
 def test_a_hinted_coat_takes_the_colour_and_its_neighbours_do_not(scene):
     chroma = around(scene, [(RED, STROKE)])
-    assert (
-        np.abs(chroma[24:64, 46:84] - chroma_of(RED)).max() < 0.02
-    )  # near the stroke; the lower hem is paler
+    # near the stroke; the lower hem is paler
+    assert np.abs(chroma[24:64, 46:84] - chroma_of(RED)).max() < 0.02
     assert (chroma[COAT][2:-2, 2:-2, 1] > 0.75 * chroma_of(RED)[1]).all()
     wall = np.ones((HEIGHT, WIDTH), bool)
     wall[16:80, 36:94] = False

@@ -46,9 +46,8 @@ def properties(packet):
     history among them.
     """
     root, found = ElementTree.fromstring(packet), {}
-    assert (
-        len({subject.get(f"{RDF}about") for subject in root.iter(f"{RDF}Description")}) == 1
-    )  # all speak of one thing
+    # all speak of one thing
+    assert len({subject.get(f"{RDF}about") for subject in root.iter(f"{RDF}Description")}) == 1
     for subject in root.iter(f"{RDF}Description"):
         for name, value in subject.attrib.items():
             found.setdefault(name, []).append(value)

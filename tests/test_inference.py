@@ -228,9 +228,8 @@ def test_tiles_get_smaller_when_memory_runs_out():
     assert tiling.run(call) == "done" and tried == [(1000, 400), (500, 125), (250, 62)]
     (warning,) = tiling.warned()
     assert "250 px" in warning and tiling.warned() == []
-    assert (
-        tiling.run(call) == "done" and len(tried) == 4 and tiling.warned() == []
-    )  # what has been learnt stays
+    # what has been learnt stays
+    assert tiling.run(call) == "done" and len(tried) == 4 and tiling.warned() == []
 
     def never(tile, overlap):
         raise torch.cuda.OutOfMemoryError

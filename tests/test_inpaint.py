@@ -286,9 +286,8 @@ def test_real_masks_are_taken_and_turned(folder):
 def test_where_masks_come_from(folder, portrait):
     masks = folder.parent / "masks"
     save(masks / "a_mask.png", bars())
-    save(
-        masks / "a_probability.png", np.full((50, 50), 255, np.uint8)
-    )  # as segment.py infer leaves it beside the mask
+    # as segment.py infer leaves it beside the mask
+    save(masks / "a_probability.png", np.full((50, 50), 255, np.uint8))
     save(masks / "clean_mask.png", np.zeros((50, 50), np.uint8))
     assert len(samples_of(folder).masks) == 0 and len(samples_of(folder, masks=masks).masks) == 1
     for kind, picture in (("images", portrait[:50, :50]), ("masks", square(50, 50))):
@@ -430,9 +429,8 @@ def test_a_contact_sheet_of_different_pictures():
     below = 4 * LINE + low + GAP
     assert (sheet[below : below + 25, :100] == 156).all()  # 200 x 50 px fitted into 100, 40000 / 256
     assert (sheet[below : below + 25, 108:] < 128).any()  # the sentence
-    assert all(
-        (sheet[top : top + 2 * LINE] < 128).any() for top in (0, 2 * LINE + low + GAP)
-    )  # titles and labels
+    # titles and labels
+    assert all((sheet[top : top + 2 * LINE] < 128).any() for top in (0, 2 * LINE + low + GAP))
 
 
 def cells(sheet, count, width):

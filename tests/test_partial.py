@@ -59,9 +59,8 @@ def test_two_branches_with_their_own_holes_equal_the_definition(kernel, stride, 
         output, mask = layer(*pairs)
         expected, expected_mask = by_hand(layer, *pairs)
     assert 0 < expected_mask.mean() < 1
-    torch.testing.assert_close(
-        output, expected, rtol=1e-6, atol=1e-6
-    )  # the share is kept in single precision
+    # the share is kept in single precision
+    torch.testing.assert_close(output, expected, rtol=1e-6, atol=1e-6)
     assert torch.equal(mask, expected_mask)
 
 

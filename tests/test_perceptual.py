@@ -5,10 +5,8 @@ import torch
 
 from losses import perceptual
 
-X = [
-    torch.tensor([[1.0, 2.0], [0.0, -1.0]]).view(1, 2, 1, 2),
-    torch.tensor([3.0]).view(1, 1, 1, 1),
-]  # (B, C, H, W)
+# (B, C, H, W)
+X = [torch.tensor([[1.0, 2.0], [0.0, -1.0]]).view(1, 2, 1, 2), torch.tensor([3.0]).view(1, 1, 1, 1)]
 Y = [torch.tensor([[0.0, 2.0], [1.0, 1.0]]).view(1, 2, 1, 2), torch.tensor([1.0]).view(1, 1, 1, 1)]
 
 
@@ -21,12 +19,10 @@ def test_gram_does_not_see_where():
     x = torch.randn(2, 3, 4, 5)
     shuffled = x.flatten(2)[..., torch.randperm(20)].view(2, 3, 4, 5)
     torch.testing.assert_close(perceptual.gram(shuffled), perceptual.gram(x))
-    torch.testing.assert_close(
-        perceptual.gram(torch.cat([x, x], 3)), perceptual.gram(x)
-    )  # nor how many pixels there are
-    assert (
-        perceptual.gram(x[:1]) - perceptual.gram(x[1:])
-    ).abs().max() > 0.01  # each picture of the batch its own
+    # nor how many pixels there are
+    torch.testing.assert_close(perceptual.gram(torch.cat([x, x], 3)), perceptual.gram(x))
+    # each picture of the batch its own
+    assert (perceptual.gram(x[:1]) - perceptual.gram(x[1:])).abs().max() > 0.01
 
 
 def test_losses_by_hand():

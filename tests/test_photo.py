@@ -362,11 +362,8 @@ def test_offsets_into_the_old_exif_are_dropped():
     tags[274] = 6
     again = Image.Exif()
     again.load(read_photo(saved(Image.fromarray(noise(8, 16)), "JPEG", exif=tags.tobytes())).exif)
-    assert again.get_ifd(0x8769) == {
-        36867: "1999:01:02 03:04:05",
-        40962: 8,
-        40963: 16,
-    }  # turned: so are its sides
+    # turned: so are its sides
+    assert again.get_ifd(0x8769) == {36867: "1999:01:02 03:04:05", 40962: 8, 40963: 16}
 
 
 def test_remark_is_added_to_the_description():

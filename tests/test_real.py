@@ -47,6 +47,5 @@ def test_a_mask_edited_by_hand_changes_only_what_was_edited(tmp_path):
     assert (original != second)[painted & ~before].mean() > 0.5  # what was drawn is repaired
     far = np.ones_like(painted)
     far[box[1] - 64 : box[3] + 64, : box[2] + 64] = False
-    assert (painted & far).any() and np.abs(first - second)[
-        far
-    ].max() <= 3  # of 255; what is far away stays as it was painted
+    # of 255; what is far away stays as it was painted
+    assert (painted & far).any() and np.abs(first - second)[far].max() <= 3

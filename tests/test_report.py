@@ -71,9 +71,8 @@ def test_done_only_when_all_is_the_same(tmp_path):
     assert report.done(path, "cd", SETTINGS) is None  # its output is missing
     (tmp_path / "a_mask.png").touch()
     assert report.done(path, "cd", SETTINGS) == example()
-    assert report.done(
-        path, "cd", {**SETTINGS, "options": {"threshold": 0.5, "outputs": ("_mask.png",)}}
-    )  # a tuple
+    # a tuple
+    assert report.done(path, "cd", {**SETTINGS, "options": {"threshold": 0.5, "outputs": ("_mask.png",)}})
     assert report.done(path, "ce", SETTINGS) is None
     assert report.done(path, "cd", {**SETTINGS, "options": {"threshold": 0.6}}) is None
     assert report.done(path, "cd", {**SETTINGS, "weights": {"segment": "ff"}}) is None

@@ -69,9 +69,8 @@ def test_the_norm_layer_is_passed_in():
 
     net = ResNet(18, width=8, norm=partial(NormAct, slope=0.25))
     slopes = {name: module.slope for name, module in net.named_modules() if isinstance(module, NormAct)}
-    assert {slope for name, slope in slopes.items() if "downsample" in name} == {
-        1.0
-    }  # no activation on shortcuts
+    # no activation on shortcuts
+    assert {slope for name, slope in slopes.items() if "downsample" in name} == {1.0}
     assert {slope for name, slope in slopes.items() if "downsample" not in name} == {0.25}
 
 

@@ -21,9 +21,10 @@ import engine
 import inpaint
 import restore
 import segment
-from data import checkpoint, defects
+from data import checkpoint
 from data.photo import encode, read_photo
 from data.pixels import luma
+from data.synthesis.defects import damage
 
 ROOT = Path(__file__).parent.parent
 ALL = ["_color", "_mask", "_restored", "_restored_color"]
@@ -199,9 +200,8 @@ def test_a_given_mask_is_used_as_it_is(scan, tmp_path, run, tiny_weights):
 
 def test_a_mask_that_was_written_can_be_edited_and_given_back(scan, tmp_path, run, median):
     assert run(scan, tmp_path / "first", "--threshold", median(read_photo(scan))) == 0
-    assert (
-        run(scan, tmp_path / "again", "--mask", tmp_path / "first") == 0
-    )  # the folder: scan_mask.png is found by stem
+    # the folder: scan_mask.png is found by stem
+    assert run(scan, tmp_path / "again", "--mask", tmp_path / "first") == 0
     for name in ("scan_mask.png", "scan_restored.png", "scan_color.png"):
         np.testing.assert_array_equal(pixels(tmp_path / "first" / name), pixels(tmp_path / "again" / name))
 
@@ -434,9 +434,8 @@ def test_an_interrupted_photo_leaves_nothing(tmp_path, portrait, run, monkeypatc
     assert capsys.readouterr().err == "interrupted\n"
     assert files(tmp_path / "out") == sorted(["a.json", *(f"a{part}.png" for part in ALL)])
     monkeypatch.undo()
-    assert (
-        run(tmp_path / "in", tmp_path / "out", "--quiet", "--threshold", 0.4) == 0
-    )  # and goes on from there
+    # and goes on from there
+    assert run(tmp_path / "in", tmp_path / "out", "--quiet", "--threshold", 0.4) == 0
     assert len(files(tmp_path / "out")) == 15
 
 
@@ -730,7 +729,7 @@ def test_it_works_at_once(tmp_path):
     from skimage import data
 
     clean = np.rint(luma(data.astronaut()) * 255).astype(np.uint8)
-    damaged, truth = defects.damage(
+    damaged, truth = damage(
         luma(clean), np.random.default_rng(1), kinds=["light_scratches", "peels"], amount=0.5
     )
     damaged, truth = np.rint(damaged * 255).astype(np.uint8), truth == 255

@@ -68,7 +68,6 @@ def test_curves_show_every_loss_and_the_score():
     assert shown(0, upper) > 200 and shown(1, upper) > 200 and shown(0, lower) > 200  # loss, bce; score
     assert shown(2, upper) == 0 == shown(1, lower)  # lr and speed are no losses
     assert run_folder.curves([]).shape == sheet.shape == (720, 900, 3)
-    assert (
-        run_folder.curves([{"step": 0, "score": 0.5}]).shape == sheet.shape
-    )  # measured before the first step
+    # measured before the first step
+    assert run_folder.curves([{"step": 0, "score": 0.5}]).shape == sheet.shape
     assert run_folder.curves([{"step": 1, "loss": None}]).shape == sheet.shape

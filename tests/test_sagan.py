@@ -44,9 +44,8 @@ def test_attention_is_the_identity_until_gamma_moves():
     attention, x = SelfAttention(16).eval(), torch.randn(2, 16, 5, 7)
     assert torch.equal(attention(x), x)
     nn.init.constant_(attention.gamma, 0.5)
-    query, key, value = (
-        layer(x).flatten(2) for layer in (attention.query, attention.key, attention.value)
-    )  # (B, 2, 35)
+    # (B, 2, 35)
+    query, key, value = (layer(x).flatten(2) for layer in (attention.query, attention.key, attention.value))
     share = torch.softmax(query.mT @ key, 2)  # (B, 35, 35): how much each place looks at each other one
     gathered = (value @ share.mT).unflatten(2, (5, 7))
     assert torch.allclose(attention(x), x + 0.5 * attention.out(gathered), atol=1e-5)

@@ -110,9 +110,8 @@ def test_sheet(data_folder, tiny_weights, tmp_path, capsys):
     overlay = picture[:, 2 * 72 :]
     red, green = ((overlay == colour).all(2).sum() for colour in ((255, 26, 26), (26, 230, 51)))
     truth = np.asarray(Image.open(data_folder / "val/labelled/masks/v.png")) == 255
-    assert (
-        green == truth.sum() > 0 and red > (~truth).sum()
-    )  # a threshold of 0 marks all, of the undamaged one, too
+    # a threshold of 0 marks all, of the undamaged one, too
+    assert green == truth.sum() > 0 and red > (~truth).sum()
     assert run("sheet", *words, sheet) == 2
     assert "exists: give --overwrite" in capsys.readouterr().err
     assert run("sheet", *words, sheet, "--threshold", 1, "--dilate", 0, "--cell", 64, "--overwrite") == 0

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from data.pixels import LUMA_WEIGHTS
-from data.textures import blur, clouds, enlarge, grain
+from data.synthesis.textures import blur, clouds, enlarge, grain
 
 
 class Ageing:

@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data import defects
+from data.synthesis import defects, lookalikes
+from data.synthesis.ageing import age, tint
+from data.synthesis.defects import damage
+from data.synthesis.holes import draw_holes
+from data.synthesis.lookalikes import hard_negative
+from data.synthesis.textures import load_textures
 
 SIDE = 160
 
@@ -39,7 +44,7 @@ def textures(tmp_path_factory):
     scan[30:60, 40:52] = scan[1000:1020, 1200:1260] = 255
     Image.fromarray(scan).convert("1").save(folder / "scan" / "b.png")
     (folder / "notes.txt").write_text("no picture")
-    return defects.load_textures(folder)
+    return load_textures(folder)
 
 
 def test_same_seed_gives_the_same_sample(textures):
@@ -55,8 +60,8 @@ def test_a_sample_leaves_its_input_alone():
     luma = picture()
     for number in range(8):
         defects.sample(luma, seeded(number))
-        defects.hard_negative(luma, seeded(number))
-        defects.age(luma, seeded(number))
+        hard_negative(luma, seeded(number))
+        age(luma, seeded(number))
     assert np.array_equal(luma, picture())
 
 
@@ -74,7 +79,7 @@ def test_types_ranges_and_shapes(shape, textures):
 def test_each_kind_is_seen_and_marked(kind, textures):
     shares = []
     for number in range(12):
-        damaged, mask = defects.damage(picture(), seeded(2, number), textures, [kind], amount=0.7)
+        damaged, mask = damage(picture(), seeded(2, number), textures, [kind], amount=0.7)
         change = np.abs(damaged - picture())
         shares.append((mask > 0).mean())
         # Lone pixels are no defects, hence a few may stay unmarked; what is marked has changed or lies within
@@ -104,7 +109,7 @@ def test_mask_has_no_salt_and_pepper():
 def test_thin_damage_keeps_its_width():
     widths = []
     for number in range(40):
-        _, mask = defects.damage(picture(), seeded(3, number), None, ["light_scratches"])
+        _, mask = damage(picture(), seeded(3, number), None, ["light_scratches"])
         marked = mask > 0
         edge = marked & ~(
             np.roll(marked, 1, 0) & np.roll(marked, -1, 0) & np.roll(marked, 1, 1) & np.roll(marked, -1, 1)
@@ -115,7 +120,7 @@ def test_thin_damage_keeps_its_width():
 
 def test_unknown_kind_is_named():
     with pytest.raises(KeyError, match="rust"):
-        defects.damage(picture(), seeded(0), kinds=["rust"])
+        damage(picture(), seeded(0), kinds=["rust"])
 
 
 def test_clean_samples_have_empty_masks():
@@ -131,21 +136,18 @@ def test_clean_share_and_mixture(textures):
     assert np.quantile(shares, 0.9) > 5 * np.quantile(shares[shares > 0], 0.2)
 
 
-@pytest.mark.parametrize("kind", defects.NEGATIVES)
+@pytest.mark.parametrize("kind", lookalikes.KINDS)
 def test_each_hard_negative_changes_the_picture(kind):
-    changes = [
-        np.abs(defects.hard_negative(picture(), seeded(6, n), [kind]) - picture()).max() for n in range(10)
-    ]
+    changes = [np.abs(hard_negative(picture(), seeded(6, n), [kind]) - picture()).max() for n in range(10)]
     assert np.mean(np.array(changes) > 0.05) > 0.6
 
 
 def test_age_of_strength_0_changes_nothing():
     luma = picture()
-    aged = defects.age(luma, seeded(0), 0.0)
+    aged = age(luma, seeded(0), 0.0)
     assert np.array_equal(aged, luma) and aged is not luma
     mild, strong = (
-        np.mean([np.abs(defects.age(luma, seeded(n), s) - luma).mean() for n in range(20)])
-        for s in (0.2, 1.0)
+        np.mean([np.abs(age(luma, seeded(n), s) - luma).mean() for n in range(20)]) for s in (0.2, 1.0)
     )
     assert 0.002 < mild < strong / 2
 
@@ -153,16 +155,16 @@ def test_age_of_strength_0_changes_nothing():
 @pytest.mark.parametrize("share", [(0.01, 0.25), (0.01, 0.02), (0.3, 0.4)])
 def test_holes_keep_to_their_share(share, textures):
     for number in range(15):
-        mask = defects.holes((128, 160), seeded(9, number), share, textures if number % 2 else None)
+        mask = draw_holes((128, 160), seeded(9, number), share, textures if number % 2 else None)
         assert mask.shape == (128, 160) and mask.dtype == np.uint8 and set(np.unique(mask)) == {0, 255}
         assert share[0] <= (mask == 255).mean() <= share[1]
 
 
 def test_textures_may_be_absent(tmp_path):
     for folder in (None, tmp_path / "missing", tmp_path):
-        empty = defects.load_textures(folder)
+        empty = load_textures(folder)
         assert not empty
-        _, mask = defects.damage(picture(), seeded(1), empty, ["shapes"])
+        _, mask = damage(picture(), seeded(1), empty, ["shapes"])
         assert mask.any()
 
 
@@ -176,7 +178,7 @@ def test_textures_are_cut_and_sifted(textures):
 
 def test_tint_keeps_luma():
     luma = picture()
-    rgb = defects.tint(luma, seeded(1))
+    rgb = tint(luma, seeded(1))
     assert rgb.shape == (SIDE, SIDE, 3) and rgb.dtype == np.uint8
     assert np.abs(rgb @ (0.299, 0.587, 0.114) / 255 - luma).max() < 0.01
 
@@ -201,6 +203,6 @@ REAL = Path(__file__).parents[1] / "datasets" / "segment" / "textures"
 @pytest.mark.skipif(not REAL.is_dir(), reason="no real textures here")
 def test_real_textures_load_quickly_and_small():
     start = time.process_time()
-    loaded = defects.load_textures(REAL)
+    loaded = load_textures(REAL)
     assert time.process_time() - start < 10
     assert sum(len(bits) for group in loaded.groups for _, bits in group) < 100e6

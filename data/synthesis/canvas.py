@@ -9,7 +9,7 @@ from math import cos, exp, hypot, pi, sin
 import numpy as np
 from PIL import Image, ImageDraw
 
-from data.textures import blur, clouds, grain
+from data.synthesis.textures import blur, clouds, grain
 
 
 class Canvas:
@@ -25,10 +25,8 @@ class Canvas:
         self.textures = textures
         self.amount = amount
         self.pen = exp(rng.uniform(-0.35, 0.5))
-        self.light, self.dark = (
-            rng.uniform(0.8, 1.0),
-            rng.uniform(0.0, 0.2),
-        )  # one print has one paper and one lacquer
+        # one print has one paper and one lacquer
+        self.light, self.dark = (rng.uniform(0.8, 1.0), rng.uniform(0.0, 0.2))
         self.angle = rng.uniform(0, 2 * pi)  # where the scanner's lamp stands, for relief
 
     def tone(self, rng, light=0.75):
@@ -163,3 +161,17 @@ def edge_point(canvas, rng):
     return np.array([x * canvas.width, y * canvas.height]), [pi / 2, -pi / 2, 0, pi][side] + rng.normal(
         0, 0.6
     )
+
+
+def branch(rng, draw, start, angle, length, width, depth, tips):
+    """One crack with its branches; `tips` collects nodes where emulsion may come off."""
+    path = walk(rng, start, angle, length, rng.uniform(2.5, 6), 0.08, rng.uniform(0.2, 0.6))
+    taper = np.linspace(1, rng.uniform(0.3, 1), len(path) - 1)
+    line(draw, path, width * taper * rng.uniform(0.5, 1.5, len(path) - 1))
+    for _ in range(rng.integers(0, 4) if depth else 0):
+        node = path[rng.integers(len(path))]
+        tips.append(node)
+        turn, thinner = rng.choice([-1, 1]) * rng.uniform(0.4, 1.4), rng.uniform(0.4, 0.9)
+        branch(
+            rng, draw, node, angle + turn, length * rng.uniform(0.2, 0.7), width * thinner, depth - 1, tips
+        )

@@ -1,4 +1,4 @@
-"""Random fields and real defect shapes: the raw material of `data/defects.py`.
+"""Random fields and real defect shapes: the raw material of `data/synthesis/defects.py`.
 
 Everything is drawn from a numpy Generator handed in, so the same generator state gives the same field on any
 machine.
@@ -71,9 +71,8 @@ def blur(picture, amount):
 class Textures:
     """Real and authored defect shapes, white on black. False when there are none."""
 
-    groups: list[list[tuple]] = field(
-        default_factory=list
-    )  # one list per folder of ((width, height), packed bits)
+    # one list per folder of ((width, height), packed bits)
+    groups: list[list[tuple]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.groups)
