@@ -64,8 +64,8 @@ def step(net, samples: dict, args, total, critic=None, vgg=None) -> dict:
     import torch.nn.functional as F
 
     from losses import adversarial, colorization, perceptual
-    from nets.exposure import even_exposure
-    from nets.hints import with_hints
+    from nets.ops.exposure import even_exposure
+    from nets.ops.hints import with_hints
 
     x = even_exposure(samples["luma"])
     cbcr = net(with_hints(x, samples["hints"]) if "hints" in samples else x).float()  # (B, 2, S / 2, S / 2)
@@ -241,7 +241,7 @@ class Colorizer:
     """
 
     def __init__(self, net, device, precision="fp32", short_side=SHORT_SIDE, vivid=1.0):
-        from nets.inference import ready
+        from nets.ops.tiling import ready
 
         self.net, self.takes_hints = ready(net, device), net.encoder.conv1.in_channels == 4
         self.device, self.precision, self.short_side, self.vivid = device, precision, short_side, vivid
@@ -265,8 +265,8 @@ class Colorizer:
         import torch
 
         from data.pixels import bands
-        from nets.guided import guided_slope
-        from nets.inference import enlarged, inference
+        from nets.ops.guided import guided_slope
+        from nets.ops.tiling import enlarged, inference
 
         with inference(self.device, self.precision):
             chroma, small = self.guess(luma)
@@ -283,9 +283,9 @@ class Colorizer:
         """Cb and Cr (H, W, 2) float32 in [-0.5, 0.5] of luma (H, W)."""
         import torch
 
-        from nets.guided import guided_upsample
-        from nets.hints import fix
-        from nets.inference import inference
+        from nets.ops.guided import guided_upsample
+        from nets.ops.hints import fix
+        from nets.ops.tiling import inference
 
         large = torch.from_numpy(luma)[None, None].to(self.device)
         with inference(self.device, self.precision):
@@ -303,8 +303,8 @@ class Colorizer:
         """
         import torch.nn.functional as F
 
-        from nets.guided import even
-        from nets.hints import spread
+        from nets.ops.guided import even
+        from nets.ops.hints import spread
 
         small, known = self.shrunk(luma, hints, self.short_side)
         chroma = 0
@@ -337,10 +337,10 @@ class Colorizer:
         import torch
         import torch.nn.functional as F
 
-        from nets.exposure import even_exposure
-        from nets.guided import guided_upsample
-        from nets.hints import with_hints
-        from nets.inference import padded
+        from nets.ops.exposure import even_exposure
+        from nets.ops.guided import guided_upsample
+        from nets.ops.hints import with_hints
+        from nets.ops.tiling import padded
 
         def run(both):  # luma, and what the network sees of it; the network's output has half the scale
             luma, x = both[:, :1], both[:, 1:]

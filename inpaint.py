@@ -228,7 +228,7 @@ class Painter:
     reach = 24  # px: what lies deeper in a hole is painted at half the scale first
 
     def __init__(self, net, device, precision="fp32", tile=512, overlap=64, grain=True, hole_share=None):
-        from nets.inference import Tiling, ready
+        from nets.ops.tiling import Tiling, ready
 
         # (least, most) of training, None if not known
         self.net, self.hole_share = (ready(net, device), hole_share)
@@ -280,8 +280,8 @@ class Painter:
         """The same in place, for luma that nobody else needs."""
         import torch
 
-        from nets.grain import match_grain
-        from nets.inference import inference
+        from nets.ops.grain import match_grain
+        from nets.ops.tiling import inference
 
         picture = torch.from_numpy(luma)[None, None].to(self.device)
         valid = torch.from_numpy(mask != 255)[None, None].to(self.device)
@@ -309,7 +309,7 @@ class Painter:
         import torch.nn.functional as F
 
         from data.pixels import bands
-        from nets.inference import strips
+        from nets.ops.tiling import strips
 
         height, width = picture.shape[-2:]
         span, reach, known = 2 * self.reach + 1, self.reach, valid

@@ -278,7 +278,7 @@ class Finder:
         overlap=128,
         sure: float | None = SURE,
     ):
-        from nets.inference import Tiling, ready
+        from nets.ops.tiling import Tiling, ready
 
         self.net, self.tiling = ready(net, device), Tiling(tile, overlap)
         self.device, self.precision, self.max_side, self.sure = device, precision, max_side, sure
@@ -293,7 +293,7 @@ class Finder:
     def __call__(self, luma):
         import torch
 
-        from nets.inference import inference
+        from nets.ops.tiling import inference
 
         size = self.working_size(luma.shape[::-1])
         with inference(self.device, self.precision):
@@ -319,7 +319,7 @@ class Finder:
         """
         import torch
 
-        from nets.inference import tiled
+        from nets.ops.tiling import tiled
 
         x = torch.from_numpy(brought(luma, size))[None, None]
         x = (x.flip(-1) if mirrored else x).to(self.device, memory_format=torch.channels_last)

@@ -23,8 +23,8 @@ import segment
 from benchmarks import record
 from benchmarks.partial import compare
 from benchmarks.speed import photograph
-from nets import inference
-from nets.inference import ready
+from nets.ops import tiling
+from nets.ops.tiling import ready
 
 CPU = torch.device("cpu")
 STAGES = {segment: (1, 1, 512, 512), inpaint: (1, 1, 512, 512), colorize: (1, None, 256, 256)}
@@ -83,16 +83,16 @@ def tiles_with_holes():
     luma, mask = np.resize(photograph((512, 512))[0], (2048, 2048)), np.zeros((2048, 2048), np.uint8)
     mask[:, 1000:1004] = 255
     painter = inpaint.Painter(network(inpaint), CPU, tile=512, overlap=64, grain=False)
-    strips = inference.strips
+    strips = tiling.strips
 
     def every():
-        inference.strips = lambda net, x, multiple, tile, overlap, wanted: strips(
+        tiling.strips = lambda net, x, multiple, tile, overlap, wanted: strips(
             net, x, multiple, tile, overlap
         )
         try:
             painter.grey(luma, mask)
         finally:
-            inference.strips = strips
+            tiling.strips = strips
 
     return lambda: painter.grey(luma, mask), every
 

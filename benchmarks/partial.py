@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import engine
 from benchmarks import record
-from nets.inference import inference, ready
+from nets.ops.tiling import inference, ready
 from nets.partial import PartialConv2d, PartialUNet
 
 # (channels of each pair, channels out, kernel, stride, side in px, batch size); of the UNet, and one of width

@@ -235,7 +235,7 @@ def throughput(device) -> list[dict]:
     from torch.utils.flop_counter import FlopCounterMode
 
     from benchmarks.training import PAPER
-    from nets.inference import inference, ready
+    from nets.ops.tiling import inference, ready
 
     rows, product = [], matrix_product(device, torch.bfloat16)
     for stage, (options, _, side, batch) in PAPER.items():

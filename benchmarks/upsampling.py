@@ -27,9 +27,9 @@ from data.folder import validation_photos
 from data.photo import read_photo
 from data.pixels import luma, resize, rgb_to_ycbcr
 from losses import metrics
-from nets.exposure import even_exposure
-from nets.guided import even, guided_upsample
-from nets.hints import with_hints
+from nets.ops.exposure import even_exposure
+from nets.ops.guided import even, guided_upsample
+from nets.ops.hints import with_hints
 
 
 def bilinear(chroma, small, large):

@@ -1,3 +1,4 @@
-"""What lives on the device: the networks and their layers. Nothing here knows of files, losses or other
-processes.
+"""What lives on the device: the networks and their layers, and in `ops` operations without parameters.
+
+Nothing here knows of files, losses or other processes.
 """

@@ -21,8 +21,6 @@ class NormAct(nn.BatchNorm2d):
     between the normalization and the activation (He et al. 2016, figure 2).
     """
 
-    frozen = False
-
     def __init__(self, channels: int, slope: float = 0.0):
         super().__init__(channels)
         self.slope = slope
@@ -31,9 +29,6 @@ class NormAct(nn.BatchNorm2d):
     def gamma(self):
         """The factor of each channel, (C,)."""
         return self.weight
-
-    def train(self, mode: bool = True):
-        return super().train(mode and not self.frozen)
 
     def forward(self, x, shortcut=None):
         x = super().forward(x)
@@ -174,19 +169,6 @@ def _total(x):
 
 def _joined() -> bool:
     return distributed.is_available() and distributed.is_initialized()
-
-
-def freeze(net: nn.Module, affine: bool = False) -> nn.Module:
-    """Every norm of `net` keeps its statistics while training, and with `affine` its gamma and beta too;
-    returns `net`.
-    """
-    for norm in net.modules():
-        if isinstance(norm, NormAct):
-            norm.frozen = True
-            norm.eval()
-            if affine:
-                norm.requires_grad_(False)
-    return net
 
 
 class Activation(nn.Module):

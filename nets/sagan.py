@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from nets.hints import CHROMA_DEVIATION
+from nets.ops.hints import CHROMA_DEVIATION
 from nets.resnet import DEVIATION, MEAN
 
 

@@ -20,8 +20,8 @@ from data.hints import Hints
 from data.photo import read_photo
 from data.pixels import luma, merge_chroma, rgb_to_ycbcr
 from losses import adversarial, colorization, metrics
-from nets.exposure import even_exposure
-from nets.guided import guided_upsample
+from nets.ops.exposure import even_exposure
+from nets.ops.guided import guided_upsample
 from nets.vgg import VGG16
 
 CPU = torch.device("cpu")

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from nets.grain import match_grain
+from nets.ops.grain import match_grain
 
 
 def grainy(deviation, coarse=False):

@@ -18,8 +18,8 @@ from data.errors import PhotoError
 from data.hints import Hints, read_hints, simulate
 from data.photo import read_photo
 from data.pixels import luma, rgb_to_ycbcr
-from nets import guided
-from nets.hints import fix, spread, with_hints
+from nets.ops import guided
+from nets.ops.hints import fix, spread, with_hints
 
 CPU = torch.device("cpu")
 HEIGHT, WIDTH = 96, 128

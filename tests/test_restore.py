@@ -792,9 +792,9 @@ def test_colours_keep_16_bits_where_the_file_can_hold_them(tmp_path, run, format
 
 
 def test_a_photo_too_large_for_the_gpu_is_done_in_smaller_tiles(scan, tmp_path, run, monkeypatch):
-    from nets import inference
+    from nets.ops import tiling
 
-    whole, sides = inference.padded, []
+    whole, sides = tiling.padded, []
 
     def padded(net, x, multiple):
         sides.append(max(x.shape[-2:]))
@@ -802,8 +802,8 @@ def test_a_photo_too_large_for_the_gpu_is_done_in_smaller_tiles(scan, tmp_path, 
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
         return whole(net, x, multiple)
 
-    monkeypatch.setattr(inference, "padded", padded)
-    monkeypatch.setattr(inference.Tiling, "least", 16)
+    monkeypatch.setattr(tiling, "padded", padded)
+    monkeypatch.setattr(tiling.Tiling, "least", 16)
     assert (
         run(scan, tmp_path / "out", "--threshold", 0.4, "--tile", 40, "--overlap", 8, "--only", "restored")
         == 0
@@ -815,7 +815,7 @@ def test_a_photo_too_large_for_the_gpu_is_done_in_smaller_tiles(scan, tmp_path, 
 
 
 def test_grain_of_a_large_photo_is_measured_on_a_part(monkeypatch):
-    from nets import grain
+    from nets.ops import grain
 
     picture = (0.5 + 0.05 * torch.randn(1, 1, 400, 300, generator=torch.Generator().manual_seed(1))).clamp(
         0, 1

@@ -8,7 +8,7 @@ free.
 import torch
 import torch.nn.functional as F
 
-from nets.guided import less_grain
+from nets.ops.guided import less_grain
 from nets.resnet import DEVIATION, MEAN
 
 CHROMA_DEVIATION = 0.075  # root mean square of Cb and Cr in photographs of people and places

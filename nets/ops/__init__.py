@@ -1,0 +1,1 @@
+"""Operations on tensors without parameters: tiling, guided filter, exposure, grain, hints."""
