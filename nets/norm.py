@@ -15,15 +15,16 @@ from torch.autograd.function import once_differentiable
 
 
 class NormAct(nn.BatchNorm2d):
-    """act(batchnorm(x) + shortcut), where act is leaky ReLU of `slope`: 0 is ReLU, 1 is no activation.
+    """act(batchnorm(x) + shortcut), where act is leaky ReLU of `slope`: 0 is ReLU, 1 is no activation. With a
+    `ceiling` it is ReLU up to that value: 6 for ReLU6 (Sandler et al. 2018, MobileNetV2).
 
     x and shortcut: (B, C, H, W). The shortcut belongs here because in a residual block the addition stands
     between the normalization and the activation (He et al. 2016, figure 2).
     """
 
-    def __init__(self, channels: int, slope: float = 0.0):
-        super().__init__(channels)
-        self.slope = slope
+    def __init__(self, channels: int, slope: float = 0.0, eps: float = 1e-5, ceiling: float | None = None):
+        super().__init__(channels, eps)
+        self.slope, self.ceiling = slope, ceiling
 
     @property
     def gamma(self):
@@ -32,7 +33,7 @@ class NormAct(nn.BatchNorm2d):
 
     def forward(self, x, shortcut=None):
         x = super().forward(x)
-        return activate(x if shortcut is None else x.add_(shortcut), self.slope)
+        return activate(x if shortcut is None else x.add_(shortcut), self.slope, self.ceiling)
 
     def extra_repr(self):
         return f"{self.num_features}, slope={self.slope}"
@@ -174,16 +175,19 @@ def _joined() -> bool:
 class Activation(nn.Module):
     """What is left of a NormAct after folding: act(x + shortcut)."""
 
-    def __init__(self, slope: float):
+    def __init__(self, slope: float, ceiling: float | None = None):
         super().__init__()
-        self.slope = slope
+        self.slope, self.ceiling = slope, ceiling
 
     def forward(self, x, shortcut=None):
-        return activate(x if shortcut is None else x.add_(shortcut), self.slope)
+        return activate(x if shortcut is None else x.add_(shortcut), self.slope, self.ceiling)
 
 
-def activate(x, slope: float):
-    """Leaky ReLU in place; `slope` 0 is ReLU and 1 the identity."""
+def activate(x, slope: float, ceiling: float | None = None):
+    """Leaky ReLU in place: `slope` 0 is ReLU, 1 the identity. With a `ceiling`, ReLU cut off there: 6 is
+    ReLU6."""
+    if ceiling is not None:
+        return F.hardtanh_(x, 0.0, ceiling)
     if slope == 1.0:
         return x
     return F.relu_(x) if slope == 0.0 else F.leaky_relu_(x, slope)
@@ -208,5 +212,5 @@ def fold(net: nn.Module) -> nn.Module:
             bias = torch.zeros_like(norm.bias) if conv.bias is None else conv.bias
             conv.weight.mul_(scale[:, None, None, None])
             conv.bias = nn.Parameter((bias - norm.running_mean) * scale + norm.bias)
-            setattr(parent, name, Activation(norm.slope))
+            setattr(parent, name, Activation(norm.slope, norm.ceiling))
     return net

@@ -76,3 +76,48 @@ def test_input_is_luma_in_0_to_1():
         net(torch.full((1, 1, 32, 32), 0.449))
         net(torch.full((1, 1, 32, 32), 0.449 + 0.226))
     assert seen[0].abs().max() < 1e-6 and (seen[1] - 1).abs().max() < 1e-6
+
+
+def test_a_lite_encoder_has_the_scale_of_the_imagenet_stem():
+    net = AlbuNet("lite0", width=8, channels=4, classes=2, stem="imagenet", centers=0).eval()
+    assert net.multiple == 32
+    assert net.channels == 4
+    with torch.no_grad():
+        assert net(torch.rand(1, 4, 64, 96)).shape == (1, 2, 32, 48)
+
+
+@pytest.fixture
+def pair():
+    """A network, and the same one with a context added."""
+    net, other = (AlbuNet(18, width=8, context=context) for context in (None, "lite0"))
+    randomized(net)
+    missing, unexpected = other.load_state_dict(net.state_dict(), strict=False)
+    assert not unexpected
+    assert all(name.startswith("context.") for name in missing)
+    return net, other.eval()
+
+
+def test_a_new_context_changes_nothing(pair):
+    net, other = pair
+    x = torch.rand(1, 1, 128, 64)
+    with torch.no_grad():
+        assert torch.equal(net(x), other(x))
+    assert other.multiple == 64
+
+
+def test_every_feature_of_the_context_reaches_the_output(pair):
+    _, net = pair
+    x = torch.rand(1, 1, 128, 128)
+    with torch.no_grad():
+        before = net(x)
+        for index, join in enumerate(net.context.joins):
+            join.weight.fill_(0.1)
+            assert not torch.equal(net(x), before), index
+            join.weight.zero_()
+
+
+def test_the_context_learns_from_the_first_step(pair):
+    _, net = pair
+    net.train()(torch.rand(2, 1, 64, 64)).square().mean().backward()
+    for name, parameter in net.context.joins.named_parameters():
+        assert parameter.grad.abs().max() > 0, name
