@@ -754,7 +754,7 @@ def test_a_large_photo_is_coloured_in_bands_as_a_small_one(tiny_weights, portrai
     colorizer, grey = colorize.load(tiny_weights["colorize"], torch.device("cpu")), luma(portrait[:201, :130])
     whole = colorizer(grey)
     monkeypatch.setattr(colorize, "LARGE", 0)
-    monkeypatch.setattr(pixels, "BAND", 64)
+    monkeypatch.setattr("data.pixels.BAND", 64)
     bands = colorizer(grey)
     assert np.abs(bands.astype(int) - whole).max() <= 1 and (bands != whole).mean() < 0.01
     assert np.abs(luma(bands) - grey).max() * 255 <= 0.51
@@ -768,7 +768,7 @@ def test_a_large_photo_is_painted_in_bands_as_a_small_one(tiny_weights, monkeypa
     mask[40:200, 20:110] = 255  # deeper than one reach
     mask[255:258] = 255
     whole = painter(pixels, mask)
-    monkeypatch.setattr(pixels, "BAND", 64)
+    monkeypatch.setattr("data.pixels.BAND", 64)
     np.testing.assert_array_equal(painter(pixels, mask), whole)
 
 
