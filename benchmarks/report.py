@@ -1,11 +1,10 @@
-"""Writes benchmarks/RESULTS.md and the figures in README.md and weights/README.md from
-benchmarks/results/*.json.
+"""Generates benchmarks/RESULTS.md and the tables of the other documents from benchmarks/results/*.json.
 
     python benchmarks/report.py              write them
-    python benchmarks/report.py --check      change nothing; status 1 if a file says something else
+    python benchmarks/report.py --check      change nothing; status 1 if a document differs
 
-In the two READMEs the text between `<!-- figures: NAME -->` and `<!-- end of figures -->` is written here;
-NAME is one of BLOCKS. What was not measured is marked so.
+In `DOCUMENTS`, the text between `<!-- figures: NAME -->` and `<!-- end of figures -->` is generated, where
+NAME is a key of `BLOCKS`. A missing measurement is shown as "not measured".
 """
 
 import argparse
@@ -19,9 +18,10 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks import record
 
+DOCUMENTS = ("README.md", "TRAINING.md", "weights/README.md")
 MISSING = "not measured"
-GPU = "_gpu"  # what `record.emit` adds to the name of a result
-PUBLISHED_MS = {"segment": 290, "inpaint": 50, "colorize": 30}  # of the system of 2019, on a GeForce 1080 Ti
+GPU = "_gpu"  # suffix that `record.emit` adds to the name of a result measured on a GPU
+PUBLISHED_MS = {"segment": 290, "inpaint": 50, "colorize": 30}  # the 2019 system on a GeForce 1080 Ti
 
 
 def table(head: list, rows: list[list]) -> str:
@@ -30,13 +30,13 @@ def table(head: list, rows: list[list]) -> str:
 
 
 def results(name: str):
-    """What a benchmark found, None if it was not run."""
+    """The stored results of a benchmark; None if it was not run."""
     stored = record.read(name)
     return stored and stored["results"]
 
 
 def everywhere(name: str) -> dict:
-    """What a benchmark found, by device: on the CPU, and on a GPU where one was at hand."""
+    """The stored results of a benchmark by device, "CPU" and "GPU", as far as they exist."""
     return {
         device: found for device, found in (("CPU", results(name)), ("GPU", results(name + GPU))) if found
     }
@@ -89,25 +89,25 @@ def segment() -> str:
             "",
         ],
         [
-            "the same, widened as for repair",
+            "the same after dilation, as repaired",
             percent(ours["clean_widened"], 2),
             percent(plain["clean_widened"], 2),
             "",
         ],
         [
-            "of one of them: median, most",
+            "the same, single photographs: median, maximum",
             f"{percent(ours['clean_marked_median'], 2)}, {percent(ours['clean_marked_most'])}",
             f"{percent(plain['clean_marked_median'], 2)}, {percent(plain['clean_marked_most'])}",
             "",
         ],
         [
-            f"of the pixels of {len(ours['negatives'])} kinds of hard negatives on them: mean; worst kind",
+            f"pixels marked on {len(ours['negatives'])} kinds of hard negatives: mean; worst kind",
             alarms(ours),
             alarms(plain),
             "",
         ],
         [
-            "of them without any mark",
+            "undamaged photographs without any mark",
             percent(ours["clean_without_mark"]),
             percent(plain["clean_without_mark"]),
             "",
@@ -117,13 +117,13 @@ def segment() -> str:
         f"threshold {ours['infer']['threshold']:.2f}",
         "ours",
         "without test-time augmentation",
-        "published system of 2019 (its own photographs)",
+        "published 2019 system (its own photographs)",
     ]
     return table(head, rows)
 
 
 def alarms(found: dict) -> str:
-    """How much of the hard negatives was taken for damage."""
+    """Share of the pixels of hard negatives that were marked: mean over kinds, and the worst kind."""
     kinds = found["negatives"]
     worst = max(kinds, key=kinds.get)
     return f"{percent(sum(kinds.values()) / len(kinds))}; {worst.replace('_', ' ')} {percent(kinds[worst])}"
@@ -136,13 +136,10 @@ def working_size() -> str:
             f"{row['least_side']} px"
             if row["least_side"] == row["max_side"]
             else (
-                f"as it is, {row['least_side']} to {row['max_side']} px"
-                + "".join(
-                    f", and {'mirrored ' * mirrored}at {share:g} of it"
-                    for share, mirrored in row["looks"][1:]
-                )
-                + (f", and from afar at {row['afar']:g}" if row["afar"] else "")
-                + (" (the default)" if row["afar"] and len(row["looks"]) == 3 else "")
+                f"native, {row['least_side']} to {row['max_side']} px"
+                + "".join(f" + {'mirrored ' * mirrored}at {share:g}" for share, mirrored in row["looks"][1:])
+                + (f" + coarse scale {row['afar']:g}" if row["afar"] else "")
+                + (" (default)" if row["afar"] and len(row["looks"]) == 3 else "")
             )
         )
         rows.append(
@@ -157,11 +154,11 @@ def working_size() -> str:
     first = results("working_size")[0]
     return table(
         [
-            "longer side",
+            "working size, longer side",
             f"Dice, n = {first['n']}",
-            "best Dice of one threshold",
+            "Dice at the best threshold",
             "ROC AUC",
-            f"marked on undamaged, n = {first['n_clean']}",
+            f"marked on undamaged photographs, n = {first['n_clean']}",
         ],
         rows,
     )
@@ -192,9 +189,9 @@ def inpaint() -> str:
             "Navier-Stokes",
             "SSIM",
             "Telea",
-            "rim",
+            "rim error",
             "Navier-Stokes",
-            "whole, dB",
+            "whole picture, dB",
         ],
         rows,
     )
@@ -234,7 +231,7 @@ def colorize() -> str:
             "grey",
             "PSNR, dB",
             "grey",
-            "colourfulness",
+            "colorfulness",
             "truth",
             "mean Cb, Cr",
             "truth",
@@ -245,42 +242,39 @@ def colorize() -> str:
 
 def measured() -> str:
     found, chain = results("quality"), results("speed_chain")
-    seg, holes, colour = found["segment"], found["inpaint"], found["colorize"]
+    seg, holes, color = found["segment"], found["inpaint"], found["colorize"]
     stages = chain["stages"]
     rows = [
         [
-            f"finds defects: Dice on {seg['photos']} real damaged portraits",
+            f"detection: Dice on {seg['photos']} real damaged portraits",
             interval(seg["dice"], seg["dice_95"], 2),
-            "published system of 2019: 0.35 on its own photographs",
+            "published 2019 system: 0.35 on its own photographs",
         ],
         [
-            f"pixels marked on {seg['clean_photos']} undamaged photographs",
+            f"detection: pixels marked on {seg['clean_photos']} undamaged photographs",
             percent(seg["clean_marked"], 2),
-            "should be 0",
+            "ideal: 0",
         ],
         [
-            "paints: PSNR in holes of 2 to 10 %",
+            "inpainting: PSNR in holes of 2 to 10 %",
             f"{holes['ours_2_10']['hole_psnr']:.1f} dB",
             f"Telea {holes['telea_2_10']['hole_psnr']:.1f}, Navier-Stokes "
             f"{holes['navier_stokes_2_10']['hole_psnr']:.1f} dB",
         ],
         [
-            "colours: MSE of CbCr on portraits",
-            f"{colour['people']['mse']:.0f}",
-            f"grey picture {colour['people']['mse_grey']:.0f}",
+            "color: MSE of CbCr on portraits",
+            f"{color['people']['mse']:.0f}",
+            f"grey picture {color['people']['mse_grey']:.0f}",
         ],
         [
             f"whole chain, 1024 x 1024 px, n = {chain['restore.py']['n']}",
-            f"{between(chain['restore.py'], 1)} s, of it finding "
-            + (
-                f"{stages['segment']['seconds']:.1f}, painting {stages['inpaint']['seconds']:.1f}, colour "
-                f"{stages['colorize']['seconds']:.1f} s"
-            ),
-            f"`--no-tta` {between(chain['restore.py --no-tta'], 1)} s; of it `import torch, torchvision` "
-            + f"{between(chain['import torch, torchvision'], 1)} s",
+            f"{between(chain['restore.py'], 1)} s, of which detection {stages['segment']['seconds']:.1f}, "
+            f"inpainting {stages['inpaint']['seconds']:.1f}, color {stages['colorize']['seconds']:.1f} s",
+            f"`--no-tta` {between(chain['restore.py --no-tta'], 1)} s; of both, importing torch and "
+            f"torchvision {between(chain['import torch, torchvision'], 1)} s",
         ],
     ]
-    return table(["", "ours", "beside"], rows) + f"\n\n{where('speed_chain')}"
+    return table(["", "ours", "for comparison"], rows) + f"\n\n{where('speed_chain')}"
 
 
 def cost() -> str:
@@ -304,7 +298,7 @@ def cost() -> str:
 
 
 def where(name: str) -> str:
-    """By what, on what and when a result was measured."""
+    """Command, hardware and date of a measurement."""
     stored = record.read(name)
     hardware = (
         stored["hardware"].get("gpu")
@@ -348,9 +342,9 @@ def stages() -> str:
             "n",
             "GFLOP",
             "of matrix product",
-            "where the time goes",
+            "time by operator",
             "GPU",
-            "system of 2019, GPU",
+            "2019 system, GPU",
         ],
         rows,
     )
@@ -421,22 +415,20 @@ def optimisations() -> str:
 
 
 WHY = {
-    "norms folded into convolutions (segment, 512 px)": "one pass over the activations less",
+    "norms folded into convolutions (segment, 512 px)": "one pass less over the activations",
     "channels last (segment, 512 px)": "oneDNN's direct convolutions, no reordering between layers",
     "channels last (inpaint, 512 px)": "the same",
     "channels last (colorize, 256 px)": "the same",
-    "inference mode, against no_grad (segment, 512 px)": "costs nothing; the gain lies in small operators",
-    "only tiles with holes (one crack through 2048 px)": "the rest stays the input's anyway",
+    "inference mode, against no_grad (segment, 512 px)": "costs nothing; helps with small operators",
+    "only tiles with holes (one crack through 2048 px)": "all other tiles keep the input's pixels",
     "tiles of 512 px, against 1024 (cracks in parts of 4096 px)": (
-        "for their memory; less is painted where cracks are few"
+        "less memory; with few cracks, less area to inpaint"
     ),
-    "colour at 256 px, against 1024 px": (
-        "the scale that the network was trained at; the edges come from luma"
-    ),
+    "colour at 256 px, against 1024 px": ("the network's training scale; edges come from luma"),
     "bf16 autocast on the CPU (segment, 512 px)": (
-        "only on processors with bf16 instructions, and results differ a little: `--precision bf16`"
+        "needs bf16 instructions and changes the results slightly; available as `--precision bf16`"
     ),
-    "torch.compile (segment, 512 px)": "a photograph does not wait for a compiler",
+    "torch.compile (segment, 512 px)": "compiling takes too long for one photograph",
 }
 
 
@@ -445,7 +437,7 @@ def memory() -> str:
         [row["megapixels"], row["peak_mb"], row["seconds"], percent(row["invented"])]
         for row in results("memory")
     ]
-    return table(["megapixels, grey", "peak memory, MB", "seconds", "painted"], rows)
+    return table(["megapixels, grey", "peak memory, MB", "seconds", "inpainted"], rows)
 
 
 def training() -> str:
@@ -476,17 +468,17 @@ def training() -> str:
         table(
             [
                 "training, width 16, crops of 256 px",
-                "on",
+                "device",
                 "processes",
                 "samples/s",
-                "waiting for data, of 50 steps",
+                "waiting for data in 50 steps",
             ],
             rows,
         )
         + "\n\n"
         + table(
             [
-                "making a sample of 512 px",
+                "making 512 px samples",
                 "per s and core",
                 "ms (quartiles)",
                 "n",
@@ -517,12 +509,12 @@ def activations() -> str:
     most = found["GPU"]["largest_batch"] if "GPU" in found else {"in place": MISSING, "ordinary": MISSING}
     return table(
         [
-            "on",
+            "device",
             "width",
             "px",
             "batch",
             "precision",
-            "kept bytes, in place / ordinary",
+            "bytes kept for backward, in place / ordinary",
             "step time (quartiles)",
             "n",
         ],
@@ -551,7 +543,7 @@ def upsampling() -> str:
     for scale, tables in results("upsampling").items():
         if isinstance(tables, dict):
             for place, row in tables.items():
-                for name, of in (("ours", "the network"), ("truth", "the truth, made small")):
+                for name, of in (("ours", "the network"), ("truth", "the downsampled truth")):
                     rows.append(
                         [
                             scale,
@@ -563,7 +555,8 @@ def upsampling() -> str:
                         ]
                     )
     return table(
-        ["network's scale", "chroma of", "where", "MSE of CbCr, along luma", "bilinear", "saved"], rows
+        ["network's scale", "chroma from", "pixels", "MSE of CbCr, guided by luma", "bilinear", "reduction"],
+        rows,
     )
 
 
@@ -590,11 +583,11 @@ def archive() -> str:
             "processes",
             "photographs",
             "done",
-            "broken and named",
+            "broken, reported",
             "status",
             "SIGKILLs",
-            "done twice",
-            "torn or left over",
+            "processed twice",
+            "torn or leftover files",
             "seconds",
         ],
         rows,
@@ -606,7 +599,7 @@ def fuzz() -> str:
     done = ", ".join(f"{number} {name}" for name, number in {**row["reader"]}.items())
     through = ", ".join(f"{number} {name}" for name, number in row["command"].items())
     return table(
-        ["damaged files at the reader", "slowest", "through the command", "faults"],
+        ["damaged files, reader", "slowest", "damaged files, command", "faults"],
         [[done, f"{row['slowest_s']} s", through, "; ".join(row["faults"]) or "none"]],
     )
 
@@ -632,11 +625,18 @@ def recipes(name: str) -> str:
             "tolerant Dice",
             "ROC AUC",
             "average precision",
-            "marked on undamaged",
-            f"photographs won, of {found[0]['photos']}",
+            "marked on undamaged photographs",
+            f"better than the first row, photographs of {found[0]['photos']}",
         ],
         rows,
     )
+
+
+PHASES = {  # name in the stored results -> name in the table
+    "absolute error": "L1",
+    "and critic": "L1 and discriminator",
+    "features in its place, and critic": "VGG-16 features and discriminator",
+}
 
 
 def phases() -> str:
@@ -648,7 +648,7 @@ def phases() -> str:
         ]
         rows.append(
             [
-                row["phase"],
+                PHASES[row["phase"]],
                 *group,
                 f"{row['ciede2000']:.1f}",
                 f"{row['psnr']:.1f}",
@@ -660,18 +660,18 @@ def phases() -> str:
     return table(
         [
             "losses",
-            "MSE of portraits (of grey)",
-            "others",
+            "MSE of portraits (relative to grey)",
+            "everything else",
             "CIEDE2000",
             "PSNR, dB",
-            "colourfulness",
+            "colorfulness",
             "cast in Cb, Cr",
         ],
         rows,
     ) + (f"\n\n{stored['steps']} steps each from the same weights; VGG-16 has {stored['vgg']} weights.")
 
 
-# block -> (function, the results that it needs)
+# block -> (function, the results it needs)
 BLOCKS = {
     "measured": (measured, ["quality", "speed_chain"]),
     "segment": (segment, ["quality"]),
@@ -699,61 +699,59 @@ BLOCKS = {
 
 PAGE = """# Results
 
-Written by `python benchmarks/report.py` from the files in [results](results); each was measured by the \
-command beside it. `DIR` is a data
-folder (see the README). Where a figure on a GPU is missing, none was at hand: the same command with \
-`--device cuda` fills it.
+Generated by `python benchmarks/report.py` from the files in [results](results). Below each table is the
+command that measured it; `DIR` is a data folder (see [TRAINING.md](../TRAINING.md)). Where a GPU figure is
+missing, no GPU was available: the same command with `--device cuda` adds it.
 
-To measure all again: the commands below with `--store`, on a machine that does nothing else, then \
-`report.py`.
+To measure everything again, run the commands with `--store` on an otherwise idle machine, then `report.py`.
 """
 
-SECTIONS = {  # title -> (block, what to know)
-    "Quality: finding defects": ("segment", ""),
+SECTIONS = {  # title -> (block, remark)
+    "Quality: damage detection": ("segment", ""),
     "Quality: working size": ("working_size", ""),
-    "Quality: recipes, by cross-validation": (
+    "Quality: training recipes, cross-validated": (
         "cross_validation",
-        "90 steps each from weights that had seen synthetic damage alone (650 "
-        "steps). The recipes differ less than the folds do.",
+        "90 steps each, from weights trained on synthetic damage only (650 steps). The recipes differ less "
+        "than the folds do.",
     ),
-    "Quality: fine-tuning on one's own masks": (
+    "Quality: fine-tuning on your own masks": (
         "fine_tuning",
-        "The portraits of `val/labelled` as one's own, which have little in common: six or "
-        "seven to learn from and the others to measure on, in three folds; without test-time augmentation, "
-        "at the best threshold of each fold.",
+        "The portraits of `val/labelled`, which have little in common, stand in for your own photographs: "
+        "three folds, each trained on six or seven and measured on the others, without test-time "
+        "augmentation, at the best threshold of each fold.",
     ),
-    "Quality: painting": (
+    "Quality: inpainting": (
         "inpaint",
-        "The line below is of the last part of `quality.py` that was run, here and at the other qualities.",
+        "The date below is that of the last part of `quality.py` to run, here and in the other quality "
+        "sections.",
     ),
-    "Quality: colour": ("colorize", ""),
-    "Quality: colour in three phases": ("phases", ""),
-    "Quality: enlarging chroma": ("upsampling", ""),
+    "Quality: color": ("colorize", ""),
+    "Quality: color in three training phases": ("phases", ""),
+    "Quality: chroma upsampling": ("upsampling", ""),
     "Speed: stages": (
         "stages",
-        "Width 64 has random weights. Shares above 100 % are possible: oneDNN's convolutions are faster "
-        "than the "
-        "product. Below 60 %: at colour the network is a small part, the rest is exposure, evening out and "
-        "enlarging chroma; at 12 megapixels "
-        "that is nearly all. At painting the multiplications by the mask and the smooth filling take the "
-        "rest. The rest at finding "
-        "defects is joining and enlarging features, and the system's clearing of new memory for each layer.",
+        "The networks of width 64 have random weights. Shares above 100 % are possible, since oneDNN's "
+        "convolutions are faster than the matrix product. Where the share is below 60 %, other work takes "
+        "the time. For color it is exposure, smoothing and upsampling of chroma, which at 12 megapixels is "
+        "nearly all of it. For inpainting it is multiplication by the mask and the smooth fill. For "
+        "detection it is concatenation and upsampling of features, and the system's clearing of new memory "
+        "for each layer.",
     ),
     "Speed: large batches on a GPU": ("throughput", ""),
-    "Speed: peers": (
+    "Speed: other libraries": (
         "peers",
-        "The Unet of segmentation-models-pytorch begins with stride 2; ours keeps full resolution, which "
+        "The Unet of segmentation-models-pytorch starts with stride 2; ours keeps full resolution, which "
         "thin cracks need.",
     ),
     "Speed: the whole chain": ("chain", ""),
     "Speed: a folder": ("folder", ""),
-    "Speed: optimisations, kept and dropped": ("optimisations", ""),
-    "Memory of the whole chain": ("memory", ""),
-    "Memory of training: in-place norms": ("activations", ""),
+    "Speed: optimizations, kept and dropped": ("optimisations", ""),
+    "Memory: the whole chain": ("memory", ""),
+    "Memory: training with in-place norms": ("activations", ""),
     "Training": ("training", ""),
     "Partial convolution": ("partial", ""),
-    "Archives: killed and broken": ("archive", ""),
-    "Damaged files": ("fuzz", ""),
+    "Robustness: killed runs and broken files": ("archive", ""),
+    "Robustness: damaged files": ("fuzz", ""),
 }
 
 
@@ -775,9 +773,9 @@ def page() -> str:
 
 
 def filled(text: str) -> str:
-    """A README with its blocks of figures written anew. KeyError: a block that there is not."""
+    """A document with its generated blocks replaced. Raises KeyError for an unknown block."""
     pattern = r"(<!-- figures: (\w+) -->\n).*?(\n<!-- end of figures -->)"
-    return re.sub(pattern, lambda found: found[1] + block(found[2]) + found[3], text, flags=re.S)
+    return re.sub(pattern, lambda match: match[1] + block(match[2]) + match[3], text, flags=re.S)
 
 
 def main() -> int:
@@ -786,9 +784,7 @@ def main() -> int:
     )
     parser.add_argument("--check", action="store_true", help="change nothing, compare (default: write)")
     args = parser.parse_args()
-    files = {
-        path: filled(path.read_text("utf-8")) for path in (ROOT / "README.md", ROOT / "weights/README.md")
-    }
+    files = {ROOT / name: filled((ROOT / name).read_text("utf-8")) for name in DOCUMENTS}
     files[ROOT / "benchmarks/RESULTS.md"] = page()
     differ = [path for path, text in files.items() if not path.exists() or path.read_text("utf-8") != text]
     for path in differ:

@@ -1,4 +1,4 @@
-"""What the README and the scripts' docstrings say can be typed as it stands."""
+"""Commands in the documents and the scripts' docstrings run as printed, and links lead somewhere."""
 
 import ast
 import re
@@ -14,11 +14,15 @@ import restore
 import segment
 
 ROOT = Path(__file__).parents[1]
+DOCUMENTS = [
+    *sorted(ROOT.glob("*.md")),
+    *(ROOT / name for name in ("weights/README.md", "examples/README.md", "benchmarks/RESULTS.md")),
+]
 SCRIPTS = {"restore.py": restore, "segment.py": segment, "inpaint.py": inpaint, "colorize.py": colorize}
 
 
 def commands():
-    texts = [(ROOT / "README.md").read_text()]
+    texts = [path.read_text("utf-8") for path in DOCUMENTS]
     texts += [ast.get_docstring(ast.parse((ROOT / name).read_text())) for name in SCRIPTS]
     found = re.findall(
         r"(?:python|torchrun[^\n]*?) ((?:restore|segment|inpaint|colorize)\.py [^\n`|&]*)",
@@ -38,10 +42,19 @@ def test_command_parses(command, monkeypatch):
     SCRIPTS[script].main(arguments)
 
 
-def test_files_that_the_readme_names_exist():
-    named = re.findall(r"\]\(([^)#:]+)\)", (ROOT / "README.md").read_text())
-    missing = [name for name in named if not (ROOT / name).exists()]
-    assert not missing
+def anchors(path):
+    """The anchors that GitHub makes of a document's headings."""
+    headings = re.findall(r"^#+ (.*)$", path.read_text("utf-8"), re.M)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(path):
+    for link in re.findall(r"\]\(([^):]+)\)", path.read_text("utf-8")):
+        name, _, anchor = link.partition("#")
+        target = path.parent / name if name else path
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
 
 
 def test_continuous_integration_runs_the_readmes_blocks():

@@ -200,7 +200,7 @@ def test_modes():
         read_photo(saved(Image.fromarray(np.full((4, 4), 70000, np.int32)), "TIFF"))
 
 
-# What is kept of each format; TIFF stays TIFF, all else becomes PNG. The README has this table.
+# What is kept of each format; TIFF stays TIFF, all else becomes PNG. The README says the same in prose.
 ALPHA, DEEP, ICC, EXIF, XMP, DPI = "alpha", "16-bit grey", "ICC", "EXIF", "XMP", "DPI"
 
 

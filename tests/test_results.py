@@ -1,4 +1,4 @@
-"""What RESULTS.md and the READMEs say is what was measured."""
+"""The figures in the documents are those of the stored results."""
 
 import json
 import re
@@ -19,7 +19,7 @@ def test_figures_are_those_of_the_results(monkeypatch, capsys):
 
 
 def test_a_changed_figure_is_noticed(monkeypatch, tmp_path, capsys):
-    for name in ("README.md", "weights/README.md", "benchmarks/RESULTS.md"):
+    for name in (*report.DOCUMENTS, "benchmarks/RESULTS.md"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text((ROOT / name).read_text("utf-8"), "utf-8")
     monkeypatch.setattr(report, "ROOT", tmp_path)
