@@ -1,4 +1,4 @@
-"""What is found out about a photograph for its report: damaged regions, changes, cautions."""
+"""What the report says about a photograph: damaged regions, changes, cautions."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ SMALL = 256  # px; a face in a photo with a shorter side has too few pixels for 
 
 
 def regions(mask: np.ndarray, most: int = LARGEST) -> dict:
-    """The connected parts (8-neighbours) of a mask (H, W) where it is 255: their count, and the largest of
-    them.
+    """The connected parts (8-neighbours) of a mask (H, W) where it is 255.
 
-    Works on runs, the marked stretches of a row. A run is joined to those of the next row that it touches;
-    then the labels of joined runs sink to the smallest among them.
+    count: of all; largest: up to `most`, the largest first, each with its box [left, top, width, height] and
+    pixels. Works on runs, the marked stretches of a row: a run is joined to those of the next row that it
+    touches, then the labels of joined runs sink to the smallest among them.
     """
     height, width = mask.shape
     pitch = width + 1  # a clean column after each row: no run goes on in the next one
@@ -25,22 +25,7 @@ def regions(mask: np.ndarray, most: int = LARGEST) -> dict:
     # (runs,) each; a run is [start, end)
     starts, ends = np.flatnonzero(marked[1:] != marked[:-1]).reshape(-1, 2).T
 
-    first = np.searchsorted(ends, starts + pitch)  # the first run of the next row that ends behind our start,
-    # and how many from there begin before our end
-    touched = np.searchsorted(starts, ends + pitch, "right") - first
-    upper = np.repeat(np.arange(len(starts)), touched)
-    lower = np.arange(len(upper)) + np.repeat(first - np.cumsum(touched) + touched, touched)
-
-    label = np.arange(len(starts))
-    while (differ := label[upper] != label[lower]).any():
-        upper, lower = upper[differ], lower[differ]
-        pair = np.sort([label[upper], label[lower]], 0)
-        np.minimum.at(label, pair[1], pair[0])
-        while ((next := label[label]) != label).any():
-            label = next
-    # 0, 1, 2, ... in the order of their first pixels
-    part = (np.cumsum(label == np.arange(len(label))) - 1)[label]
-
+    part = _parts(starts, ends, pitch)
     pixels = np.bincount(part, ends - starts).astype(int)
     row, left, right = starts // pitch, starts % pitch, ends - starts // pitch * pitch
     boxes = np.tile([width, height, 0, 0], (len(pixels), 1))  # left, top, right, bottom
@@ -56,13 +41,38 @@ def regions(mask: np.ndarray, most: int = LARGEST) -> dict:
     }
 
 
-def difference(before: np.ndarray, after: np.ndarray, where: np.ndarray) -> float:
-    """The largest difference of two pictures of one shape and type where `where` (H, W) is True, in steps of
-    1/255.
+def _parts(starts: np.ndarray, ends: np.ndarray, pitch: int) -> np.ndarray:
+    """The part that each run [start, end) belongs to, (runs,): 0, 1, ... in the order of their first pixels.
+
+    pitch: from one row to the next.
     """
-    largest = lambda a, b, here: (np.maximum(a, b) - np.minimum(a, b))[here].max(initial=0)  # noqa: E731
-    apart = max(largest(before[rows], after[rows], where[rows]) for rows in bands(len(before)))
-    return float(apart) * 255 / np.iinfo(before.dtype).max  # unsigned, and no wider than the pixels
+    # The first run of the next row that ends behind a start, and how many from there begin before the end.
+    first = np.searchsorted(ends, starts + pitch)
+    touched = np.searchsorted(starts, ends + pitch, "right") - first
+    upper = np.repeat(np.arange(len(starts)), touched)
+    lower = np.arange(len(upper)) + np.repeat(first - np.cumsum(touched) + touched, touched)
+
+    label = np.arange(len(starts))
+    while (differ := label[upper] != label[lower]).any():
+        upper, lower = upper[differ], lower[differ]
+        pair = np.sort([label[upper], label[lower]], 0)
+        np.minimum.at(label, pair[1], pair[0])
+        while ((next := label[label]) != label).any():
+            label = next
+    return (np.cumsum(label == np.arange(len(label))) - 1)[label]
+
+
+def difference(before: np.ndarray, after: np.ndarray, where: np.ndarray) -> float:
+    """The largest difference of two pictures where `where` (H, W) is True, in steps of 1/255.
+
+    before, after: of one shape and type, uint8 or uint16.
+    """
+    largest = 0
+    for rows in bands(len(before)):
+        a, b = before[rows], after[rows]
+        apart = np.maximum(a, b) - np.minimum(a, b)  # unsigned, and no wider than the pixels
+        largest = max(largest, apart[where[rows]].max(initial=0))
+    return float(largest) * 255 / np.iinfo(before.dtype).max
 
 
 def luma_difference(before: np.ndarray, after: np.ndarray) -> float:
@@ -73,9 +83,7 @@ def luma_difference(before: np.ndarray, after: np.ndarray) -> float:
 
 
 def cautions(photo: Photo, coloring: bool) -> list[str]:
-    """What about the photo itself makes the results doubtful, as sentences. coloring: it is to
-    be coloured.
-    """
+    """What about the photo itself makes the results doubtful, as sentences. coloring: it is to be colored."""
     (width, height), sentences = photo.size, []
     if min(width, height) < SMALL:
         sentences.append(f"very small photo ({width} x {height} px): scan it at a higher resolution")

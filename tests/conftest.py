@@ -1,5 +1,6 @@
 """What several tests share: photographs, data folders and small networks, all made here."""
 
+import io
 import os
 import signal
 import sys
@@ -14,9 +15,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from data.photo import Photo, encode
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 @pytest.fixture(scope="session")
@@ -124,3 +127,23 @@ def square(height=48, width=64, box=np.s_[10:30, 20:50]):
 
 def files(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def noise(*shape, dtype=np.uint8, seed=0):
+    return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max + 1, shape, dtype=dtype)
+
+
+def saved(image, format="PNG", **options):
+    file = io.BytesIO()
+    image.save(file, format, **options)
+    return file.getvalue()
+
+
+def exif(**extra):
+    tags = Image.Exif()
+    tags[270], tags[315] = "Grandmother, 1943", "A. Smith"
+    tags[0x8769] = {36867: "1999:01:02 03:04:05"}
+    tags[0x8825] = {1: "N"}
+    for tag, value in extra.items():
+        tags[int(tag[1:])] = value
+    return tags.tobytes()

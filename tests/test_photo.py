@@ -11,60 +11,13 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms, ImageOps, PngImagePlugin
+from conftest import SRGB, exif, noise, saved
+from PIL import Image, ImageOps
 
 from data.errors import PhotoError
 from data.files import write_whole
-from data.photo import Photo, encode, read_mask, read_photo
+from data.photo import encode, read_mask, read_photo
 from data.pixels import luma
-
-SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-
-
-GREY = SRGB[:16] + b"GRAY" + SRGB[20:]
-
-
-def noise(*shape, dtype=np.uint8, seed=0):
-    return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max + 1, shape, dtype=dtype)
-
-
-def saved(image, format="PNG", **options):
-    file = io.BytesIO()
-    image.save(file, format, **options)
-    return file.getvalue()
-
-
-def exif(**extra):
-    tags = Image.Exif()
-    tags[270], tags[315] = "Grandmother, 1943", "A. Smith"
-    tags[0x8769] = {36867: "1999:01:02 03:04:05"}
-    tags[0x8825] = {1: "N"}
-    for tag, value in extra.items():
-        tags[int(tag[1:])] = value
-    return tags.tobytes()
-
-
-@pytest.mark.parametrize("format", ["PNG", "TIFF", "WEBP"])
-@pytest.mark.parametrize("alpha", [False, True])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_lossless_formats_keep_all(format, alpha, channels):
-    pixels = noise(21, 34) if channels == 1 else noise(21, 34, 3)
-    icc = GREY if channels == 1 else SRGB
-    photo = Photo(pixels, noise(21, 34, seed=1) if alpha else None, icc=icc, exif=exif(), dpi=(300, 600))
-    again = read_photo(encode(pixels, photo, format))
-    if format == "WEBP" and channels == 1:  # has no grey, so a grey profile cannot fit
-        pixels, icc = np.dstack([pixels] * 3), None
-    np.testing.assert_array_equal(again.pixels, pixels)
-    if alpha:
-        np.testing.assert_array_equal(again.alpha, photo.alpha)
-    else:
-        assert again.alpha is None
-    tags = Image.Exif()
-    tags.load(again.exif)
-    assert (tags[270], tags[315]) == ("Grandmother, 1943", "A. Smith")
-    assert tags.get_ifd(0x8769)[36867] == "1999:01:02 03:04:05" and tags.get_ifd(0x8825)[1] == "N"
-    assert again.icc == icc and again.dpi == pytest.approx((300, 600), abs=0.02)  # PNG counts per metre
-    assert again.format == format and again.notes == []
 
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF"])
@@ -200,98 +153,6 @@ def test_modes():
         read_photo(saved(Image.fromarray(np.full((4, 4), 70000, np.int32)), "TIFF"))
 
 
-# What is kept of each format; TIFF stays TIFF, all else becomes PNG. The README says the same in prose.
-ALPHA, DEEP, ICC, EXIF, XMP, DPI = "alpha", "16-bit grey", "ICC", "EXIF", "XMP", "DPI"
-
-
-KEPT = {
-    "JPEG": {ICC, EXIF, XMP, DPI},
-    "PNG": {ALPHA, DEEP, ICC, EXIF, XMP, DPI},
-    "TIFF": {ALPHA, DEEP, ICC, EXIF, XMP, DPI},
-    "WEBP": {ALPHA, ICC, EXIF, XMP, DPI},
-    "BMP": {DPI},
-    "GIF": {ALPHA},
-}
-
-
-PACKET = (
-    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-    b'<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:source>box 7</dc:source>'
-    b"</rdf:Description></rdf:RDF></x:xmpmeta>"
-)
-
-
-@pytest.mark.parametrize("format", KEPT)
-def test_the_table_of_what_is_kept(format):
-    """All that a file of this format can hold comes out of read_photo and is in the file that is written of
-    it.
-    """
-    rgb, tags = noise(21, 34, 3), Image.Exif()
-    tags[270], tags[0x8769] = "Grandmother, 1943", {36867: "1999:01:02 03:04:05"}
-    if format == "WEBP":  # its resolution has no other place
-        tags[282], tags[283], tags[296] = 300.0, 600.0, 2
-    options = {
-        "JPEG": {"xmp": PACKET, "dpi": (300, 600)},
-        "PNG": {"dpi": (300, 600)},
-        "TIFF": {"dpi": (300, 600)},
-        "WEBP": {"xmp": PACKET, "lossless": True},
-        "BMP": {"dpi": (300, 600)},
-        "GIF": {"transparency": 3},
-    }[format]
-    if ICC in KEPT[format]:
-        options |= {"icc_profile": SRGB, "exif": tags.tobytes()}
-    if format == "PNG":
-        options["pnginfo"] = PngImagePlugin.PngInfo()
-        options["pnginfo"].add_itxt("XML:com.adobe.xmp", PACKET.decode())
-    picture = Image.fromarray(
-        np.dstack([rgb, noise(21, 34, seed=1)]) if format in ("PNG", "TIFF", "WEBP") else rgb
-    )
-    picture = picture.quantize(16) if format == "GIF" else picture
-    data = saved(picture, format, **options)
-    if format == "TIFF":  # Pillow writes no packet beside EXIF
-        facts = {"icc": SRGB, "exif": tags.tobytes(), "dpi": (300, 600), "xmp": PACKET}
-        data = encode(rgb, Photo(rgb, noise(21, 34, seed=1), **facts), "TIFF")
-    photo = read_photo(data)
-    again = read_photo(encode(photo.pixels, photo, "TIFF" if format == "TIFF" else "PNG"))
-    np.testing.assert_array_equal(again.pixels, photo.pixels)
-    kept = {DEEP} if format in ("PNG", "TIFF") and _deep_comes_back(format) else set()
-    for name, value, result in (
-        (ALPHA, photo.alpha, again.alpha),
-        (ICC, photo.icc, again.icc),
-        (EXIF, photo.exif, again.exif),
-        (XMP, photo.xmp, again.xmp),
-        (DPI, photo.dpi, again.dpi),
-    ):
-        if name == ALPHA and value is not None:
-            np.testing.assert_array_equal(value, result)
-        elif name == DPI and value:
-            assert value == pytest.approx((300, 600), abs=0.02) and result == pytest.approx(
-                (300, 600), abs=0.02
-            )
-        elif name == EXIF and value:
-            for block in (value, result):
-                found = Image.Exif()
-                found.load(block)
-                assert (
-                    found[270] == "Grandmother, 1943"
-                    and found.get_ifd(0x8769)[36867] == "1999:01:02 03:04:05"
-                )
-        elif name == XMP and value:
-            assert b"box 7" in value and b"box 7" in result
-        elif value is not None:
-            assert value == result == SRGB
-        kept |= {name} if value is not None else set()
-    assert kept == KEPT[format]
-
-
-def _deep_comes_back(format):
-    deep = noise(21, 34, dtype=np.uint16)
-    photo = read_photo(saved(Image.fromarray(deep), format))
-    return np.array_equal(photo.pixels, deep) and np.array_equal(
-        read_photo(encode(photo.pixels, photo, format)).pixels, deep
-    )
-
-
 @pytest.mark.parametrize("format", ["GIF", "TIFF"])
 def test_first_frame_is_taken_and_said(format):
     frames = [Image.fromarray(noise(8, 9, seed=seed)) for seed in range(3)]
@@ -340,69 +201,6 @@ def test_bombs_are_refused_before_decoding():
     assert read_photo(saved(Image.new("L", (10, 10))), max_pixels=100).size == (10, 10)
 
 
-def test_profiles_go_only_where_they_fit():
-    grey = Photo(noise(8, 9), icc=GREY)
-    assert read_photo(encode(grey.pixels, grey, "PNG")).icc == GREY
-    assert read_photo(encode(noise(8, 9, 3), grey, "TIFF")).icc is None
-    scanned = Photo(noise(8, 9), icc=SRGB)  # a grey file with an RGB profile
-    assert read_photo(encode(noise(8, 9, 3), scanned, "PNG")).icc == SRGB
-
-
-def test_metadata_of_a_tiff_does_not_leak_its_layout():
-    tags = Image.Exif()
-    tags.load(
-        read_photo(encode(noise(8, 9, 3), Photo(noise(8, 9, 3), exif=exif(), dpi=(300, 300)), "TIFF")).exif
-    )
-    assert set(tags) == {270, 315, 0x8769, 0x8825}
-
-
-def test_offsets_into_the_old_exif_are_dropped():
-    tags = Image.Exif()
-    tags[0x8769] = {36867: "1999:01:02 03:04:05", 40962: 16, 40963: 8, 40965: {1: "R98"}}  # the last: Interop
-    tags[274] = 6
-    again = Image.Exif()
-    again.load(read_photo(saved(Image.fromarray(noise(8, 16)), "JPEG", exif=tags.tobytes())).exif)
-    # turned: so are its sides
-    assert again.get_ifd(0x8769) == {36867: "1999:01:02 03:04:05", 40962: 8, 40963: 16}
-
-
-def test_remark_is_added_to_the_description():
-    photo = Photo(noise(8, 9), exif=exif())
-    for like, expected in ((photo, "Grandmother, 1943; guessed"), (Photo(noise(8, 9)), "guessed")):
-        for format in ("PNG", "TIFF", "JPEG", "WEBP"):
-            data = encode(noise(8, 9, 3), like, format, remark="guessed")
-            assert Image.open(io.BytesIO(data)).getexif()[270] == expected
-
-
-def test_jpeg_drops_alpha_and_nothing_else():
-    smooth = np.linspace(0, 255, 64 * 64).reshape(64, 64).astype(np.uint8)
-    photo = Photo(np.dstack([smooth, smooth.T, smooth]), noise(64, 64), icc=SRGB, exif=exif(), dpi=(300, 300))
-    again = read_photo(encode(photo.pixels, photo, "JPEG"))
-    assert again.alpha is None and again.icc == SRGB and again.dpi == (300, 300)
-    assert np.abs(again.pixels.astype(int) - photo.pixels).max() <= 8
-
-
-def test_what_a_format_cannot_hold():
-    deep = noise(8, 9, dtype=np.uint16)
-    for pixels, format in ((deep, "JPEG"), (deep, "WEBP"), (np.dstack([deep] * 3), "PNG")):
-        with pytest.raises(PhotoError, match=r"16-bit .* --format tif"):
-            encode(pixels, None, format)
-    with pytest.raises(PhotoError, match="WEBP"):
-        encode(np.zeros((2, 20000), np.uint8), None, "WEBP")
-    with pytest.raises(TypeError):
-        encode(np.zeros((8, 9), np.float32), None, "PNG")
-
-
-def test_alpha_follows_the_depth_of_the_pixels():
-    photo = Photo(noise(8, 9, 3), noise(8, 9))
-    tifffile = pytest.importorskip("tifffile")
-    written = tifffile.imread(io.BytesIO(encode(noise(8, 9, 3, dtype=np.uint16), photo, "TIFF")))
-    np.testing.assert_array_equal(written[..., 3], photo.alpha.astype(np.uint16) * 257)
-    photo.alpha = photo.alpha.astype(np.uint16) * 257
-    again = read_photo(encode(photo.pixels, photo, "PNG"))
-    np.testing.assert_array_equal(again.alpha, photo.alpha // 257)
-
-
 def test_masks():
     values = np.array([[0, 1, 127, 128, 129, 254, 255]], np.uint8)
     mask, notes = read_mask(saved(Image.fromarray(values)), (7, 1))
@@ -441,23 +239,12 @@ def test_write_whole(tmp_path, monkeypatch):
 
 
 def test_import_is_light():
-
     code = "import sys, data.batch; sys.exit(bool({'torch', 'torchvision', 'tifffile'} & set(sys.modules)))"
     assert (
         subprocess.run(
             [sys.executable, "-c", code], cwd=os.path.dirname(os.path.dirname(__file__))
         ).returncode
         == 0
-    )
-
-
-@pytest.mark.parametrize("dpi", [1e9, 70000, 0])
-def test_an_absurd_resolution_is_none(dpi):
-    tags = Image.Exif()
-    tags[282], tags[283], tags[296] = dpi, 300.0, 2
-    photo = read_photo(saved(Image.fromarray(noise(5, 6, 3)), "WEBP", exif=tags.tobytes(), lossless=True))
-    assert photo.dpi is None and all(
-        encode(photo.pixels, photo, format) for format in ("PNG", "JPEG", "TIFF")
     )
 
 
