@@ -1,15 +1,15 @@
-"""Memory and time of the segment network's training with in-place activated norms, against ordinary ones.
+"""Measures memory and step time of training the segment network with in-place norms, against ordinary ones.
 
-    python benchmarks/activations.py                   one JSON object on standard output
+    python benchmarks/activations.py                   prints one JSON object
     python benchmarks/activations.py --device cuda
 
-`bytes_ratio`: what a forward pass keeps for backward, InPlaceABN / NormAct (BatchNorm2d and in-place leaky
-ReLU); each storage counted once, parameters and their bf16 copies left out. `step_ratio`: seconds of a step
-(forward, loss, backward, optimizer) likewise, the median over pairs of steps that are taken in turn (A B A
-B). On the CPU seconds are processor time of all threads, which other work on the machine disturbs less.
-`step_ratio_quartiles` is the spread and `n` the number of pairs. `peak_ratio`: memory at the peak of a step,
-CUDA only. So is `largest_batch`: how many samples of 1024 px a width-64 network trains on at once, with
-in-place norms and with ordinary ones, in bf16.
+`bytes_ratio`: bytes that a forward pass keeps for backward, InPlaceABN / NormAct (BatchNorm2d and in-place
+leaky ReLU). Each storage counts once; parameters and their bf16 copies do not count. `step_ratio`: the same
+ratio for the time of a step (forward, loss, backward, optimizer), as the median over pairs of alternating
+steps (A B A B), with `step_ratio_quartiles` and the number of pairs `n`. On the CPU, time is the processor
+time of all threads, which is less sensitive to other load. CUDA only: `peak_ratio`, of the peak memory of a
+step, and `largest_batch`, the most samples of 1024 px that fit when training a network of width 64 in bf16,
+with in-place and with ordinary norms.
 """
 
 import argparse
@@ -36,9 +36,9 @@ LOSS = SimpleNamespace(positive_weight=10.0, dice_weight=1.0)
 
 
 def saved_bytes(forward, net) -> int:
-    """Bytes that `forward()` keeps for backward, but for tensors of a parameter's shape."""
+    """Bytes that `forward()` keeps for backward, except tensors of a parameter's shape."""
     shapes = {parameter.shape for parameter in net.parameters()}
-    kept = []  # the tensors themselves: an address that is free again would be counted as known
+    kept = []  # keeps the tensors alive, since a freed address could be reused and then not be counted
     with torch.autograd.graph.saved_tensors_hooks(
         lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor
     ):
@@ -122,9 +122,7 @@ def compare(width: int, side: int, batch: int, precision: str, device, rounds: i
 
 
 def most(fits) -> int:
-    """The greatest n for which fits(n) is true, which must be so for all smaller ones too; 0 if it is for
-    none.
-    """
+    """The largest n for which fits(n) is true, 0 if there is none. fits must be true for all smaller n."""
     high = 1
     while fits(high):
         high *= 2
@@ -136,12 +134,12 @@ def most(fits) -> int:
 
 
 def largest_batch(norm, device, width: int = 64, side: int = 1024) -> int:
-    """Most samples of a training step that fit the memory of a GPU."""
+    """The largest batch whose training step fits into GPU memory."""
 
     def fits(batch: int) -> bool:
         try:
             trainee = Trainee(norm, width, side, batch, "bf16", device)
-            trainee.step(), trainee.step()  # the optimizer's moments come with the first
+            trainee.step(), trainee.step()  # the first step allocates the optimizer's moments
         except torch.cuda.OutOfMemoryError:
             return False
         finally:

@@ -1,13 +1,13 @@
-"""A folder of mixed photographs, some of them broken, restored while the program is killed again and again.
+"""Restores a folder of mixed and partly broken photographs while the program is killed again and again.
 
     python benchmarks/archive.py [--photos 500] [--broken 25] [--kills 5] [--processes 1]
     python benchmarks/archive.py --processes 2                    the same under torchrun
 
-Writes small photographs of every kind that is read (JPEG, PNG, TIFF, WebP, BMP, GIF; grey, RGB, palette,
-CMYK, alpha, 1 and 16 bits), in folders and with odd names, starts `restore.py --recursive` with the bundled
-weights, ends it and all its processes by SIGKILL a few times on the way, and lets the last start finish. Then
-it checks every file. Prints one JSON object on standard output; status 1 if anything is lost, torn, done
-without need or left over.
+Writes small photographs of every supported kind (JPEG, PNG, TIFF, WebP, BMP, GIF; grey, RGB, palette, CMYK,
+alpha, 1 and 16 bits) into subfolders and with unusual names. Starts `restore.py --recursive` with the bundled
+weights, kills it and all its processes with SIGKILL several times, and lets the last start finish. Then
+checks every file and prints one JSON object. Exit status 1 if anything is lost, torn, processed twice or left
+over.
 """
 
 import argparse
@@ -78,12 +78,12 @@ def picture(mode: str, format: str, rng) -> bytes:
 
 
 def broken(data: bytes, number: int) -> bytes:
-    """What an archive has of broken files: empty, cut short, text."""
+    """Broken files as archives contain them: empty, truncated, text."""
     return (b"", data[: len(data) // 2], b"Not a picture.\n", data[:20])[number % 4]
 
 
 def fill(folder: Path, photos: int, broken_ones: int, seed: int = 0) -> tuple[list[Path], list[Path]]:
-    """Writes so many photographs into the folder, broken ones evenly among them: (whole, broken), below the
+    """Writes `photos` photographs with broken ones evenly spread among them: (whole, broken), relative to the
     folder.
     """
     rng, kinds, names = np.random.default_rng(seed), list(KINDS), ([], [])
@@ -103,7 +103,7 @@ def fill(folder: Path, photos: int, broken_ones: int, seed: int = 0) -> tuple[li
 
 
 def reports(out: Path) -> list[Path]:
-    """All STEM.json so far; not by rglob, which stumbles over folders that come and go."""
+    """All STEM.json files so far. rglob would fail on folders that appear and disappear."""
     return [
         Path(root) / name
         for root, folders, names in os.walk(out)
@@ -114,7 +114,7 @@ def reports(out: Path) -> list[Path]:
 
 
 def torn(out: Path, pictures=PICTURES) -> list[str]:
-    """What in OUT is not a photograph done as a whole: every file must be named in a STEM.json, with its
+    """Files in OUT that do not belong to a finished photograph: each must be listed in a STEM.json with its
     SHA-256.
     """
     faults, known = [], set()
@@ -137,9 +137,7 @@ def torn(out: Path, pictures=PICTURES) -> list[str]:
 
 
 def kill(process: subprocess.Popen) -> None:
-    """SIGKILL for a process and all that it started (torchrun gives each of its processes a session of its
-    own).
-    """
+    """Sends SIGKILL to a process and all its descendants; torchrun gives each process a session of its own."""
     family = [process.pid]
     for pid in family:
         for children in Path(f"/proc/{pid}/task").glob("*/children"):
@@ -151,7 +149,7 @@ def kill(process: subprocess.Popen) -> None:
 
 
 def run(folder: Path, processes: int, options: list[str], kills: int) -> dict:
-    """Restores folder/in into folder/out, killed so many times on the way; facts of all starts."""
+    """Restores folder/in into folder/out, killed `kills` times on the way; returns facts about all starts."""
     out, log, starts, before, again = folder / "out", folder / "log.jsonl", [], {}, []
     total, moments = sum(path.is_file() for path in (folder / "in").rglob("*")), np.random.default_rng(kills)
     launcher = (
@@ -168,13 +166,13 @@ def run(folder: Path, processes: int, options: list[str], kills: int) -> dict:
         if start < kills:
             while process.poll() is None and len(reports(out)) < total * (start + 1) // (kills + 2):
                 time.sleep(0.002)
-            time.sleep(moments.uniform(0, 0.5))  # and not always just after a photograph is done
+            time.sleep(moments.uniform(0, 0.5))  # so that kills do not always follow a finished photograph
             kill(process)
-            time.sleep(0.2)  # until the others are gone too
+            time.sleep(0.2)  # until the other processes are gone too
         else:
             process.wait()
         stamps = {path: path.stat().st_mtime_ns for path in reports(out)}
-        # done before, and done again
+        # photographs that were done and were processed again
         again += [str(path) for path, stamp in before.items() if stamps.get(path) != stamp]
         before = stamps
         starts.append({"done": len(stamps), "unfinished": len(torn(out))})
@@ -219,7 +217,7 @@ def main() -> int:
         facts = run(folder, args.processes, ["--device", "cpu"], args.kills)
         named = sorted(str(Path(path).relative_to(folder / "in")) for path in facts.pop("failed"))
         errors = facts.pop("stderr")
-    # torchrun prints one of its own when the status is 1
+    # torchrun prints a traceback of its own when the status is 1
     tracebacks = errors.count("Traceback") - (args.processes > 1)
     good = (
         facts["status"] == 1

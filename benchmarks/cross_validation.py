@@ -1,16 +1,16 @@
-"""Compares recipes of the segment stage by cross-validation over the hand-labelled photographs.
+"""Compares training recipes of the segment stage by cross-validation over the hand-labelled photographs.
 
     python benchmarks/cross_validation.py --data DIR --weights base.pt --recipe "--labelled-share 0.25" \\
         --recipe "--labelled-share 0.5" [--folds 3] [--runs runs/recipes] [-- OPTIONS OF TRAIN]
 
-For every recipe and fold `segment.py train --hold-out I/N` goes on from the same weights, which must not have
-seen any labelled photograph (train them with `--labelled-share 0`), trains on those outside the fold and is
-measured on those in it. Prints one JSON object on standard output: for each recipe the measures of the end of
-each run, averaged over all damaged photographs (Dice at the best threshold of the fold), and on how many of
-them its Dice was above the first recipe's. A run that is done is not done again: the same command goes on.
+For every recipe and fold, `segment.py train --hold-out I/N` continues from the same weights, trains on the
+photographs outside the fold and is evaluated on those in it. The weights must not have seen any labelled
+photograph (train them with `--labelled-share 0`). Prints one JSON object: for each recipe, the final metrics
+averaged over all damaged photographs (Dice at the best threshold of the fold), and the number of photographs
+on which its Dice exceeds the first recipe's. Finished runs are not repeated, so the same command continues.
 
-With `--before` the first recipe is to do nothing: what fine-tuning brings on one's own masks, which
-DIR/labelled then holds.
+With `--before`, the weights themselves are the first recipe. With your own masks in DIR/labelled, this shows
+what fine-tuning on them achieves.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def train(data: Path, weights: Path, run: Path, fold: str, words: list[str]) -> 
 
 
 def trained(stage, run: Path):
-    """The network of a stage with the averaged weights at the end of a run."""
+    """The network of a stage, with the averaged weights at the end of a run."""
     from data import checkpoint
 
     net = stage.build(json.loads((run / "args.json").read_text())["network"])
@@ -59,14 +59,12 @@ def trained(stage, run: Path):
 
 
 def measure(data: Path, net, fold: str) -> dict:
-    """The measures of a network on the photographs of a fold; "rows" is each of them."""
+    """The metrics of a network on the photographs of a fold; "rows" has those of each photograph."""
     return segment.evaluate(net, Namespace(data=data, hold_out=fold), engine.Processes("cpu"))
 
 
 def compare(results: list[list[dict]]) -> list[dict]:
-    """Of each recipe (a result for each fold) the means over photographs, and its wins against the first
-    recipe.
-    """
+    """For each recipe (one result per fold): means over photographs, and wins against the first recipe."""
     rows, photos = [], [[row for result in recipe for row in result["rows"]] for recipe in results]
     for recipe, seen in zip(results, photos, strict=True):
         count = [result["photos"] for result in recipe]

@@ -1,12 +1,12 @@
-"""Feeds damaged files to the reader and to restore.py: each must end as a photograph or as one line of error,
-soon.
+"""Feeds damaged files to the reader and to restore.py: each must quickly give a photograph or a one-line
+error.
 
     python benchmarks/fuzz.py [--reader 10000] [--command 500] [--seed 0]
 
-Real files of every kind that is read (with profiles, EXIF, XMP, alpha, 16 bits, several pages) are cut,
-overwritten, spliced and repeated; number N of a seed is the same file on every machine. Prints one JSON
-object on standard output: counts, the slowest file, and the numbers of those that failed; status 1 if there
-are any. `--only N` writes file N into the current folder.
+Valid files of every supported kind (with profiles, EXIF, XMP, alpha, 16 bits, several pages) are truncated,
+overwritten, spliced and repeated. Number N of a seed is the same file on every machine. Prints one JSON
+object: counts, the slowest file and the numbers of files that failed; exit status 1 if there are any. `--only
+N` writes file N into the current folder.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from data.errors import PhotoError
 from data.photo import encode, read_photo
 
 MOST_PIXELS = 4_000_000
-SLOW = 10  # seconds for one file
+SLOW = 10  # s, limit for one file
 XMP = (
     b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
     b'<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:source>box '
@@ -42,7 +42,7 @@ XMP = (
 
 
 def originals() -> list[tuple[str, bytes]]:
-    """(ending, bytes) of whole files: small ones of all kinds with all metadata, and the two example
+    """(suffix, bytes) of valid files: small ones of all kinds with all metadata, and the two example
     portraits.
     """
     rng = np.random.default_rng(0)
@@ -78,9 +78,7 @@ def originals() -> list[tuple[str, bytes]]:
 
 
 def mutation(files: list[tuple[str, bytes]], number: int, seed: int = 0) -> tuple[str, bytes]:
-    """The damaged file of this number: one to four changes, most of them near the head, where
-    the meaning is.
-    """
+    """Damaged file number `number`: one to four changes, most of them near the header."""
     rng = np.random.default_rng([seed, number])
     ending, data = files[number % len(files)]
     data = bytearray(data)
@@ -88,21 +86,21 @@ def mutation(files: list[tuple[str, bytes]], number: int, seed: int = 0) -> tupl
         reach = max(1, len(data) if rng.random() < 0.4 else min(len(data), 400))
         at, length = int(rng.integers(reach)), int(min(rng.geometric(0.1), 200))
         kind = rng.integers(7)
-        if kind == 0:  # a bit
+        if kind == 0:  # flip a bit
             data[at : at + 1] = bytes([data[at] ^ 1 << int(rng.integers(8))]) if data else b"x"
-        elif kind == 1:  # an extreme number, of 1 to 4 bytes
+        elif kind == 1:  # write an extreme number of 1 to 4 bytes
             data[at : at + length % 4 + 1] = bytes([int(rng.choice([0, 1, 0x7F, 0x80, 0xFF]))]) * (
                 length % 4 + 1
             )
         elif kind == 2:
             data[at : at + length] = rng.bytes(length)
-        elif kind == 3:  # cut off
+        elif kind == 3:  # truncate
             del data[int(rng.integers(max(1, len(data)))) :]
-        elif kind == 4:  # a piece is missing
+        elif kind == 4:  # remove a piece
             del data[at : at + length]
-        elif kind == 5:  # a piece comes twice
+        elif kind == 5:  # repeat a piece
             data[at:at] = data[at : at + length]
-        else:  # a piece of another file
+        else:  # insert a piece of another file
             other = files[rng.integers(len(files))][1]
             start = int(rng.integers(len(other)))
             data[at : at + length] = other[start : start + length]
@@ -110,8 +108,8 @@ def mutation(files: list[tuple[str, bytes]], number: int, seed: int = 0) -> tupl
 
 
 def read(data: bytes) -> str:
-    """What became of a file at the reader: "read" or "refused". Raises AssertionError, or what it should have
-    caught.
+    """Result of reading a file: "read" or "refused". Raises AssertionError, or any exception that the reader
+    missed.
     """
     began = time.perf_counter()
     with warnings.catch_warnings():
@@ -138,8 +136,8 @@ def read(data: bytes) -> str:
 def command(
     files, numbers, folder: Path, restore, words: list[str], seed: int = 0
 ) -> tuple[Counter, list[str]]:
-    """Mutations through restore.py in this process: counts of statuses, and faults found. restore: its
-    `main`.
+    """Passes mutations to `restore`, the main function of restore.py, in this process: counts of statuses,
+    and faults.
     """
     names = {}
     (folder / "in").mkdir(parents=True)
@@ -169,7 +167,7 @@ def command(
     if len(lines) != counts["failed"] or "Traceback" in text.getvalue():
         faults.append(f"{len(lines)} lines for {counts['failed']} failures")
     for name, row in facts.items():
-        if re.match(r"[A-Z]\w+(Error|Exception): ", row.get("error", "")):  # not foreseen
+        if re.match(r"[A-Z]\w+(Error|Exception): ", row.get("error", "")):  # unexpected
             faults.append(f"{name}: {row['error']}")
         if sum(row.get("seconds", {}).values()) > SLOW:
             faults.append(f"{name}: {row['seconds']}")
@@ -197,7 +195,7 @@ def main() -> int:
         began = time.perf_counter()
         try:
             counts[read(mutation(files, number, args.seed)[1])] += 1
-        except Exception as error:  # each is a finding
+        except Exception as error:  # every exception is a fault
             faults.append(f"{number}: {type(error).__name__}: {error}")
         slowest = max(slowest, (round(time.perf_counter() - began, 2), number))
     import restore

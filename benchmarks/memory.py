@@ -1,12 +1,11 @@
-"""Measures the peak memory of restore.py over the size of the photograph, with the bundled weights, on the
+"""Measures the peak memory of restore.py against the size of the photograph, with the bundled weights on the
 CPU.
 
     python benchmarks/memory.py [--megapixels 1 4 12 25 50 100] [--threads 2] [--options=--only=restored]
 
-Prints one JSON object on standard output: for each size the largest resident set of the process
-(`ru_maxrss`), its seconds, and which share of the photograph was painted. The photograph is
-examples/astronaut_old.jpg, grey, enlarged. What the interpreter and torch take themselves is the first row, a
-photograph of one pixel.
+Prints one JSON object: for each size the largest resident set of the process (`ru_maxrss`), the time, and the
+inpainted share of the photograph. The photograph is examples/astronaut_old.jpg, grey, enlarged. The first
+row, a photograph of one pixel, shows what the interpreter and torch need themselves.
 """
 
 import argparse
@@ -29,7 +28,7 @@ from benchmarks import record
 
 
 def measure(pixels: int, options: list[str], env: dict) -> dict:
-    """One run on a photograph of about so many pixels."""
+    """Runs restore.py once on a photograph of about `pixels` pixels."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "photo.png"
         with Image.open(ROOT / "examples" / "astronaut_old.jpg") as image:

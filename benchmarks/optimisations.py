@@ -1,9 +1,10 @@
-"""What each optimisation of inference brings: the same work with and without it, in turn (A B A B).
+"""Measures each optimization of inference: the same work with and without it, alternating (A B A B).
 
     python benchmarks/optimisations.py [--rounds 7] [--threads 1] [--store]   prints one JSON object
 
-`ratio`: processor seconds with it / without it, the median over pairs; `quartiles` is its spread, `n` the
-number of pairs. Below 1 it pays. Those that were tried and dropped are measured in the same way.
+`ratio`: processor time with the optimization / without it, the median over pairs, with `quartiles` and the
+number of pairs `n`. Below 1 the optimization is faster. Optimizations that were tried and dropped are
+measured in the same way.
 """
 
 import argparse
@@ -79,7 +80,7 @@ def autocast():
 
 
 def tiles_with_holes():
-    """A photograph of 2048 px with one crack, against painting every tile."""
+    """A photograph of 2048 px with one crack, against inpainting every tile."""
     luma, mask = np.resize(photograph((512, 512))[0], (2048, 2048)), np.zeros((2048, 2048), np.uint8)
     mask[:, 1000:1004] = 255
     painter = inpaint.Painter(network(inpaint), CPU, tile=512, overlap=64, grain=False)
@@ -108,8 +109,8 @@ def scan_tiles():
     return tuple(lambda p=p: p.grey(luma, mask) for p in painters)
 
 
-def colour_scale():
-    """Colour at 256 px of the short side, enlarged, against the whole photograph of 1024 px."""
+def color_scale():
+    """Color at a short side of 256 px, upsampled, against the full photograph of 1024 px."""
     luma, _ = photograph((1024, 1024))
     return tuple(
         lambda c=c: c.chroma(luma)
@@ -118,7 +119,7 @@ def colour_scale():
 
 
 def pairs(calls, rounds: int) -> dict:
-    """The measures of `compare`, of a call with and one without the optimisation."""
+    """The result of `compare` for a call with and a call without the optimization."""
     found = compare(*calls, CPU, rounds)
     return {
         "n": rounds,
@@ -130,14 +131,14 @@ def pairs(calls, rounds: int) -> dict:
 
 
 def compiled() -> dict:
-    """torch.compile for one photograph: seconds until the first result, and of a later one."""
+    """torch.compile for one photograph: seconds to the first result, and for a later one."""
     net = ready(network(segment), CPU)
     given = inputs(segment, net)
     began = time.perf_counter()
     fast = torch.compile(net)
     try:
         forward(fast, given)()
-    except Exception as error:  # no C++ compiler, for one
+    except Exception as error:  # for example, no C++ compiler
         return {"ratio": None, "reason": str(error).strip().splitlines()[0]}
     first = time.perf_counter() - began
     return {**pairs((forward(fast, given), forward(net, given)), 5), "first_s": round(first, 1)}
@@ -151,7 +152,7 @@ KEPT = {
     "inference mode, against no_grad (segment, 512 px)": modes,
     "only tiles with holes (one crack through 2048 px)": tiles_with_holes,
     "tiles of 512 px, against 1024 (cracks in parts of 4096 px)": scan_tiles,
-    "colour at 256 px, against 1024 px": colour_scale,
+    "color at 256 px, against 1024 px": color_scale,
 }
 DROPPED = {"bf16 autocast on the CPU (segment, 512 px)": autocast}
 

@@ -1,14 +1,14 @@
-"""Time of partial convolutions against ordinary ones.
+"""Measures the time of partial convolutions against ordinary ones.
 
-    python benchmarks/partial.py                       one JSON object on standard output
+    python benchmarks/partial.py                       prints one JSON object
     python benchmarks/partial.py --device cuda --threads 4
 
-`ratio`: seconds of PartialConv2d / Conv2d on the same input, the median over pairs of runs taken in turn (A B
-A B); `quartiles` is its spread and `n` the number of pairs. `forward` is inference (in networks with norms
-folded), `training` forward and backward. Where the layer takes two (x, mask) pairs, Conv2d takes the joined
-channels, and the joining is in its time. The last cases are the whole UNet, whose every PartialConv2d is
-exchanged for a Conv2d. On the CPU seconds are processor time of all threads, which other work on the machine
-disturbs less.
+`ratio`: time of PartialConv2d / Conv2d on the same input, the median over pairs of alternating runs (A B A
+B), with `quartiles` and the number of pairs `n`. `forward` is inference (in networks, with folded norms),
+`training` forward and backward. Where the layer takes two (x, mask) pairs, Conv2d takes the concatenated
+channels, and its time includes the concatenation. The last cases are the whole UNet, with every PartialConv2d
+replaced by a Conv2d. On the CPU, time is the processor time of all threads, which is less sensitive to other
+load.
 """
 
 import argparse
@@ -56,9 +56,7 @@ NETWORKS = {"cpu": [(32, 6, 4, 128, 4), (64, 6, 8, 128, 2)], "cuda": [(64, 8, 8,
 
 
 class Ordinary(nn.Conv2d):
-    """Conv2d with the call of PartialConv2d: the masks are handed on (by nearest where it has a stride) and
-    do nothing.
-    """
+    """Conv2d with the interface of PartialConv2d: masks are passed on (by nearest at a stride) and ignored."""
 
     def forward(self, *pairs):
         x = torch.cat([x for x, _ in pairs], 1) if len(pairs) > 1 else pairs[0][0]
@@ -66,7 +64,7 @@ class Ordinary(nn.Conv2d):
 
 
 def ordinary(net):
-    """The network with its partial convolutions exchanged for ordinary ones of the same weights."""
+    """The network with its partial convolutions replaced by ordinary ones with the same weights."""
     for module in net.modules():
         if isinstance(module, PartialConv2d):
             module.__class__ = Ordinary
@@ -93,7 +91,7 @@ def seconds(run, device) -> float:
 
 
 def compare(ours, theirs, device, rounds: int) -> dict:
-    """The ratio of two callables, each run often enough at a time that a clock can see it."""
+    """The ratio of the times of two callables, each repeated until the time is measurable."""
     for run in (ours, theirs):
         run()  # warm-up
     times = max(1, round(0.02 / max(seconds(theirs, device), 1e-6)))
@@ -112,7 +110,7 @@ def compare(ours, theirs, device, rounds: int) -> dict:
 
 
 def measure(build, call, device, rounds: int) -> dict:
-    """Both directions of `call(net)`, for the network as built and with ordinary convolutions."""
+    """Forward and training time of `call(net)`, for the network as built and with ordinary convolutions."""
     nets = [net.to(device, memory_format=torch.channels_last) for net in (build(), ordinary(build()))]
     folded = [ready(net, device) for net in nets]
 

@@ -1,10 +1,10 @@
-"""Compares the three phases of training colour: the same steps from the same weights, with different losses.
+"""Compares the three phases of color training: the same steps from the same weights, with different losses.
 
     python benchmarks/phases.py --data DIR --weights l1.pt --vgg-weights imagenet [--steps 300] [-- OPTIONS]
 
-Trains three times with `colorize.py train`: absolute error alone; with a critic; with a critic and
-differences of VGG-16's features in place of the absolute error. Prints one JSON object: the measures of
-`colorize.py eval` at the end of each. A run that is done is not done again: the same command goes on.
+Trains three times with `colorize.py train`: L1 alone; L1 with a discriminator; VGG-16 features with a
+discriminator. Prints one JSON object with the results of `colorize.py eval` at the end of each. Finished runs
+are not repeated, so the same command continues.
 """
 
 import argparse
@@ -29,7 +29,7 @@ PHASES = {
 
 
 def measure(net, data: Path) -> dict:
-    """`eval` of a network, without the rows of single photographs."""
+    """The result of `eval` for a network, without the rows of single photographs."""
     import engine
 
     result = colorize.evaluate(net, Namespace(data=data), engine.Processes("cpu"), infer={})
@@ -37,7 +37,7 @@ def measure(net, data: Path) -> dict:
 
 
 def draw(nets: dict, path: Path) -> None:
-    """Both examples in the colours of each network, side by side; nets: name -> network."""
+    """Both examples in the colors of each network, side by side; nets: name -> network."""
     import torch
 
     from data.files import write_whole
@@ -85,7 +85,7 @@ def main() -> None:
         "--picture",
         type=Path,
         metavar="OUT.jpg",
-        help="draw both examples in each one's colours (default: no)",
+        help="draw both examples in each one's colors (default: no)",
     )
     parser.add_argument(
         "common", nargs="*", metavar="OPTION", help="options of train that all runs share, after --"

@@ -1,8 +1,8 @@
-"""Runs the three evals with the bundled weights and keeps what the tables of the card and the README show.
+"""Runs `eval` of the three stages with the bundled weights and keeps what the documents show.
 
-    python benchmarks/quality.py --data DIR [--store]        one JSON object on standard output
+    python benchmarks/quality.py --data DIR [--store]        prints one JSON object
 
-The segment stage is measured with and without test-time augmentation. Rows of single photographs are left
+The segment stage is evaluated with and without test-time augmentation. Rows of single photographs are left
 out.
 """
 

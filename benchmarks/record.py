@@ -1,6 +1,4 @@
-"""What a benchmark has measured, with where and how: printed, and on request kept in benchmarks/results/ for
-report.py.
-"""
+"""Prints the results of a benchmark with command, hardware and date, and stores them in benchmarks/results/."""
 
 import json
 import os
@@ -22,7 +20,7 @@ def processor() -> str:
 
 
 def hardware(device=None) -> dict:
-    """What computes: the processor, and the GPU if `device` is one."""
+    """The processor, and the GPU if `device` is one."""
     facts = {"processor": processor(), "cores": os.cpu_count()}
     if device is not None and device.type == "cuda":
         import torch
@@ -32,7 +30,9 @@ def hardware(device=None) -> dict:
 
 
 def versions() -> dict:
-    """Of Python and of the packages that a figure may depend on, None where one is not installed."""
+    """Versions of Python and of the packages that affect a measurement; None for packages that are not
+    installed.
+    """
     found = {"python": platform.python_version()}
     for name in ("torch", "torchvision", "numpy", "pillow"):
         try:
@@ -55,8 +55,7 @@ def store_option(parser) -> None:
 
 
 def emit(name: str, results, store: bool, device=None, **facts) -> None:
-    """Prints one JSON object; `store` writes it as results/NAME.json as well, NAME_gpu.json if `device` is a
-    GPU.
+    """Prints one JSON object; with `store`, also writes it to results/NAME.json, or NAME_gpu.json on a GPU.
 
     facts: settings that all results share.
     """

@@ -424,7 +424,7 @@ WHY = {
     "tiles of 512 px, against 1024 (cracks in parts of 4096 px)": (
         "less memory; with few cracks, less area to inpaint"
     ),
-    "colour at 256 px, against 1024 px": ("the network's training scale; edges come from luma"),
+    "color at 256 px, against 1024 px": ("the network's training scale; edges come from luma"),
     "bf16 autocast on the CPU (segment, 512 px)": (
         "needs bf16 instructions and changes the results slightly; available as `--precision bf16`"
     ),

@@ -1,18 +1,18 @@
-"""Times the stages, the whole chain, and a folder.
+"""Times the stages, the whole chain, and a folder of photographs.
 
     python benchmarks/speed.py stages   each stage on one photograph: bundled and width-64 networks, peers
     python benchmarks/speed.py chain    restore.py on one photograph of 1024 x 1024 px, in its own process
-    python benchmarks/speed.py folder   restore.py on 50 photographs, against the summed time of their stages
+    python benchmarks/speed.py folder   restore.py on 50 photographs, against the sum of their stages
     python benchmarks/speed.py stages --device cuda
 
-`stages` takes the published sizes (segment 1024 x 1024; inpaint and colorize 512 x 512) and 12 megapixels.
-`seconds` is that of the call that `infer` makes for a photograph: median, least and most of `--runs`. `share`
-is the network's floating-point operations (counted by torch) per second, over those of a matrix product in
-the same number format that was timed just before; `operators` is where the time goes (torch's profiler).
-Width-64 networks have random weights: they take as long. Peers are measured in the same run where they are
-installed (`pip install -e '.[bench]'`).
+`stages` measures the published sizes (segment 1024 x 1024; inpaint and colorize 512 x 512) and 12 megapixels.
+`seconds` is the time of the call that `infer` makes for a photograph: median, minimum and maximum of
+`--runs`. `share` is the network's floating-point operations per second (counted by torch) relative to those
+of a matrix product in the same number format, timed just before. `operators` says where the time goes
+(torch's profiler). Networks of width 64 have random weights, which does not change their speed. Peers are
+measured in the same run where they are installed (`pip install -e '.[bench]'`).
 
-The photograph is examples/astronaut_old.jpg, resized; its holes are synthetic, 5 % of it.
+The photograph is examples/astronaut_old.jpg, resized; its holes are synthetic and cover 5 % of it.
 """
 
 import argparse
@@ -34,9 +34,9 @@ sys.path.insert(0, str(ROOT))
 from benchmarks import record
 
 EXAMPLE = ROOT / "examples" / "astronaut_old.jpg"
-SIZES = {"segment": (1024, 1024), "inpaint": (512, 512), "colorize": (512, 512)}  # the published ones
+SIZES = {"segment": (1024, 1024), "inpaint": (512, 512), "colorize": (512, 512)}  # the published sizes
 LARGE = (4000, 3000)
-TOO_SLOW = 15  # seconds: what takes longer is measured once, and not five times
+TOO_SLOW = 15  # s; slower calls are measured once only
 
 
 def spread(values: list[float]) -> dict:
@@ -49,7 +49,9 @@ def spread(values: list[float]) -> dict:
 
 
 def timed(call, runs: int, device=None) -> dict:
-    """Seconds of call(), which has been called once before; once only if that took too long."""
+    """Seconds of call(), which has been called once before; measured once only if that took longer than
+    TOO_SLOW.
+    """
 
     def seconds() -> float:
         began = time.perf_counter()
@@ -116,7 +118,7 @@ def predictors(device, width: int | None, precision: str) -> dict:
 
 
 def operators(call) -> dict[str, float]:
-    """The five operators that take most of the time: share of each."""
+    """The five operators that take the most time, with their shares."""
     import torch
 
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
@@ -168,7 +170,7 @@ def stage_rows(device, runs: int) -> list[dict]:
 
 
 def peer_rows(runs: int) -> list[dict]:
-    """Other libraries at the same work and sizes on the CPU; a reason where one is absent."""
+    """Other libraries on the same task and sizes, on the CPU; with a reason where one is not installed."""
     import torch
 
     rows = []
@@ -230,7 +232,7 @@ def peer_rows(runs: int) -> list[dict]:
 
 
 def throughput(device) -> list[dict]:
-    """Forward passes of width-64 networks at a large batch in bf16, on a GPU."""
+    """Forward passes of networks of width 64 with a large batch in bf16, on a GPU."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -277,7 +279,7 @@ def process(command, env) -> float:
 
 
 def chain(runs: int, threads: int) -> dict:
-    """The whole chain on one photograph, and what of it a bare import takes."""
+    """The whole chain on one photograph, and the time of only importing torch."""
     env = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     bare = [sys.executable, "-c", "import torch, torchvision"]
     with tempfile.TemporaryDirectory() as folder:
@@ -290,7 +292,7 @@ def chain(runs: int, threads: int) -> dict:
             "restore.py --no-tta": [*restore, "--no-tta"],
         }
         times, stages = {name: [] for name in commands}, []
-        for run in range(runs + 1):  # the first warms the disk
+        for run in range(runs + 1):  # the first run warms the disk cache
             for name, command in commands.items():
                 spent = process(command, env)
                 if run:
@@ -311,9 +313,7 @@ def chain(runs: int, threads: int) -> dict:
 
 
 def folder(photos: int, threads: int) -> dict:
-    """A folder of photographs of 768 px: wall time beyond the import, and the summed seconds
-    of the stages.
-    """
+    """A folder of photographs of 768 px: wall time beyond the import, and the summed time of the stages."""
     env = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     with tempfile.TemporaryDirectory() as name:
         scans, out = Path(name) / "scans", Path(name) / "out"

@@ -1,20 +1,20 @@
-"""What training takes: memory and arithmetic of a crop at paper size, and samples per second of short runs.
+"""Measures what training needs: memory and arithmetic at paper size, and samples per second of short runs.
 
-    python benchmarks/training.py cost                       one JSON object on standard output
-    python benchmarks/training.py samples [--data DIR]       of 512 x 512 px, made by one process
+    python benchmarks/training.py cost                       prints one JSON object
+    python benchmarks/training.py samples [--data DIR]       samples of 512 x 512 px, made by one process
     python benchmarks/training.py speed [--data DIR] [--steps 30] [--device cpu]
 
-`cost` counts, it does not time: parameters, multiply-adds of a forward pass, and the bytes that it keeps for
-backward under bf16 autocast, for one crop of the given side; counted at the smallest crop and scaled by area.
-`memory_gb` adds weights, gradients, AdamW's two moments and the average for the published share of a GPU: a
-sum, not a measurement.
+`cost` counts and does not time: parameters, multiply-adds of a forward pass and the bytes that it keeps for
+backward under bf16 autocast, for one crop of the given side; counted on the smallest crop and scaled by area.
+`memory_gb` adds weights, gradients, AdamW's two moments and the averaged weights for the published number of
+samples per GPU. It is a sum, not a measurement.
 
-`samples` times the making of `--samples` training samples by each stage: the median and the quartiles of
-single ones, and samples per second; reading and decoding photographs is part of it.
+`samples` times the making of `--samples` training samples of each stage, including reading and decoding
+photographs: median and quartiles of the time of one, and samples per second.
 
-`speed` runs `train` of each stage with 1 and 2 processes (of one thread each and in fp32 on the CPU, in bf16
-on a GPU) and reads `samples_per_s` and `waiting_s` (for data) from the last line of its log; the first step
-is left out. Without `--data` it makes a data folder from the photographs that scikit-image carries.
+`speed` runs `train` of each stage with 1 and 2 processes (on the CPU with one thread each in fp32, on a GPU
+in bf16) and reads `samples_per_s` and `waiting_s` (for data) from the last line of its log, without the first
+step. Without `--data` it makes a data folder from the photographs in scikit-image.
 """
 
 import argparse
@@ -62,7 +62,7 @@ SAMPLES = {segment: SegmentSamples, inpaint: InpaintSamples, colorize: ColorizeS
 
 def cost(stage, options, small: int, side: int, samples: int) -> dict:
     net = stage.build(options).train()
-    luma = torch.rand(2, 1, small, small)  # norms need more than one value at the deepest scale
+    luma = torch.rand(2, 1, small, small)  # norms need more than one value at the coarsest scale
     inputs = (luma, torch.ones_like(luma)) if stage is inpaint else (luma,)
 
     def forward():

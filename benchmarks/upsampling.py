@@ -1,14 +1,13 @@
-"""Measures how chroma is brought from the network's scale to the photograph's: guided by luma, and plain
-bilinear.
+"""Measures upsampling of chroma from the network's scale to the photograph's: guided by luma, and bilinear.
 
-    python benchmarks/upsampling.py --data DIR               one JSON object on standard output
+    python benchmarks/upsampling.py --data DIR               prints one JSON object
 
-Two chromas at the scale of the network's output, half its input's: `ours`, the network's, and `truth`, the
-photograph's own made as small: what is lost of that one, upsampling lost. Mean squared error of 8-bit Cb and
-Cr against the photograph, over all pixels and near edges, where halos are: within 4 px of the tenth of the
-pixels that have the steepest luma. `saved` is the difference to bilinear, photograph by photograph; in
-brackets bootstrap 95 % intervals. Photographs are at most 512 px long, as in eval, and coloured at a shorter
-side of 256 px (as always) and of 128 px (as a scan twice as large would be).
+Two chromas are upsampled from the scale of the network's output, which is half its input's: the network's
+(`ours`) and the photograph's own, downsampled (`truth`), whose whole error is due to upsampling. The error is
+the mean squared error of 8-bit Cb and Cr against the photograph, over all pixels and near edges, where halos
+appear: within 4 px of the tenth of the pixels with the steepest luma. `saved` is the difference to bilinear,
+per photograph. Intervals are 95 % bootstrap intervals. Photographs are at most 512 px long, as in eval, and
+colorized at a shorter side of 256 px (the default) and of 128 px (as a scan twice as large would be).
 """
 
 import argparse
@@ -37,7 +36,7 @@ def bilinear(chroma, small, large):
 
 
 def measure(pixels, net, short_side: int) -> dict[str, list[float]]:
-    """Errors of one photograph (H, W, 3): "ours guided" and so on -> [everywhere, near edges]."""
+    """Errors for one photograph (H, W, 3): "ours guided" etc. -> [everywhere, near edges]."""
     scale = min(1, 512 / max(pixels.shape))
     size = tuple(round(side * scale) for side in pixels.shape[1::-1])
     pixels = resize(pixels / np.float32(np.iinfo(pixels.dtype).max), size, "box").clip(0, 1)

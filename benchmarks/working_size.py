@@ -1,13 +1,12 @@
-"""How well defects are found against the size at which photographs are looked at, and what each look of
-test-time augmentation brings.
+"""Measures detection against the working size, and what each view of test-time augmentation contributes.
 
-    python benchmarks/working_size.py --data DIR [--weights FILE]      one JSON object on standard output
+    python benchmarks/working_size.py --data DIR [--weights FILE]      prints one JSON object
 
-Every labelled photograph of DIR/val (and with `--train` of DIR itself) is brought to a longer side of each of
-the `--sides`, searched, and its probability brought back to the photograph's own size; the last row is the
-rule that `infer` follows: at most `--max-side`, small ones enlarged. For each: the mean Dice at the stored
-threshold with its bootstrap 95 % interval, the mean of the best Dice that any one threshold gives, the ROC
-AUC over all pixels, and the share of pixels marked on DIR/val/clean (every `--every`-th photograph).
+Every labelled photograph of DIR/val (with `--train` of DIR itself) is resized to a longer side of each of the
+`--sides`; the probability found there is resized to the photograph's own size. The last rows follow the rule
+of `infer`: at most `--max-side`, small photographs enlarged. For each: the mean Dice at the stored threshold
+with its 95 % bootstrap interval, the best mean Dice at any one threshold, the ROC AUC over all pixels, and
+the share of pixels marked on DIR/val/clean (every `--every`-th photograph).
 """
 
 import argparse

@@ -1,7 +1,7 @@
-"""Makes the pictures of this folder: two public-domain portraits, and the same artificially aged and damaged.
+"""Makes the pictures of this folder: two public-domain portraits, also artificially aged and damaged.
 
-python examples/make.py            # needs matplotlib and scikit-image, which bring the portraits
-python examples/make.py readme     # the README's before_after.jpg, by restore.py with the bundled weights
+python examples/make.py            needs matplotlib and scikit-image, which contain the portraits
+python examples/make.py readme     the README's before_after.jpg, with the bundled weights
 """
 
 import sys
@@ -22,7 +22,7 @@ KINDS = ["folds", "cracks", "dust", "peels", "torn_corners", "light_scratches"]
 
 
 def originals() -> dict[str, Image.Image]:
-    """The portraits as their packages hold them, RGB."""
+    """The portraits as their packages contain them, RGB."""
     import matplotlib.cbook
     import skimage.data
 
@@ -41,7 +41,7 @@ def old(portrait: Image.Image, seed: int) -> Image.Image:
 
 
 def before_after() -> None:
-    """The README's picture: what restore.py makes of the old portrait, side by side."""
+    """The README's picture: the old portrait and the results of restore.py, side by side."""
     import restore
 
     with tempfile.TemporaryDirectory() as out:
