@@ -1,4 +1,4 @@
-"""Pixels and alpha of picture files, in grey or RGB, with all the bits that the file holds.
+"""Decodes picture files to grey or RGB pixels and alpha, at the file's full bit depth.
 
 image = open_image(data, max_pixels)
 pixels, alpha = decode(image, data, notes)
@@ -14,15 +14,15 @@ from PIL import Image, UnidentifiedImageError
 
 from data.errors import PhotoError
 
-Image.MAX_IMAGE_PIXELS = None  # Pillow only warns, and raises at twice its limit; `open_image` is strict
-logging.getLogger("PIL").setLevel(logging.CRITICAL)  # it logs what it also raises
+Image.MAX_IMAGE_PIXELS = None  # Pillow only warns, and raises at twice its limit; `open_image` checks instead
+logging.getLogger("PIL").setLevel(logging.CRITICAL)  # it also raises everything that it logs
 
-# Still pictures that are decoded inside this process (EPS, for one, would start Ghostscript).
+# Still pictures decoded in this process. EPS, for example, would start Ghostscript.
 FORMATS = ["JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "PPM", "JPEG2000", "AVIF", "TGA", "PCX"]
 
 
 def open_image(data: bytes, max_pixels: int) -> Image.Image:
-    """The image, not decoded yet, its size checked."""
+    """Opens an image without decoding it, and checks its size."""
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError:
@@ -36,14 +36,14 @@ def open_image(data: bytes, max_pixels: int) -> Image.Image:
 
 
 def decode(image: Image.Image, data: bytes, notes: list[str]) -> tuple[np.ndarray, np.ndarray | None]:
-    """Pixels and alpha as stored, in grey or RGB. Adds to `notes` what had to be converted."""
+    """Pixels and alpha as stored, in grey or RGB. Conversions are added to `notes`."""
     mode = image.mode
     if mode == "I" or mode.startswith("I;16"):
         return _decode_grey16(image)
     if mode == "F":
         raise PhotoError("floating-point pixels: save it with 8 or 16 bits")
     bits = _bits(image, data)
-    if bits > 8:  # Pillow would give 8 of them without a word
+    if bits > 8:  # Pillow would silently return 8 of them
         if image.format == "TIFF" and mode in ("RGB", "RGBA", "RGBX"):
             return _decode_tiff_rgb16(data)
         kind = f"{bits}-bit {mode} {image.format}"
@@ -55,7 +55,7 @@ def decode(image: Image.Image, data: bytes, notes: list[str]) -> tuple[np.ndarra
         image = image.convert("RGBA" if mode == "PA" or (mode == "P" and transparent) else "RGB")
     elif mode in ("La", "RGBa"):  # premultiplied
         image = image.convert(mode.upper())
-    elif mode in ("L", "RGB") and transparent:  # one value or colour is declared transparent
+    elif mode in ("L", "RGB") and transparent:  # one value or color is declared transparent
         image = image.convert(mode + "A")
     elif mode in ("1", "RGBX"):
         image = image.convert("L" if mode == "1" else "RGB")
@@ -87,13 +87,15 @@ def _decode_tiff_rgb16(data: bytes) -> tuple[np.ndarray, np.ndarray | None]:
         import tifffile
     except ImportError:
         raise PhotoError(f"16-bit RGB TIFF needs tifffile: {hint}") from None
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # about odd metadata: nothing the user can do
+    logging.getLogger("tifffile").setLevel(
+        logging.CRITICAL
+    )  # warnings about odd metadata, which the user cannot act on
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages[0]
         try:
             array = page.asarray()
         except ValueError as error:
-            if "imagecodecs" in str(error):  # LZW, for one, is not in tifffile itself
+            if "imagecodecs" in str(error):  # for example, tifffile needs it for LZW
                 kind = f"16-bit RGB TIFF with {page.compression.name} compression"
                 raise PhotoError(f"{kind} needs imagecodecs: {hint}") from None
             raise
@@ -111,13 +113,13 @@ def _decode_tiff_rgb16(data: bytes) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def _bits(image: Image.Image, data: bytes) -> int:
-    """Bits per sample in the file, which Pillow's mode does not tell."""
+    """Bits per sample in the file, which Pillow's mode does not say."""
     if image.format == "PNG":
         return data[24]  # IHDR is always first: signature 8, length 4, type 4, width 4, height 4, bit depth
     if image.format == "TIFF":
         return max(image.tag_v2.get(258, (1,)))
     if image.format == "PPM" and image.tile[0][0].startswith("ppm"):
-        return int(image.tile[0][3][1]).bit_length()  # of the largest value
+        return int(image.tile[0][3][1]).bit_length()  # bits of the largest value
     if image.format == "JPEG2000":
         start = data.find(b"\xff\x4f\xff\x51")  # SOC and SIZ markers; Ssiz of the first component 42 bytes on
         return (data[start + 42] & 0x7F) + 1 if start >= 0 else 8

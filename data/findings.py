@@ -1,4 +1,4 @@
-"""What the report says about a photograph: damaged regions, changes, cautions."""
+"""Facts for the report: damaged regions, differences between pictures, cautions."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import numpy as np
 from data.photo import Photo
 from data.pixels import bands, luma, resize, rgb_to_ycbcr
 
-LARGEST = 100  # regions in a report
-SMALL = 256  # px; a face in a photo with a shorter side has too few pixels for every stage
+LARGEST = 100  # largest regions listed in a report
+SMALL = 256  # px of the shorter side, below which faces have too few pixels for all stages
 
 
 def regions(mask: np.ndarray, most: int = LARGEST) -> dict:
-    """The connected parts (8-neighbours) of a mask (H, W) where it is 255.
+    """The connected parts (8-neighborhood) of a mask (H, W) where it is 255.
 
-    count: of all; largest: up to `most`, the largest first, each with its box [left, top, width, height] and
-    pixels. Works on runs, the marked stretches of a row: a run is joined to those of the next row that it
-    touches, then the labels of joined runs sink to the smallest among them.
+    count: the number of all parts; largest: up to `most` of them, largest first, each with its box [left,
+    top, width, height] and pixels. Works on runs, the marked stretches of a row: each run is joined to the
+    runs of the next row that it touches, then joined runs take the smallest label among them.
     """
     height, width = mask.shape
-    pitch = width + 1  # a clean column after each row: no run goes on in the next one
+    pitch = width + 1  # an empty column after each row, so that no run continues into the next row
     marked = np.zeros(height * pitch + 1, bool)
     marked[1:].reshape(height, pitch)[:, :width] = mask == 255
     # (runs,) each; a run is [start, end)
@@ -44,9 +44,10 @@ def regions(mask: np.ndarray, most: int = LARGEST) -> dict:
 def _parts(starts: np.ndarray, ends: np.ndarray, pitch: int) -> np.ndarray:
     """The part that each run [start, end) belongs to, (runs,): 0, 1, ... in the order of their first pixels.
 
-    pitch: from one row to the next.
+    pitch: distance from one row to the next.
     """
-    # The first run of the next row that ends behind a start, and how many from there begin before the end.
+    # The first run of the next row that ends after the start, and how many runs from there begin before the
+    # end.
     first = np.searchsorted(ends, starts + pitch)
     touched = np.searchsorted(starts, ends + pitch, "right") - first
     upper = np.repeat(np.arange(len(starts)), touched)
@@ -65,7 +66,7 @@ def _parts(starts: np.ndarray, ends: np.ndarray, pitch: int) -> np.ndarray:
 def difference(before: np.ndarray, after: np.ndarray, where: np.ndarray) -> float:
     """The largest difference of two pictures where `where` (H, W) is True, in steps of 1/255.
 
-    before, after: of one shape and type, uint8 or uint16.
+    before, after: of the same shape and dtype, uint8 or uint16.
     """
     largest = 0
     for rows in bands(len(before)):
@@ -83,7 +84,9 @@ def luma_difference(before: np.ndarray, after: np.ndarray) -> float:
 
 
 def cautions(photo: Photo, coloring: bool) -> list[str]:
-    """What about the photo itself makes the results doubtful, as sentences. coloring: it is to be colored."""
+    """Sentences on why the results for this photograph may be poor. coloring: whether it will be
+    colorized.
+    """
     (width, height), sentences = photo.size, []
     if min(width, height) < SMALL:
         sentences.append(f"very small photo ({width} x {height} px): scan it at a higher resolution")
@@ -96,11 +99,11 @@ def cautions(photo: Photo, coloring: bool) -> list[str]:
 
 
 def chroma(pixels: np.ndarray) -> tuple[float, float]:
-    """Chroma of a photo, of 255: that of its paper or toning, and that of things in it; grey has neither.
+    """Chroma of a photograph, of 255: of its paper or toning, and of the things in it; grey has neither.
 
-    A toned print has one chroma for each luma. So the mean chroma of each of 16 steps of luma is taken away
-    from that of the shrunk photo; what is left is above 6 (root mean square) in 56 of 57 colour photographs,
-    below in 19 of 20 damaged prints.
+    A toned print has one chroma for each luma. So the mean chroma in each of 16 steps of luma is subtracted
+    from that of the downsized photograph. The root mean square of the rest is above 6 in 56 of 57 color
+    photographs and below in 19 of 20 damaged prints.
     """
     if pixels.ndim == 2:
         return 0.0, 0.0

@@ -1,4 +1,4 @@
-"""The formats that are written: TIFF by hand, PNG, WebP and JPEG by Pillow."""
+"""Encoders of the output formats: TIFF by hand; PNG, WebP and JPEG by Pillow."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from PIL import ExifTags, Image, PngImagePlugin
 
 from data.errors import PhotoError
 
-XMP_SEGMENT = b"http://ns.adobe.com/xap/1.0/\0"  # what a JPEG's XMP segment begins with (ISO 16684-3)
-MAX_XMP_SEGMENT = 65535 - 2 - len(XMP_SEGMENT)  # bytes of a packet that fit into one
+XMP_SEGMENT = b"http://ns.adobe.com/xap/1.0/\0"  # start of a JPEG's XMP segment (ISO 16684-3)
+MAX_XMP_SEGMENT = 65535 - 2 - len(XMP_SEGMENT)  # bytes of a packet that fit into one segment
 
 
 def by_pillow(
@@ -25,7 +25,7 @@ def by_pillow(
     """PNG, WebP (lossless) or JPEG (quality 95, 4:4:4).
 
     samples: (H, W, C) uint8 of grey, grey with alpha, RGB or RGBA, or uint16 grey for PNG. packet: XMP.
-    PhotoError: the format cannot hold the picture.
+    Raises PhotoError if the format cannot hold the picture.
     """
     if samples.dtype == np.uint16 and (format != "PNG" or samples.shape[2] > 1):
         kind = {1: "grey", 2: "grey with alpha", 3: "RGB", 4: "RGBA"}[samples.shape[2]]
@@ -44,7 +44,7 @@ def by_pillow(
         length = 2 + len(XMP_SEGMENT) + len(packet)
         options["extra"] = b"\xff\xe1" + length.to_bytes(2, "big") + XMP_SEGMENT + packet
     if format == "WEBP":
-        options.update(lossless=True, exact=True)  # exact: also under transparent pixels
+        options.update(lossless=True, exact=True)  # exact: keeps the values of transparent pixels
     elif format == "JPEG":
         options.update(quality=95, subsampling=0)
     image = Image.fromarray(samples[..., 0] if samples.shape[2] == 1 else samples)
@@ -57,10 +57,10 @@ def by_pillow(
 
 
 def tiff(samples: np.ndarray, exif: Image.Exif, icc: bytes | None, packet: bytes | None) -> bytes:
-    """TIFF 6.0 with Deflate (8) and horizontal differencing (2), one strip.
+    """TIFF 6.0 with Deflate (8) and horizontal differencing (2), in one strip.
 
-    Written by hand because Pillow cannot write 16-bit RGB and drops the EXIF directory when it compresses:
-    an EXIF block is a TIFF without pixels, so that only their tags and the strip are missing.
+    Written by hand, because Pillow cannot write 16-bit RGB and drops the EXIF directory when it compresses.
+    An EXIF block is a TIFF without pixels, so only the pixel tags and the strip have to be added.
     """
     height, width, channels = samples.shape
     color = channels >= 3

@@ -1,9 +1,8 @@
-"""Dust and scratches from a scanner's infrared channel.
+"""Detects dust and scratches in a scanner's infrared channel.
 
-The dyes of color film let infrared pass; dust and scratches block or scatter it. So an infrared picture
-shows the defects alone, apart from some crosstalk of the dyes. Silver (black-and-white film) and
-Kodachrome's cyan dye block infrared too: there the channel shows the photograph, and nothing can be told
-from it.
+The dyes of color film transmit infrared; dust and scratches block or scatter it. So an infrared picture shows
+only the defects, apart from some crosstalk of the dyes. Silver (black-and-white film) and Kodachrome's cyan
+dye block infrared too: there the channel shows the photograph and cannot be used.
 """
 
 from __future__ import annotations
@@ -15,20 +14,20 @@ from PIL import Image
 
 from data.pixels import bands, luma
 
-DARKEST = 1 / 64  # of full scale: below this a logarithm would magnify noise and not tell dyes apart
-FIT_PIXELS = 200_000  # enough for four coefficients; more only costs time
-FIT_ROUNDS = 3  # of least squares, each without what the last one took for dust
+DARKEST = 1 / 64  # of full scale; below this, logarithms amplify noise and do not separate dyes
+FIT_PIXELS = 200_000  # enough for four coefficients; more would only take time
+FIT_ROUNDS = 3  # rounds of least squares, each without the dust found in the one before
 BLOCK = 32  # px: the background is the median of blocks of this size
-LEAST_DEPTH = 0.08  # of log infrared: fainter dips are hardly visible in the photograph
-SIGMAS = 6.0  # a dip this far below the clean mode is a defect
-RIM = 0.4  # of the depth of a defect: what is less deep beside it is its surroundings
-REACH = 3  # px around a defect's core within which its rim is looked for
-# The channel shows the photograph itself if log infrared and log luma are correlated more than this, and it
-# follows the colors with at least this slope. Crosstalk of the dyes is correlated too, but has a slope of
-# 0.1 to 0.3.
+LEAST_DEPTH = 0.08  # of log infrared; fainter dips are hardly visible in the photograph
+SIGMAS = 6.0  # a dip this far below the intact mode is a defect
+RIM = 0.4  # of the depth of a defect; shallower pixels beside it belong to the surroundings
+REACH = 3  # px around a defect's core searched for its rim
+# The channel shows the photograph itself if the correlation of log infrared and log luma exceeds this value
+# and it follows the colors with at least this slope. Crosstalk of the dyes is correlated too, but with a
+# slope of 0.1 to 0.3.
 PICTURE_CORRELATION = 0.5
 PICTURE_SLOPE = 0.4
-MOST_MARKED = 0.08  # share of the pixels; no scan has so much dust
+MOST_MARKED = 0.08  # share of the pixels; no scan has this much dust
 
 
 class InfraredError(ValueError):
@@ -36,12 +35,12 @@ class InfraredError(ValueError):
 
 
 def infrared_defects(infrared: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """Where dust and scratches lie: (H, W) bool.
+    """The pixels with dust or scratches, (H, W) bool.
 
     infrared: (H, W) uint8 or uint16. pixels: the photograph, (H, W) or (H, W, 3), uint8 or uint16, of the
-    same size. The crosstalk of the dyes is regressed out: least squares of log infrared on the logs of red,
-    green and blue. Then the background, a wide median, is taken away, and a pixel is a defect where the rest
-    is far below its clean mode. Raises InfraredError where the channel shows the photograph itself.
+    same size. The crosstalk of the dyes is removed by least squares of log infrared on the logs of red, green
+    and blue. Then the background, a wide median, is subtracted. A pixel is a defect where the rest is far
+    below its intact mode. Raises InfraredError if the channel shows the photograph itself.
     """
     log_infrared = _log(infrared)
     factors = _crosstalk(log_infrared, pixels)
@@ -67,7 +66,7 @@ def _log(samples: np.ndarray) -> np.ndarray:
 
 
 def _refuse_a_picture(log_infrared: np.ndarray, pixels: np.ndarray, factors: np.ndarray) -> None:
-    """Raises InfraredError if infrared follows the photograph. factors: of `_crosstalk`."""
+    """Raises InfraredError if infrared follows the photograph. factors: from `_crosstalk`."""
     step = _step(log_infrared.size)
     a, b = log_infrared.ravel()[::step], np.log(np.maximum(luma(pixels).ravel()[::step], DARKEST))
     if min(a.std(), b.std()) < LEAST_DEPTH / 5:
@@ -81,16 +80,15 @@ def _refuse_a_picture(log_infrared: np.ndarray, pixels: np.ndarray, factors: np.
 
 
 def _step(count: int) -> int:
-    """Every how many-th pixel to look at. Odd, so that a regular grid does not fall on a regular pattern of
-    rows."""
+    """Sampling step in pixels. Odd, so that the grid does not coincide with a regular pattern of rows."""
     return max(1, count // FIT_PIXELS) | 1
 
 
 def _crosstalk(log_infrared: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """How the dyes show in infrared: factors of the logs of the colors and a constant, (2,) or (4,), by
-    least squares.
+    """Least-squares factors of the logs of the colors, and a constant, (2,) or (4,): how the dyes show in
+    infrared.
 
-    Defects are dark in infrared: pixels far below the fit are left out of the next round.
+    Defects are dark in infrared, so pixels far below the fit are left out of the next round.
     """
     colors = pixels.reshape(log_infrared.size, -1)
     step = _step(len(colors))
@@ -106,7 +104,7 @@ def _crosstalk(log_infrared: np.ndarray, pixels: np.ndarray) -> np.ndarray:
 
 
 def _without_crosstalk(log_infrared: np.ndarray, pixels: np.ndarray, factors: np.ndarray) -> np.ndarray:
-    """Log infrared less what the colors explain of it, (H, W) float32."""
+    """Log infrared minus the fit to the colors, (H, W) float32."""
     residual = np.empty_like(log_infrared)
     for rows in bands(len(residual)):
         logs = _log(pixels[rows].reshape(-1, len(factors) - 1))
@@ -116,8 +114,9 @@ def _without_crosstalk(log_infrared: np.ndarray, pixels: np.ndarray, factors: np
 
 
 def _background(residual: np.ndarray) -> np.ndarray:
-    """The slow part of a residual: medians of blocks, enlarged smoothly; dust is too small to move a
-    median."""
+    """The slowly varying part of a residual: medians of blocks, upsampled smoothly. Dust is too small to
+    shift a median.
+    """
     height, width = residual.shape
     padded = np.pad(residual, ((0, -height % BLOCK), (0, -width % BLOCK)), mode="edge")
     rows, columns = padded.shape[0] // BLOCK, padded.shape[1] // BLOCK
@@ -145,9 +144,7 @@ def _local_maximum(values: np.ndarray) -> np.ndarray:
 
 
 def _clean_spread(depth: np.ndarray) -> float:
-    """Standard deviation of the clean pixels, from the half of them that defects do not reach: depth below
-    0.
-    """
+    """Standard deviation of the intact pixels, from the half of them above 0, which defects do not reach."""
     shallow = depth.ravel()[:: _step(depth.size)]
     shallow = shallow[shallow < 0]
     return float(-1.4826 * np.median(shallow)) if len(shallow) else 0.0

@@ -1,4 +1,4 @@
-"""What picture files carry besides pixels: color profile, resolution, EXIF, XMP."""
+"""Metadata of picture files: color profile, resolution, EXIF, XMP."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from PIL import ExifTags, Image
 from data import xmp
 from data.formats import MAX_XMP_SEGMENT
 
-# EXIF tags of the first directory that tell about the photo. All others describe the layout of the old file
-# (in a TIFF the directory *is* the layout), its orientation or its resolution, which are written afresh.
+# EXIF tags of the first directory that describe the photograph. All others describe the old file's layout (in
+# a TIFF the directory *is* the layout), orientation or resolution, which are written anew.
 _DESCRIPTIVE = {11, 269, 270, 271, 272, 285, 305, 306, 315, 316, 18246, 33432, 33723, *range(40091, 40096)}
 
 
-MAX_DPI = 65535  # what a JPEG can say; more is damage
+MAX_DPI = 65535  # the largest value in a JPEG; more is a broken file
 
 
 def profile(image: Image.Image, ndim: int, notes: list[str]) -> bytes | None:
@@ -28,7 +28,7 @@ def profile(image: Image.Image, ndim: int, notes: list[str]) -> bytes | None:
 
 def resolution(image: Image.Image) -> tuple[float, float] | None:
     dpi = image.info.get("dpi")
-    if not dpi:  # WebP has room for it in EXIF only
+    if not dpi:  # WebP stores it in EXIF only
         exif = image.getexif()
         scale = {2: 1.0, 3: 2.54}.get(exif.get(296), 0.0)
         dpi = tuple(scale * float(exif.get(tag, 0)) for tag in (282, 283))
@@ -37,7 +37,7 @@ def resolution(image: Image.Image) -> tuple[float, float] | None:
 
 
 def exif_block(image: Image.Image, orientation: int, notes: list[str]) -> bytes | None:
-    """The tags that describe the photo, in a block that fits any file."""
+    """The tags that describe the photograph, in a block that fits any file format."""
     try:
         old, new = image.getexif(), Image.Exif()
         new.endian = "<"
@@ -51,20 +51,20 @@ def exif_block(image: Image.Image, orientation: int, notes: list[str]) -> bytes 
             if directory:
                 new[tag] = directory
         return new.tobytes() if len(new) else None
-    except Exception:  # damaged metadata must not cost the photo
+    except Exception:  # damaged metadata must not fail the photograph
         notes.append("damaged EXIF dropped")
         return None
 
 
 def xmp_packet(image: Image.Image, notes: list[str]) -> bytes | None:
-    packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")  # a PNG's in older Pillow
+    packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")  # key for PNG in older Pillow
     if not packet and image.format == "TIFF":
         packet = image.tag_v2.get(700)
     if not packet:
         return None
     try:
         return xmp.clean(packet)
-    except ValueError as error:  # damaged metadata must not cost the photo
+    except ValueError as error:  # damaged metadata must not fail the photograph
         notes.append(f"{error} dropped")
         return None
 
@@ -77,7 +77,9 @@ def describe(
     tool: str,
     format: str,
 ) -> tuple[Image.Exif, bytes | None]:
-    """EXIF and XMP of a result: of the photo, with the resolution and, if any, the remark and its tool."""
+    """EXIF and XMP of a result: those of the photograph, with the resolution and, if given, the remark and
+    its tool.
+    """
     tags = Image.Exif()
     if exif:
         tags.load(exif)

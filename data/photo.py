@@ -1,10 +1,10 @@
-"""Photographs as files: read, encode, and what they carry besides pixels.
+"""Photographs as files: reads and encodes pixels with their metadata, and reads masks.
 
     photo = read_photo(Path("scan.tif"))                 # pixels, alpha, ICC, EXIF, XMP, DPI
     y = luma(photo.pixels)                               # (H, W) float32 in [0, 1]
     write_whole(Path("out.tif"), encode(photo.pixels, photo, "TIFF"), overwrite=False)
 
-Pixels are the values that the file holds, read as sRGB; profiles are carried along, never applied.
+Pixels are the values stored in the file, interpreted as sRGB. Color profiles are copied but never applied.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from data.pixels import as_depth, luma, upright
 
 MAX_PIXELS = 300_000_000  # a 60 x 50 cm print at 600 dpi has 167 million
 
-# File names that a folder's photographs have; a file named by itself may be called anything.
+# Suffixes of photographs in a folder. A file given by name may have any suffix.
 IMAGE_SUFFIXES = set(
     ".jpg .jpeg .jpe .jfif .png .tif .tiff .webp .bmp .gif .jp2 .avif .tga .pcx .pgm .ppm .pnm".split()  # noqa: SIM905
 )
@@ -34,14 +34,14 @@ class Photo:
     """One decoded photograph, upright."""
 
     pixels: np.ndarray  # (H, W) grey or (H, W, 3) RGB, uint8 or uint16
-    alpha: np.ndarray | None = None  # (H, W), dtype of pixels; not premultiplied
+    alpha: np.ndarray | None = None  # (H, W), dtype of pixels, not premultiplied
     format: str = "PNG"  # Pillow's name of the file's format: JPEG, PNG, TIFF, ...
-    icc: bytes | None = None  # fits the pixels: grey or RGB
+    icc: bytes | None = None  # matches the pixels: grey or RGB
     exif: bytes | None = None  # Pillow's Exif bytes, without orientation
     dpi: tuple[float, float] | None = None  # (x, y), pixels per inch
-    xmp: bytes | None = None  # the packet, without what described the old file's layout
-    sha256: str = ""  # of the file's bytes
-    notes: list[str] = field(default_factory=list)  # what was changed on reading, for the report
+    xmp: bytes | None = None  # packet without the properties of the old file's layout
+    sha256: str = ""  # SHA-256 of the file
+    notes: list[str] = field(default_factory=list)  # conversions made while reading, for the report
 
     @property
     def size(self) -> tuple[int, int]:
@@ -50,14 +50,14 @@ class Photo:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The whole file. PhotoError: missing, a folder, empty, or not readable."""
+    """The contents of a file. Raises PhotoError if it is missing, a folder, empty or not readable."""
     try:
         data = Path(path).read_bytes()
     except FileNotFoundError:
         raise PhotoError("no such file") from None
     except IsADirectoryError:
         raise PhotoError("is a folder, not a photo") from None
-    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+    except (OSError, ValueError) as error:  # ValueError: null byte in the name
         raise PhotoError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if not data:
         raise PhotoError("is empty (0 bytes)")
@@ -65,10 +65,11 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_photo(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Photo:
-    """Decode a file, or the bytes of one; the caller names the file in its message.
+    """Decodes a file, or the bytes of one; the caller adds the file name to error messages.
 
-    EXIF orientation is applied. 16-bit grey stays 16 bits; 16-bit RGB comes from TIFF only, by `tifffile`.
-    PhotoError: missing, empty, truncated, not an image, more than `max_pixels`, or bits would be lost.
+    EXIF orientation is applied. 16-bit grey stays 16 bits; 16-bit RGB is read from TIFF only, through
+    `tifffile`. Raises PhotoError if the file is missing, empty, truncated, not an image, larger than
+    `max_pixels`, or would lose bits.
     """
     data = source if isinstance(source, bytes) else read_bytes(source)
     notes: list[str] = []
@@ -78,7 +79,7 @@ def read_photo(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Photo:
         if frames > 1:
             notes.append(f"first frame of {frames} taken")
         pixels, alpha = decode(image, data, notes)
-        # After decoding: a PNG may keep EXIF behind its pixels, and Pillow itself turns a TIFF upright.
+        # After decoding, since a PNG may store EXIF after its pixels, and Pillow turns a TIFF upright itself.
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
         icc, dpi = metadata.profile(image, pixels.ndim, notes), metadata.resolution(image)
         exif, packet = metadata.exif_block(image, orientation, notes), metadata.xmp_packet(image, notes)
@@ -86,7 +87,7 @@ def read_photo(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Photo:
         raise
     except MemoryError:
         raise PhotoError(f"not enough memory for {image.width} x {image.height} pixels") from None
-    except Exception as error:  # Pillow's plugins raise nearly anything on broken files
+    except Exception as error:  # Pillow's plugins raise almost any exception on broken files
         reason = error or type(error).__name__
         raise PhotoError(f"damaged or truncated {image.format} file ({reason})") from None
     pixels = upright(pixels, orientation)
@@ -97,11 +98,11 @@ def read_photo(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Photo:
 def read_mask(
     source: Path | bytes, size: tuple[int, int], max_pixels: int = MAX_PIXELS
 ) -> tuple[np.ndarray, list[str]]:
-    """A mask for a photo of `size` (width, height): (H, W) uint8 of 255 damaged, 0 clean, 128 ignore; and
-    notes.
+    """A mask for a photograph of `size` (width, height): (H, W) uint8, 255 damaged, 0 intact, 128 ignored;
+    and notes.
 
-    Any image will do: grey above 128 is damaged, below is clean, transparent is clean. Another size is
-    resized by nearest, with a note. PhotoError as for `read_photo`.
+    Any image can serve as a mask: grey above 128 is damaged, below is intact, transparent is intact. Another
+    size is resized by nearest, with a note. Raises PhotoError like `read_photo`.
     """
     photo = read_photo(source, max_pixels)
     grey = np.rint(luma(photo.pixels) * 255)
@@ -118,13 +119,13 @@ def read_mask(
 def encode(
     pixels: np.ndarray, like: Photo | None, format: str, remark: str = "", tool: str = "photo-restore"
 ) -> bytes:
-    """The bytes of a file with these pixels and `like`'s alpha, ICC, EXIF, XMP and DPI (None: the bare
-    pixels).
+    """Encodes pixels as a file with the alpha, ICC, EXIF, XMP and DPI of `like`; None: without metadata.
 
     pixels: (H, W) grey or (H, W, 3) RGB, uint8 or uint16. format: PNG, TIFF, WEBP (lossless) or JPEG (quality
-    95, 4:4:4, no alpha). remark: a sentence on what a trained model made of the picture, added to the EXIF
-    and XMP descriptions; XMP then says so for machines too. tool: program, version and weights that did it.
-    WebP has no grey: three equal channels. PhotoError: the format cannot hold the picture.
+    95, 4:4:4, no alpha). remark: a sentence about what a trained model did to the picture, added to the EXIF
+    and XMP descriptions; XMP then also states it in machine-readable form. tool: program, version and weights
+    that did it. WebP has no grey and gets three equal channels. Raises PhotoError if the format cannot hold
+    the picture.
     """
     grey, rgb = pixels.ndim == 2, pixels.ndim == 3 and pixels.shape[2] == 3
     if pixels.dtype not in (np.uint8, np.uint16) or not (grey or rgb):

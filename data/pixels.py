@@ -1,20 +1,20 @@
-"""What pixels mean: luma and chroma (ITU-R BT.601, full range), bit depth, orientation, resize."""
+"""Pixel operations: luma and chroma (ITU-R BT.601, full range), bit depth, orientation, resizing."""
 
 from __future__ import annotations
 
 import numpy as np
 from PIL import Image
 
-_KR, _KG, _KB = LUMA_WEIGHTS = 0.299, 0.587, 0.114  # of R, G and B: ITU-R BT.601-7, 2.5.1
-BAND = 256  # rows of a photo that are handled at a time
+_KR, _KG, _KB = LUMA_WEIGHTS = 0.299, 0.587, 0.114  # weights of R, G and B: ITU-R BT.601-7, 2.5.1
+BAND = 256  # rows of a photograph processed at a time
 
 
 def bands(height: int) -> list[slice]:
-    """All rows of a photo, `BAND` at a time, so that temporaries stay small beside it."""
+    """All rows of a photograph, `BAND` at a time, so that temporaries stay small compared to it."""
     return [slice(top, min(top + BAND, height)) for top in range(0, height, BAND)]
 
 
-_TURN = {  # EXIF orientation -> the array as it is meant to be seen
+_TURN = {  # EXIF orientation -> the upright array
     2: lambda a: a[:, ::-1],
     3: lambda a: a[::-1, ::-1],
     4: lambda a: a[::-1],
@@ -26,7 +26,7 @@ _TURN = {  # EXIF orientation -> the array as it is meant to be seen
 
 
 def upright(array: np.ndarray, orientation: int | None) -> np.ndarray:
-    """The array (H, W[, C]) as the EXIF orientation means it to be seen."""
+    """The array (H, W[, C]) turned upright, from its EXIF orientation."""
     return np.ascontiguousarray(_TURN.get(orientation, lambda a: a)(array))
 
 
@@ -66,8 +66,8 @@ def merge_chroma(luma: np.ndarray, cbcr: np.ndarray, dtype: str | type = np.uint
     """(H, W, 3) RGB of `dtype` (uint8 or uint16) with exactly this luma.
 
     luma: (H, W) in [0, 1]. cbcr: (H, W, 2) in [-0.5, 0.5]. Where R, G or B would leave [0, 1], chroma is
-    scaled by the largest factor in [0, 1] that keeps all three inside: hue and luma stay, saturation goes.
-    Rounding moves luma by at most half a step.
+    scaled by the largest factor in [0, 1] that keeps all three inside: hue and luma stay, saturation is
+    reduced. Rounding changes luma by at most half a step.
     """
     top = np.iinfo(dtype).max
     out = np.empty((*luma.shape, 3), dtype)
@@ -75,7 +75,7 @@ def merge_chroma(luma: np.ndarray, cbcr: np.ndarray, dtype: str | type = np.uint
         y = luma[rows].astype(np.float32)
         cb, cr = np.moveaxis(cbcr[rows].astype(np.float32), -1, 0)
         # (3, H, W)
-        offset = np.stack(  # of R, G and B from luma; their mean weighted by KR, KG and KB is 0
+        offset = np.stack(  # R, G and B minus luma; their mean weighted by KR, KG and KB is 0
             [
                 (2 - 2 * _KR) * cr,
                 (-2 * _KB * (1 - _KB) / _KG) * cb + (-2 * _KR * (1 - _KR) / _KG) * cr,
@@ -90,17 +90,17 @@ def merge_chroma(luma: np.ndarray, cbcr: np.ndarray, dtype: str | type = np.uint
 
 
 def resize(array: np.ndarray, size: tuple[int, int], method: str) -> np.ndarray:
-    """Resize (H, W) or (H, W, C) to `size` (width, height), antialiased, in float32 throughout.
+    """Resizes (H, W) or (H, W, C) to `size` (width, height) with antialiasing, in float32 throughout.
 
-    method: bilinear, bicubic, box or lanczos (which overshoots: the caller clips). Shrinking widens the
-    filter. Pillow copies what it resizes: large pictures go through it some rows at a time.
+    method: bilinear, bicubic, box or lanczos (which overshoots, so the caller clips). Downsampling widens the
+    filter. Pillow copies its input, so large pictures are resized a band of rows at a time.
     """
     (height, width), resample = array.shape[:2], Image.Resampling[method.upper()]
     planes = np.moveaxis(np.atleast_3d(array), -1, 0)  # (C, H, W)
     out = np.empty((size[1], size[0], len(planes)), np.float32)
     scale = height / size[1]
-    margin = 3 * max(scale, 1) + 1  # px that lanczos, the widest filter, looks beyond the rows it makes
-    step = max(1, int(BAND * 4096 / width / scale))  # rows made of about a million px
+    margin = 3 * max(scale, 1) + 1  # px that lanczos, the widest filter, reaches beyond its output rows
+    step = max(1, int(BAND * 4096 / width / scale))  # output rows from about a million px
     for top in range(0, size[1], step):
         rows = slice(top, min(top + step, size[1]))
         first, last = (
@@ -115,7 +115,7 @@ def resize(array: np.ndarray, size: tuple[int, int], method: str) -> np.ndarray:
 
 
 def as_depth(pixels: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Pixels as uint8 or uint16: 255 is 65535, so that the factor is 257."""
+    """Pixels as uint8 or uint16. 255 becomes 65535, a factor of 257."""
     if pixels.dtype == dtype:
         return pixels
     return (

@@ -1,9 +1,9 @@
-"""Photoshop files: every step of the restoration as a layer, for work by hand.
+"""Photoshop files with every step of the restoration as a layer.
 
     layers = [Layer("Original", photo.pixels), Layer("Repairs", restored, mask)]
     data = photoshop(photo, layers, merged=restored)
 
-The names of layers are ASCII: the format's own field for them holds nothing else.
+Layer names are ASCII, since the format's field for them allows nothing else.
 """
 
 from __future__ import annotations
@@ -20,33 +20,35 @@ from data.pixels import as_depth
 
 
 class Layer(NamedTuple):
-    """One layer of a Photoshop file, as large as the photo."""
+    """One layer of a Photoshop file, at the size of the photograph."""
 
     name: str  # ASCII
     pixels: np.ndarray  # (H, W) or (H, W, 3), uint8 or uint16
-    mask: np.ndarray | None = None  # (H, W) uint8: 255 shows the layer; only the box around that is stored
-    color: bool = False  # blend mode Color: its hue and saturation, the luminosity of what lies below
+    mask: np.ndarray | None = None  # (H, W) uint8, 255 shows the layer; only its bounding box is stored
+    color: bool = False  # blend mode Color: hue and saturation of this layer, luminosity of those below
     visible: bool = True
 
 
 def ending(photo: Photo) -> str:
-    """psd, or psb where a PSD cannot hold the photo: a side above 30000 px or a file that may reach 2 GiB."""
+    """psd, or psb where a PSD cannot hold the photograph: a side above 30000 px, or a file that may reach 2
+    GiB.
+    """
     width, height = photo.size
     most = width * height * photo.pixels.itemsize * 24  # 5 layers of RGB and alpha, RGB merged, a mask
     return "psb" if max(width, height) > 30_000 or most >= 1 << 31 else "psd"
 
 
 def photoshop(photo: Photo, layers: list[Layer], merged: np.ndarray, xmp: bytes | None = None) -> bytes:
-    """A layered file, PSD or PSB (see `ending`), RGB of the photo's depth, with its ICC profile and
+    """A layered file, PSD or PSB (see `ending`): RGB at the photograph's depth, with its ICC profile and
     resolution.
 
-    layers: from the bottom up. merged: what the visible ones give, for programs that do not blend. The
-    photo's alpha is the first layer's transparency, and those above are clipped to it. PhotoError: a side
-    above 300000 px.
+    layers: from the bottom up. merged: the result of the visible ones, for programs that do not blend. The
+    photograph's alpha is the transparency of the first layer, and the layers above are clipped to it. Raises
+    PhotoError for a side above 300000 px.
 
-    Photoshop's luminosity is 0.3 R + 0.59 G + 0.11 B, our luma (BT.601) has a third decimal. So a layer in
-    blend mode Color gives its own pixels over a grey base of its luma to within 2 of 255; over a strongly
-    colored one to within 5.
+    Photoshop's luminosity is 0.3 R + 0.59 G + 0.11 B, whereas our luma (BT.601) has a third decimal. A layer
+    in blend mode Color therefore reproduces its own pixels only to within 2 of 255 over a grey base of its
+    luma, and to within 5 over a strongly colored one.
     """
     from psd_tools.constants import ColorMode, Compression
     from psd_tools.psd import PSD
@@ -90,14 +92,14 @@ def _stack(photo: Photo, layers: list[Layer], version: int):
     stack, blocks = (len(records), records, images), TaggedBlocks()
     if photo.pixels.itemsize == 1:
         information = parts.LayerInfo(*stack)
-    else:  # Photoshop looks for layers of 16 bits in a block of their own
+    else:  # Photoshop expects 16-bit layers in a block of their own
         information = parts.LayerInfo()
         blocks[Tag.LAYER_16] = TaggedBlock(key=Tag.LAYER_16, data=parts.LayerInfoBlock(*stack))
     return parts.LayerAndMaskInformation(information, parts.GlobalLayerMaskInfo(), blocks)
 
 
 def _layer(photo: Photo, layer: Layer, lowest: bool, version: int):
-    """psd-tools' LayerRecord and ChannelDataList of a layer, cut to the box of its mask."""
+    """psd-tools' LayerRecord and ChannelDataList of a layer, cropped to the box of its mask."""
     from psd_tools.constants import BlendMode, ChannelID, Clipping
     from psd_tools.psd import layer_and_mask as parts
 
@@ -125,7 +127,7 @@ def _layer(photo: Photo, layer: Layer, lowest: bool, version: int):
 
 
 def _plane(pixels: np.ndarray, version: int):
-    """psd-tools' ChannelData of one channel (H, W), big-endian, compressed as Photoshop itself does it."""
+    """psd-tools' ChannelData of one channel (H, W), big-endian, compressed as Photoshop does it."""
     from psd_tools.constants import Compression
     from psd_tools.psd import layer_and_mask as parts
 
@@ -135,7 +137,7 @@ def _plane(pixels: np.ndarray, version: int):
         return plane
     change = pixels.copy()
     change[:, 1:] -= pixels[:, :-1]  # modulo 65536
-    # Level 1: half of the default's time, 2 % more bytes.
+    # Level 1 takes half the time of the default, for 2 % more bytes.
     packed = zlib.compress(change.astype(">u2").tobytes(), 1)
     return parts.ChannelData(Compression.ZIP_WITH_PREDICTION, packed)
 
@@ -160,7 +162,7 @@ def _resources(photo: Photo, xmp: bytes | None):
 
 
 def _box(mask: np.ndarray) -> tuple[slice, slice]:
-    """Where the mask is set; its first pixel if nowhere, because a layer must have some."""
+    """The bounding box of the mask; its first pixel if it is empty, since a layer must have some."""
     sides = []
     for axis in (1, 0):
         found = np.flatnonzero(mask.any(axis))

@@ -1,4 +1,4 @@
-"""Tone of faded prints: contrast and cast brought back, by end points measured on the print itself."""
+"""Corrects contrast and color cast of faded prints, from end points measured on the print."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from data.pixels import luma, merge_chroma, resize, rgb_to_ycbcr
 LOWEST, HIGHEST = (
     0.5,
     99.5,
-)  # percentiles that count as black and white: a few pixels beyond them are dust or glare
-USED = 0.8  # share of its range that one channel must use for a print to count as not faded
-TARGET = 0.95  # share of the range that black to white shall use
-MOST_GAIN = 2.5  # more would show grain and paper in place of a picture
-KNEE = 0.04  # from both ends: where values beyond black and white are rolled off in place of clipped
-MEASURED_SIDE = 512  # px: percentiles of a smaller copy are the same, and noise does not widen them
-BORDER_SPREAD = 0.03  # standard deviation of luma along a row or column of a print's border, at most
-BORDER_SHARE = 0.2  # of a side that a border may take
-MONOCHROME = 0.015  # of chroma that luma does not explain: below this a print is grey, sepia or toned
-LEAST_PIXELS = 1000  # to measure on
+)  # percentiles taken as black and white; the few pixels beyond are dust or glare
+USED = 0.8  # share of the range that one channel must use for a print not to count as faded
+TARGET = 0.95  # share of the range from black to white after correction
+MOST_GAIN = 2.5  # more would bring out grain and paper
+KNEE = 0.04  # distance from both ends within which values are rolled off instead of clipped
+MEASURED_SIDE = 512  # px; a smaller copy has the same percentiles, not widened by noise
+BORDER_SPREAD = 0.03  # largest standard deviation of luma along a row or column of a print's border
+BORDER_SHARE = 0.2  # largest share of a side that a border may take
+MONOCHROME = 0.015  # chroma not explained by luma; below this a print is grey, sepia or toned
+LEAST_PIXELS = 1000  # fewest pixels to measure on
 
 
 @dataclass(frozen=True)
 class Tone:
-    """A correction: by channel, or for `monochrome` prints of luma alone, so that their hue stays."""
+    """A tone correction per channel, or of luma alone for `monochrome` prints, which keeps their hue."""
 
-    low: tuple[float, ...]  # black point of each channel, 0 to 1: three, or one of luma
+    low: tuple[float, ...]  # black point of each channel, 0 to 1: three values, or one for luma
     high: tuple[float, ...]  # white point
     gain: tuple[float, ...]
 
@@ -46,13 +46,13 @@ class Tone:
         return merge_chroma(self._stretched(ycbcr[..., 0], 0), ycbcr[..., 1:], pixels.dtype)
 
     def _curve(self, channel: int, dtype) -> np.ndarray:
-        """The channel's correction as a table of all values of `dtype`."""
+        """The correction of a channel as a table of all values of `dtype`."""
         top = np.iinfo(dtype).max
         values = np.arange(top + 1, dtype=np.float32) / top
         return np.rint(self._stretched(values, channel) * top).astype(dtype)
 
     def _stretched(self, values: np.ndarray, channel: int) -> np.ndarray:
-        """Values in [0, 1] with the middle of black and white moved to 0.5 and spread by the gain, ends
+        """Values in [0, 1] with the middle between black and white moved to 0.5, multiplied by the gain, and
         rolled off.
         """
         middle = (self.low[channel] + self.high[channel]) / 2
@@ -60,12 +60,12 @@ class Tone:
 
 
 def measure_tone(pixels: np.ndarray, excluded: np.ndarray, neutral: bool = False) -> Tone | None:
-    """The correction that a faded print needs; None for a print that is not faded, or too faint to be
-    stretched.
+    """The correction that a faded print needs; None if it is not faded, or too faint to be stretched.
 
-    pixels: (H, W) or (H, W, 3), uint8 or uint16. excluded: (H, W) bool, what must not be measured, such as
-    damage; the print's border is left out as well. neutral: a grey or sepia print becomes neutral too. The
-    correction is monotone, and a corrected print needs none."""
+    pixels: (H, W) or (H, W, 3), uint8 or uint16. excluded: (H, W) bool, pixels not to measure on, such as
+    damage; the print's border is left out as well. neutral: also neutralize grey and sepia prints. The
+    correction is monotone, and a corrected print needs no further one.
+    """
     small = _reduced(pixels.astype(np.float32) / np.iinfo(pixels.dtype).max)
     inside = _inside(luma(small)) & (_reduced(excluded.astype(np.float32)) < 0.01)
     if inside.sum() < LEAST_PIXELS:
@@ -84,7 +84,7 @@ def measure_tone(pixels: np.ndarray, excluded: np.ndarray, neutral: bool = False
 def is_monochrome(picture: np.ndarray, inside: np.ndarray) -> bool:
     """Whether chroma is a smooth function of luma, as in grey, sepia and toned prints.
 
-    picture: (H, W, 3) float in [0, 1]. inside: (H, W) bool, what is looked at.
+    picture: (H, W, 3) float in [0, 1]. inside: (H, W) bool, the pixels to use.
     """
     ycbcr = rgb_to_ycbcr(picture)[inside]
     basis = np.stack([ycbcr[:, 0] ** power for power in range(4)], 1)
@@ -94,7 +94,7 @@ def is_monochrome(picture: np.ndarray, inside: np.ndarray) -> bool:
 
 
 def _reduced(picture: np.ndarray) -> np.ndarray:
-    """(H, W[, C]) float32 at a longer side of at most MEASURED_SIDE px, by area."""
+    """(H, W[, C]) float32 at a longer side of at most MEASURED_SIDE px, by area averaging."""
     scale = MEASURED_SIDE / max(picture.shape[:2])
     if scale >= 1:
         return picture
@@ -102,8 +102,8 @@ def _reduced(picture: np.ndarray) -> np.ndarray:
 
 
 def _inside(y: np.ndarray) -> np.ndarray:
-    """Where the print's picture is, (H, W) bool: without the flat rows and columns of a border or scanner
-    lid.
+    """The picture area of a print, (H, W) bool: without the flat rows and columns of a border or
+    scanner lid.
     """
     inside = np.zeros(y.shape, bool)
     rows, columns = _extent(y.std(1)), _extent(y.std(0))
@@ -112,8 +112,8 @@ def _inside(y: np.ndarray) -> np.ndarray:
 
 
 def _extent(spread: np.ndarray) -> slice:
-    """What is left of rows or columns, whose standard deviations are given, without flat ones at both
-    ends.
+    """The range of rows or columns left after removing flat ones at both ends, from their standard
+    deviations.
     """
     most = int(BORDER_SHARE * len(spread))
     varied = spread > BORDER_SPREAD
@@ -124,7 +124,7 @@ def _extent(spread: np.ndarray) -> slice:
 
 
 def _rolled_off(values: np.ndarray) -> np.ndarray:
-    """Values in [0, 1]: unchanged between the knees, and beyond them nearing 0 and 1 smoothly."""
+    """Values in [0, 1]: unchanged between the knees, and beyond them approaching 0 and 1 smoothly."""
     centered = values - np.float32(0.5)
     room, beyond = np.float32(KNEE), np.abs(centered) - np.float32(0.5 - KNEE)
     rolled = np.sign(centered) * (np.float32(0.5 - KNEE) + room * np.tanh(np.maximum(beyond, 0) / room))

@@ -1,9 +1,10 @@
-"""XMP packets: the part of a file's metadata that says how a picture was made (ISO 16684-1, RDF/XML).
+"""XMP packets: what is kept of them, and the statement that a trained model changed the picture (ISO
+16684-1).
 
-    kept = clean(packet)  # of the input: all but what describes the old file's pixels
+    kept = clean(packet)  # of the input, without the properties of the old file's layout
     packet = stamp(kept, "Colours estimated ...", "photo-restore 0.1.0 ...")
 
-What was there stays, in its own prefixes; new properties are added to it.
+Existing properties stay, in their own prefixes; new ones are added.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ HISTORY = "http://ns.adobe.com/xap/1.0/mm/"
 EVENT = "http://ns.adobe.com/xap/1.0/sType/ResourceEvent#"
 IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 
-# IPTC's word for a photograph of which a trained model made a part (newscodes, digitalsourcetype).
+# IPTC's term for a photograph parts of which were made by a trained model (newscodes, digitalsourcetype).
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 
-# True of the old file only: the results are upright, and written with a layout of their own.
+# Properties of the old file only: results are upright and have a layout of their own.
 _LAYOUT = [
     (TIFF, name)
     for name in (
@@ -52,17 +53,17 @@ _EMPTY = (
 
 
 def clean(packet: bytes | str) -> bytes:
-    """The packet without what was true of the old file's layout only. ValueError: it is no XMP."""
+    """The packet without the properties of the old file's layout. Raises ValueError if it is not XMP."""
     document = _parse(packet)
     _drop(document, _LAYOUT)
     return _write(document)
 
 
 def stamp(packet: bytes | None, remark: str, tool: str) -> bytes:
-    """The packet (of `clean`, or None) with the statement that a trained model made a part of the picture.
+    """The packet (from `clean`, or None) with the statement that a trained model made part of the picture.
 
     remark: a sentence for people, added to the description. tool: program, version and weights, added to the
-    history. What was there stays, but for a former source type and AI system, which are no longer true.
+    history. Existing properties stay, except an earlier source type and AI system, which no longer apply.
     """
     document = _parse(packet or _EMPTY)
     _drop(document, _OURS)
@@ -94,13 +95,15 @@ def stamp(packet: bytes | None, remark: str, tool: str) -> bytes:
 
 
 def _parse(packet: bytes | str) -> minidom.Document:
-    """ValueError: no XML, no RDF in it, or a document type (which could define endless entities)."""
+    """Raises ValueError if it is not XML, has no RDF, or has a document type (which could define endless
+    entities).
+    """
     data = packet.encode() if isinstance(packet, str) else packet
     if b"<!DOCTYPE" in data:
         raise ValueError("XMP with a document type")
     try:
         document = minidom.parseString(data.strip(b"\0 \r\n\t"))
-    except (ExpatError, ValueError, LookupError) as error:  # LookupError: an encoding of no known name
+    except (ExpatError, ValueError, LookupError) as error:  # LookupError: unknown encoding
         raise ValueError(f"damaged XMP ({error})") from None
     if not _subjects(document):
         raise ValueError("XMP without a description")
@@ -115,7 +118,7 @@ def _write(document: minidom.Document) -> bytes:
 
 
 def _subjects(document: minidom.Document) -> list[minidom.Element]:
-    """The descriptions of the picture itself, each with some of its properties as attributes or elements."""
+    """The descriptions of the picture itself; each has some of its properties as attributes or elements."""
     return [
         node
         for rdf in document.getElementsByTagNameNS(RDF, "RDF")
@@ -141,18 +144,20 @@ def _element(document: minidom.Document, name: str, attributes: dict[str, str]) 
 
 
 def _item(document: minidom.Document, attributes: dict[str, str]) -> minidom.Element:
-    return _element(document, "rdf:li", {"xmlns:rdf": RDF, **attributes})  # the packet may call RDF otherwise
+    return _element(
+        document, "rdf:li", {"xmlns:rdf": RDF, **attributes}
+    )  # the packet may use another prefix for RDF
 
 
 def _describe(document: minidom.Document, properties: dict[str, str]) -> minidom.Element:
-    """A further description of the picture; all of them must name it alike."""
+    """A new description of the picture, with the same name as the others, as required."""
     first = _subjects(document)[0]
     attributes = {"xmlns:rdf": RDF, "rdf:about": first.getAttributeNS(RDF, "about"), **properties}
     return first.parentNode.appendChild(_element(document, "rdf:Description", attributes))
 
 
 def _array(document: minidom.Document, namespace: str, name: str, kind: str) -> minidom.Element:
-    """The array (rdf:Alt, rdf:Seq, ...) of a property of this namespace, made if missing."""
+    """The array (rdf:Alt, rdf:Seq, ...) of a property of this namespace, created if missing."""
     prefix, local = name.split(":")
     for subject in _subjects(document):
         for node in subject.childNodes:
