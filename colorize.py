@@ -50,9 +50,9 @@ def build(options: dict):
 
 def build_critic(args):
     """The critic of adversarial training, from the options of `train`."""
-    from nets.sagan import Critic
+    from nets.sagan import Discriminator
 
-    return Critic(args.critic_width)
+    return Discriminator(args.critic_width)
 
 
 def step(net, samples: dict, args, total, critic=None, vgg=None) -> dict:
@@ -82,7 +82,7 @@ def step(net, samples: dict, args, total, critic=None, vgg=None) -> dict:
     losses["loss"] = sum(getattr(args, f"{name}_weight") * loss for name, loss in losses.items())
     if critic is not None:
         real, fake = critic(torch.cat([luma, luma]), torch.cat([truth, cbcr.detach()])).chunk(2)
-        losses["critic"] = adversarial.critic_hinge(real, fake)
+        losses["critic"] = adversarial.discriminator_hinge(real, fake)
     return losses
 
 
@@ -102,7 +102,7 @@ def train(args) -> int:
     options = engine.network(
         args,
         STAGE,
-        {"channels": channels(args), "classes": 2, "stem": "imagenet", "centers": 0},
+        {"channels": channels(args), "out_channels": 2, "stem": "imagenet", "extra_levels": 0},
         depth=("encoder", 50),
         width=("width", 64),
         norm=("norm", "batch"),
@@ -348,7 +348,7 @@ class Colorizer:
 
         x = even_exposure(small)
         x = with_hints(x, known) if self.takes_hints else x
-        return padded(run, torch.cat([small, x], 1), self.net.multiple)
+        return padded(run, torch.cat([small, x], 1), self.net.size_divisor)
 
 
 def load(weights: Path, device, **settings) -> Colorizer:

@@ -577,8 +577,10 @@ def _fit(args, stage, options, build, samples, step, evaluate, measured, critic,
     net = build(options)
     if args.batch_size % world:
         raise ValueError(f"--batch-size {args.batch_size} cannot be shared by {world} processes")
-    if args.crop % net.multiple:
-        raise ValueError(f"--crop {args.crop} is not a multiple of {net.multiple}, as this network needs it")
+    if args.crop % net.size_divisor:
+        raise ValueError(
+            f"--crop {args.crop} is not a multiple of {net.size_divisor}, as this network needs it"
+        )
     if args.dry_run:
         if rank == 0:
             count = sum(p.numel() for p in net.parameters())

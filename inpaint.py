@@ -347,7 +347,7 @@ class Painter:
         for strip in strips(
             lambda x: self.net(x[:, :1], x[:, 1:]),
             Known(picture, known),
-            self.net.multiple,
+            self.net.size_divisor,
             tile,
             overlap,
             wanted=lambda x: bool((x[:, 1] == 0).any()),

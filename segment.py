@@ -69,7 +69,7 @@ def train(args) -> int:
     options = engine.network(
         args,
         STAGE,
-        {"channels": 1, "classes": 1, "stem": "full", "centers": 2},
+        {"channels": 1, "out_channels": 1, "stem": "full", "extra_levels": 2},
         depth=("encoder", 18),
         width=("width", 64),
         norm=("norm", "inplace"),
@@ -323,7 +323,7 @@ class Finder:
 
         x = torch.from_numpy(brought(luma, size))[None, None]
         x = (x.flip(-1) if mirrored else x).to(self.device, memory_format=torch.channels_last)
-        logits = self.tiling.run(partial(tiled, self.net, x, self.net.multiple))[0, 0].float().cpu()
+        logits = self.tiling.run(partial(tiled, self.net, x, self.net.size_divisor))[0, 0].float().cpu()
         return logits.flip(-1) if mirrored else logits
 
     def enlarge(self, probability, size: tuple[int, int]):

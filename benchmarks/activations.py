@@ -57,9 +57,9 @@ class Trainee:
             depth=18,
             width=width,
             channels=1,
-            classes=1,
+            out_channels=1,
             stem="full",
-            centers=2,
+            extra_levels=2,
             norm=partial(norm, slope=0.01),
         )
         self.net.to(device, memory_format=torch.channels_last)

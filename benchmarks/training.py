@@ -44,14 +44,14 @@ from data.run_folder import read_log
 # stage -> (network, side of the crop that is counted, side of the published crop, samples of a GPU)
 PAPER = {
     segment: (
-        {"depth": 18, "width": 64, "channels": 1, "classes": 1, "stem": "full", "centers": 2},
+        {"depth": 18, "width": 64, "channels": 1, "out_channels": 1, "stem": "full", "extra_levels": 2},
         64,
         512,
         20,
     ),
     inpaint: ({"width": 64, "channels": 1, "levels": 8, "widest": 8}, 256, 512, 8),
     colorize: (
-        {"depth": 50, "width": 64, "channels": 1, "classes": 2, "stem": "imagenet", "centers": 0},
+        {"depth": 50, "width": 64, "channels": 1, "out_channels": 2, "stem": "imagenet", "extra_levels": 0},
         64,
         256,
         20,

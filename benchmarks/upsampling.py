@@ -43,7 +43,7 @@ def measure(pixels, net, short_side: int) -> dict[str, list[float]]:
     truth = torch.from_numpy(rgb_to_ycbcr(pixels)[..., 1:]).permute(2, 0, 1)[None]
     large = torch.from_numpy(luma(pixels))[None, None]
     scale = short_side / min(pixels.shape[:2])
-    size = [net.multiple * max(1, round(side * scale / net.multiple)) for side in large.shape[-2:]]
+    size = [net.size_divisor * max(1, round(side * scale / net.size_divisor)) for side in large.shape[-2:]]
     small = F.interpolate(large, size, mode="bilinear", align_corners=False, antialias=True)
     half, given = F.avg_pool2d(small, 2), even_exposure(small)
     if net.encoder.conv1.in_channels == 4:

@@ -1,8 +1,8 @@
-"""Weights and training states on disk: written whole, read without running anybody's code.
+"""Weights and training states on disk: written whole, read without running code from the file.
 
-A weights file is a dict of plain types and tensors: `format`, `stage`, `version`, `build` (the constructor's
-arguments, so that `infer` needs no other option), `state` (half precision), `infer` (settings found in
-validation, such as the threshold) and `training` (options, steps, measures).
+A weights file is a dict of plain types and tensors: `format`, `stage`, `version`, `build` (constructor
+arguments of the network, so that `infer` needs no other option), `state` (half precision), `infer` (settings
+found in validation, such as the threshold) and `training` (options, steps, measures).
 """
 
 import os
@@ -14,11 +14,15 @@ from data.errors import WeightsError
 from data.files import sha256
 
 FORMAT = 1
+# Constructor arguments of AlbuNet as the files of version 0.1 have them. Renamed on reading, so that these
+# files (and their SHA-256 in reports) stay valid and no other code knows the old names.
+RENAMED = {"centers": "extra_levels", "classes": "out_channels"}
 
 
 def save(path: Path, content: dict) -> None:
-    """Writes `content` to a temporary file beside `path` and renames it: a killed process leaves no half
-    file.
+    """Writes to a temporary file beside `path` and renames it, so that a killed process leaves no half file.
+
+    Raises OSError.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -30,7 +34,9 @@ def save(path: Path, content: dict) -> None:
 
 
 def read(path: Path) -> dict:
-    """A dict written by `save`, on the CPU. Raises WeightsError: missing, cut, or with anything but plain
+    """A dict written by `save`, on the CPU.
+
+    Raises WeightsError, one line: the file is missing, cut short, or holds anything but tensors and plain
     types.
     """
     try:
@@ -48,7 +54,7 @@ def read(path: Path) -> dict:
 
 
 def weights(stage: str, version: str, build: dict, net: torch.nn.Module, infer: dict, training: dict) -> dict:
-    """The content of a weights file; floating-point tensors are stored in half precision."""
+    """The content of a weights file; floating-point tensors of `net` in half precision."""
     state = {name: x.half() if x.is_floating_point() else x for name, x in net.state_dict().items()}
     return {
         "format": FORMAT,
@@ -62,13 +68,14 @@ def weights(stage: str, version: str, build: dict, net: torch.nn.Module, infer: 
 
 
 def read_weights(path: Path, stage: str) -> dict:
-    """A weights file of `stage`. Raises WeightsError if it is of another stage or format."""
+    """The content of a weights file. Raises WeightsError if it belongs to another stage or format."""
     content = read(path)
     if content.get("format") != FORMAT or not {"stage", "build", "state", "infer"} <= content.keys():
         raise WeightsError(f"{path}: not a weights file of this version of photo-restore")
     if content["stage"] != stage:
         raise WeightsError(f"{path}: weights of {content['stage']}, but {stage} was asked for")
-    return content
+    build = {RENAMED.get(name, name): value for name, value in content["build"].items()}
+    return {**content, "build": build}
 
 
 def load_state(net: torch.nn.Module, content: dict, path: Path) -> None:
@@ -82,7 +89,7 @@ def load_state(net: torch.nn.Module, content: dict, path: Path) -> None:
 
 
 def fingerprint(path: Path) -> str:
-    """The SHA-256 of a weights file, as hexadecimal digits. Raises WeightsError if it cannot be read."""
+    """The SHA-256 of a weights file, 64 hexadecimal digits. Raises WeightsError if it cannot be read."""
     try:
         return sha256(Path(path).read_bytes())
     except FileNotFoundError:

@@ -1,24 +1,25 @@
-"""The losses of the colorize stage on pixels, and the pictures that its other losses look at."""
+"""The pixel loss of the colorize stage, and the picture that its other losses see."""
 
 import torch
 
 
 def chroma_l1(cbcr, truth, weight: float = 0.0):
-    """Mean absolute error of chroma, (B, 2, H, W) in [-0.5, 0.5]; a pixel counts 1 + weight * its true
-    chroma.
+    """Mean absolute error of chroma, (B, 2, H, W) in [-0.5, 0.5]; a scalar.
 
-    Most pixels of most photographs are nearly grey; unweighted, the median answer to an uncertain colour is
-    grey too.
+    A pixel counts 1 + weight * its true chroma: most pixels of most photographs are nearly grey, and without
+    a weight the median answer to an uncertain color is grey as well.
     """
-    share = 1 + weight * truth.norm(dim=1, keepdim=True)
-    return ((cbcr - truth).abs() * share).sum() / (2 * share.sum())
+    pixel_weight = 1 + weight * truth.norm(dim=1, keepdim=True)
+    return ((cbcr - truth).abs() * pixel_weight).sum() / (2 * pixel_weight.sum())
 
 
 def rgb(luma, cbcr):
-    """sRGB (B, 3, H, W) of luma (B, 1, H, W) in [0, 1] and CbCr (B, 2, H, W) in [-0.5, 0.5] (BT.601, full
-    range).
+    """sRGB (B, 3, H, W) of luma (B, 1, H, W) in [0, 1] and CbCr (B, 2, H, W) in [-0.5, 0.5].
 
-    Not clipped: where a colour leaves [0, 1], its gradient goes on.
+    BT.601, full range. Not clipped, so that gradients also flow where a color leaves [0, 1].
     """
     cb, cr = cbcr.split(1, 1)
-    return torch.cat([luma + 1.402 * cr, luma - 0.344136 * cb - 0.714136 * cr, luma + 1.772 * cb], 1)
+    red = luma + 1.402 * cr
+    green = luma - 0.344136 * cb - 0.714136 * cr
+    blue = luma + 1.772 * cb
+    return torch.cat([red, green, blue], 1)

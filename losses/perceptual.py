@@ -1,9 +1,9 @@
-"""Losses between features of pictures, such as those of nets/vgg.py: what a picture shows in place of its
+"""Losses between features of pictures, such as those of nets/vgg.py: they compare content and texture, not
 pixels.
 
-`features` and `truth` are lists of (B, C, H, W), one entry per layer, of the picture to judge and of the true
-one; every loss is a scalar, summed over the layers. Features of the truth need no gradient: compute them
-under `torch.no_grad()`.
+features, truth: lists of (B, C, H, W), one entry per layer, of the picture to judge and of the true one.
+Every loss is a scalar, summed over the layers. Features of the truth need no gradient: compute them under
+`torch.no_grad()`. Raises ValueError if the lists differ in length.
 """
 
 import torch
@@ -16,9 +16,7 @@ def perceptual(features, truth):
 
 
 def style(features, truth):
-    """Mean absolute difference of the Gram matrices (Liu et al. 2018, section 3.3): texture, wherever it
-    lies.
-    """
+    """Mean absolute difference of the Gram matrices (Liu et al. 2018, section 3.3): texture alone."""
     return sum(F.l1_loss(gram(x), gram(y)) for x, y in zip(features, truth, strict=True))
 
 
@@ -30,9 +28,9 @@ def feature_mse(features, truth):
 def gram(x):
     """The Gram matrices of features (B, C, H, W) over their pixels, divided by C H W; (B, C, C).
 
-    Of at least single precision: sums over a whole picture lose too many digits in half, so autocast is off
-    here.
+    At least float32, without autocast: half precision loses too many digits in sums over a whole picture.
     """
     flat = x.flatten(2).to(torch.promote_types(x.dtype, torch.float32))  # (B, C, H W)
+    _, channels, pixels = flat.shape
     with torch.autocast(x.device.type, enabled=False):
-        return flat @ flat.mT / (flat.shape[1] * flat.shape[2])
+        return flat @ flat.mT / (channels * pixels)

@@ -1,6 +1,6 @@
-"""ResNet encoders (He et al. 2016, "Deep Residual Learning for Image Recognition"), as a pyramid of features.
+"""ResNet encoders (He et al. 2016, "Deep Residual Learning for Image Recognition") as feature pyramids.
 
-Parameter names are torchvision's, so that `torchvision.models.resnet18().state_dict()` without `fc.*` loads
+Parameter names are torchvision's, so `torchvision.models.resnet18().state_dict()` without `fc.*` loads
 strictly into `ResNet(18)`.
 """
 
@@ -10,10 +10,12 @@ from torch import nn
 
 from nets.norm import NormAct
 
-# Our networks take (x - MEAN) / DEVIATION in every channel, near ImageNet's luma; torchvision's take each
-# colour of RGB by its own mean and deviation, which `from_imagenet` folds into the first layer.
-MEAN, DEVIATION = 0.449, 0.226
-RGB_MEAN, RGB_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# Our networks normalize every channel by (x - MEAN) / DEVIATION, close to ImageNet's luma. torchvision's
+# normalize R, G and B each by its own mean and deviation; `from_imagenet` folds the difference into the stem.
+MEAN = 0.449
+DEVIATION = 0.226
+RGB_MEAN = (0.485, 0.456, 0.406)
+RGB_DEVIATION = (0.229, 0.224, 0.225)
 
 
 class BasicBlock(nn.Module):
@@ -21,72 +23,82 @@ class BasicBlock(nn.Module):
 
     expansion = 1
 
-    def __init__(self, inputs: int, width: int, stride: int, norm):
+    def __init__(self, in_channels: int, width: int, stride: int, norm):
         super().__init__()
-        self.conv1 = nn.Conv2d(inputs, width, 3, stride, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(in_channels, width, 3, stride, padding=1, bias=False)
         self.bn1 = norm(width)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
         self.bn2 = norm(width)
-        self.downsample = _shortcut(inputs, width, stride, norm)
+        self.downsample = _downsample(in_channels, width, stride, norm)
 
     def forward(self, x):
         shortcut = x if self.downsample is None else self.downsample(x)
-        x = self.bn1(self.conv1(x))
-        return self.bn2(self.conv2(x), shortcut)
+        x = self.conv1(x)
+        x = self.bn1(x)
+        x = self.conv2(x)
+        return self.bn2(x, shortcut)
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolutions and a shortcut; the stride is on the 3x3, as in torchvision."""
+    """1x1, 3x3 and 1x1 convolutions and a shortcut; the 3x3 has the stride, as in torchvision."""
 
     expansion = 4
 
-    def __init__(self, inputs: int, width: int, stride: int, norm):
+    def __init__(self, in_channels: int, width: int, stride: int, norm):
         super().__init__()
-        outputs = width * self.expansion
-        self.conv1 = nn.Conv2d(inputs, width, 1, bias=False)
+        out_channels = width * self.expansion
+        self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
         self.bn1 = norm(width)
         self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, bias=False)
         self.bn2 = norm(width)
-        self.conv3 = nn.Conv2d(width, outputs, 1, bias=False)
-        self.bn3 = norm(outputs)
-        self.downsample = _shortcut(inputs, outputs, stride, norm)
+        self.conv3 = nn.Conv2d(width, out_channels, 1, bias=False)
+        self.bn3 = norm(out_channels)
+        self.downsample = _downsample(in_channels, out_channels, stride, norm)
 
     def forward(self, x):
         shortcut = x if self.downsample is None else self.downsample(x)
-        x = self.bn1(self.conv1(x))
-        x = self.bn2(self.conv2(x))
-        return self.bn3(self.conv3(x), shortcut)
+        x = self.conv1(x)
+        x = self.bn1(x)
+        x = self.conv2(x)
+        x = self.bn2(x)
+        x = self.conv3(x)
+        return self.bn3(x, shortcut)
 
 
-def _shortcut(inputs: int, outputs: int, stride: int, norm):
-    if stride == 1 and inputs == outputs:
+def _downsample(in_channels: int, out_channels: int, stride: int, norm):
+    """The projection of a shortcut whose shape changes, else None."""
+    if stride == 1 and in_channels == out_channels:
         return None
-    convolution = nn.Conv2d if inputs >= 16 else NarrowShortcut
-    return nn.Sequential(convolution(inputs, outputs, 1, stride, bias=False), norm(outputs, slope=1.0))
+    convolution = nn.Conv2d if in_channels >= 16 else NarrowShortcut
+    return nn.Sequential(
+        convolution(in_channels, out_channels, 1, stride, bias=False), norm(out_channels, slope=1.0)
+    )
 
 
 class NarrowShortcut(nn.Conv2d):
-    """A strided 1x1 convolution that first leaves out the pixels between strides; equal to `Conv2d`.
+    """A strided 1x1 convolution that drops the pixels between strides first; equal to `Conv2d`.
 
-    On CPU, oneDNN's weight gradient of a strided one writes past its buffer in channels last if there are
-    fewer than 16 channels (uxlfoundation/oneDNN#6035, not mended in torch 2.14): narrow networks crashed in
-    training.
+    On CPU, oneDNN's weight gradient of a strided 1x1 convolution of fewer than 16 channels in channels-last
+    format writes past its buffer (uxlfoundation/oneDNN#6035, still open in torch 2.14): training of narrow
+    networks crashed.
     """
 
     def forward(self, x):
-        return F.conv2d(x[..., :: self.stride[0], :: self.stride[1]], self.weight, self.bias)
+        x = x[..., :: self.stride[0], :: self.stride[1]]
+        return F.conv2d(x, self.weight, self.bias)
 
 
+# depth -> block, number of blocks in each of the four layers (He et al. 2016, table 1)
 LAYOUTS = {18: (BasicBlock, (2, 2, 2, 2)), 34: (BasicBlock, (3, 4, 6, 3)), 50: (Bottleneck, (3, 4, 6, 3))}
 
 
 class ResNet(nn.Module):
-    """The encoder: (B, channels, H, W) to a list of features, finest first.
+    """The encoder: (B, channels, H, W), normalized, to a list of features, finest first.
 
-    stem "imagenet": 7x7 convolution of stride 2 and a max pool; features at strides 2, 4, 8, 16, 32. stem
-    "full": 3x3 convolution of stride 1 and no pool, so that a crack of two pixels survives; strides 1, 2, 4,
-    8. `channels_out` and `strides` describe the features. `width` is that of the first layer: 64 is the
-    published size.
+    stem: "imagenet" is a 7x7 convolution of stride 2 and a max pool, features at strides 2, 4, 8, 16 and 32;
+    "full" is a 3x3 convolution of stride 1 without a pool, so that a crack 2 px wide survives, features at
+    strides 1, 2, 4 and 8. width: of the first layer, 64 as published. `channels_out` and `strides` describe
+    the features. Raises ValueError for an unknown depth or stem.
     """
 
     def __init__(
@@ -105,40 +117,37 @@ class ResNet(nn.Module):
             self.conv1 = nn.Conv2d(channels, width, 3, padding=1, bias=False)
         self.bn1 = norm(width)
         self.maxpool = nn.MaxPool2d(3, 2, padding=1) if stem == "imagenet" else nn.Identity()
-        inputs = width
+        in_channels = width
         for level, count in enumerate(counts):
-            blocks = []
-            for index in range(count):
-                stride = 2 if level > 0 and index == 0 else 1
-                blocks.append(block(inputs, width << level, stride, norm))
-                inputs = (width << level) * block.expansion
-            setattr(self, f"layer{level + 1}", nn.Sequential(*blocks))
-        deep = [(width << level) * block.expansion for level in range(4)]
-        self.channels_out = [width, *deep] if stem == "imagenet" else deep
+            stride = 1 if level == 0 else 2
+            setattr(
+                self, f"layer{level + 1}", _layer(block, in_channels, width << level, count, stride, norm)
+            )
+            in_channels = (width << level) * block.expansion
+        layers_out = [(width << level) * block.expansion for level in range(4)]
+        self.channels_out = [width, *layers_out] if stem == "imagenet" else layers_out
         self.strides = [2, 4, 8, 16, 32] if stem == "imagenet" else [1, 2, 4, 8]
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        initialize(self)
 
     def forward(self, x):
-        stem = self.bn1(self.conv1(x))
-        x = self.layer1(self.maxpool(stem))
-        features = [stem, x] if self.stem == "imagenet" else [x]
-        for layer in (self.layer2, self.layer3, self.layer4):
-            features.append(layer(features[-1]))
+        x = self.conv1(x)
+        stem = self.bn1(x)
+        x = self.maxpool(stem)
+        features = [stem] if self.stem == "imagenet" else []
+        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = layer(x)
+            features.append(x)
         return features
 
     def _load_from_state_dict(self, state_dict, prefix, *args):
-        """A network that takes hints too starts from weights that know luma alone: hint kernels are 0."""
+        """Weights trained on luma alone start a network that takes hints too: kernels of hints are 0."""
         kernel = state_dict.get(prefix + "conv1.weight")
         if kernel is not None and kernel.shape[1] == 1 < self.conv1.in_channels:
             state_dict[prefix + "conv1.weight"] = F.pad(kernel, (0, 0, 0, 0, 0, self.conv1.in_channels - 1))
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def load_imagenet(self, state: dict) -> None:
-        """Starts from the state of torchvision's ResNet of the same depth. Raises ValueError if it does not
-        fit.
-        """
+        """Loads torchvision's state of the same depth. Raises ValueError, one line, if it does not fit."""
         if self.conv1.out_channels != 64:
             raise ValueError(f"published weights need --width 64, not {self.conv1.out_channels}")
         try:
@@ -148,14 +157,28 @@ class ResNet(nn.Module):
             raise ValueError(f"not a torchvision ResNet of the same depth ({reason})") from None
 
 
-def from_imagenet(state: dict, channels: int, stem: str) -> dict:
-    """A torchvision ResNet's state as that of our encoder of width 64, for 1, 3 or 4 input channels and both
-    stems.
+def _layer(block, in_channels: int, width: int, count: int, stride: int, norm) -> nn.Sequential:
+    """`count` blocks, of which the first has the stride."""
+    blocks = [block(in_channels, width, stride, norm)]
+    for _ in range(count - 1):
+        blocks.append(block(width * block.expansion, width, 1, norm))
+    return nn.Sequential(*blocks)
 
-    channels 1: the three kernels summed, so that grey gives what R = G = B = grey gave. channels 4: luma and
-    three hint channels, whose kernels start at 0. The difference of means is a constant that the first norm's
-    mean takes up. stem "full": the 7x7 kernel, which steps by two pixels, is reduced by area to 3x3, its sum
-    kept.
+
+def initialize(net: nn.Module) -> None:
+    """Draws the kernels of all convolutions for ReLU networks (He et al. 2015), in order of definition."""
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
+def from_imagenet(state: dict, channels: int, stem: str) -> dict:
+    """The state of a torchvision ResNet as that of our encoder of width 64.
+
+    channels: of our input. 1: the three kernels are summed, so that grey gives what R = G = B = grey gave;
+    3: RGB; 4: luma and three hint channels, whose kernels are 0. The difference in mean is a constant, which
+    goes into the mean of the first norm. stem: "full" reduces the 7x7 kernel of stride 2 by area to 3x3 and
+    keeps its sum.
     """
     state = {name: x for name, x in state.items() if not name.startswith("fc.")}
     kernel = state["conv1.weight"].double()  # (64, 3, 7, 7)
@@ -167,11 +190,16 @@ def from_imagenet(state: dict, channels: int, stem: str) -> dict:
         kernel = kernel.sum(1, keepdim=True)
         kernel = torch.cat([kernel, kernel.new_zeros(len(kernel), channels - 1, 7, 7)], 1)
     if stem == "full":
-        edges = torch.arange(8).double()
-        bins = torch.arange(4).double() * 7 / 3
-        share = (
-            torch.minimum(edges[None, 1:], bins[1:, None]) - torch.maximum(edges[None, :-1], bins[:-1, None])
-        ).clamp_min(0)
-        kernel = share @ kernel @ share.T  # (3, 7) (64, C, 7, 7) (7, 3)
+        coverage = _coverage(7, 3)
+        kernel = coverage @ kernel @ coverage.T  # (3, 7) (64, C, 7, 7) (7, 3)
     state["conv1.weight"] = kernel.float()
     return state
+
+
+def _coverage(fine: int, coarse: int):
+    """How much of each of `fine` equal bins lies in each of `coarse` wider ones: (coarse, fine)."""
+    edges = torch.arange(fine + 1).double()
+    bins = torch.arange(coarse + 1).double() * fine / coarse
+    right = torch.minimum(edges[None, 1:], bins[1:, None])
+    left = torch.maximum(edges[None, :-1], bins[:-1, None])
+    return (right - left).clamp_min(0)

@@ -1,5 +1,5 @@
-"""The critic of SAGAN (Zhang et al. 2019, "Self-Attention Generative Adversarial Networks"): are these
-colours real?
+"""The discriminator of SAGAN (Zhang et al. 2019, "Self-Attention Generative Adversarial Networks"): are these
+colors real?
 """
 
 import torch
@@ -12,56 +12,56 @@ from nets.resnet import DEVIATION, MEAN
 
 
 class SelfAttention(nn.Module):
-    """x + gamma * o(x), where o gathers from everywhere in the picture what resembles x here; (B, C, H, W) to
-    the same.
+    """x + gamma * o(x), where o gathers what resembles x from the whole picture; (B, C, H, W) to the same.
 
-    Section 3 of the paper, with its narrowing to C / 8. gamma starts at 0: first the neighbourhood is
-    learned, then what is far away.
+    Section 3 of the paper, narrowed to C / 8 channels. gamma starts at 0: the neighbourhood is learned first,
+    then what is far away.
     """
 
     def __init__(self, channels: int):
         super().__init__()
         narrow = max(1, channels // 8)
-        self.query, self.key, self.value = (
-            spectral_norm(nn.Conv2d(channels, narrow, 1, bias=False)) for _ in range(3)
-        )
+        self.query = spectral_norm(nn.Conv2d(channels, narrow, 1, bias=False))
+        self.key = spectral_norm(nn.Conv2d(channels, narrow, 1, bias=False))
+        self.value = spectral_norm(nn.Conv2d(channels, narrow, 1, bias=False))
         self.out = spectral_norm(nn.Conv2d(narrow, channels, 1, bias=False))
         self.gamma = nn.Parameter(torch.zeros(()))
 
     def forward(self, x):
-        tokens = [layer(x).flatten(2).mT for layer in (self.query, self.key, self.value)]  # (B, H W, C / 8)
-        gathered = F.scaled_dot_product_attention(*tokens, scale=1.0)
-        return x + self.gamma * self.out(gathered.mT.unflatten(2, x.shape[-2:]))
+        query = self.query(x).flatten(2).mT  # (B, H W, C / 8)
+        key = self.key(x).flatten(2).mT
+        value = self.value(x).flatten(2).mT
+        gathered = F.scaled_dot_product_attention(query, key, value, scale=1.0)
+        gathered = gathered.mT.unflatten(2, x.shape[-2:])
+        return x + self.gamma * self.out(gathered)
 
 
-class Critic(nn.Module):
+class Discriminator(nn.Module):
     """Luma (B, 1, H, W) in [0, 1] and CbCr (B, 2, H, W) in [-0.5, 0.5] to scores (B, 1, H / 16, W / 16).
 
-    A score is of the colours around its place: above 0 for those of photographs. Four convolutions of stride
-    2, attention behind the last two, spectral norm on every layer. H and W are multiples of 16. `width` 64 is
-    the published size.
+    A score judges the colors around its place: above 0 for a photograph's own. Four convolutions of stride 2,
+    attention after the last two, spectral norm on every layer. H and W must be multiples of 16. width: 64 as
+    published.
     """
 
-    multiple = 16
+    size_divisor = 16
 
     def __init__(self, width: int = 64):
         super().__init__()
-        layers, inputs = [], 3
+        layers, in_channels = [], 3
         for level in range(4):
-            outputs = width << level
-            layers += [
-                spectral_norm(nn.Conv2d(inputs, outputs, 4, 2, padding=1)),
-                nn.LeakyReLU(0.1, inplace=True),
-            ]
+            out_channels = width << level
+            layers.append(spectral_norm(nn.Conv2d(in_channels, out_channels, 4, 2, padding=1)))
+            layers.append(nn.LeakyReLU(0.1, inplace=True))
             if level >= 2:
-                layers.append(SelfAttention(outputs))
-            inputs = outputs
+                layers.append(SelfAttention(out_channels))
+            in_channels = out_channels
         self.layers = nn.Sequential(*layers, spectral_norm(nn.Conv2d(8 * width, 1, 3, padding=1)))
 
     def forward(self, luma, cbcr):
-        # A layer of spectral norm 1 enlarges nothing: small inputs would stay small scores. And norms need
-        # single precision.
+        # Layers of spectral norm 1 amplify nothing, so inputs are brought to deviation 1: else scores would
+        # be small. Spectral norms need single precision.
         with torch.autocast(luma.device.type, enabled=False):
-            return self.layers(
-                torch.cat([(luma.float() - MEAN) / DEVIATION, cbcr.float() / CHROMA_DEVIATION], 1)
-            )
+            luma = (luma.float() - MEAN) / DEVIATION
+            cbcr = cbcr.float() / CHROMA_DEVIATION
+            return self.layers(torch.cat([luma, cbcr], 1))

@@ -1,5 +1,5 @@
-"""AlbuNet: a pretrained encoder with a UNet decoder (Ronneberger et al. 2015; Shvets et al. 2018 for the
-combination), optionally with the context of a second encoder.
+"""AlbuNet: a pretrained encoder with a UNet decoder (Shvets et al. 2018; the UNet is Ronneberger et al.
+2015), optionally with the context of a second encoder.
 """
 
 import torch
@@ -12,39 +12,43 @@ from nets.resnet import DEVIATION, MEAN, ResNet
 
 
 class DecoderBlock(nn.Module):
-    """Brings a deep feature up by two and joins it with the skip of that scale.
+    """Enlarges a deep feature to the size of a skip and joins both.
 
-    The deep feature is narrowed before it is enlarged: at the finest scale this halves the cost of the
-    decoder.
+    The deep feature is narrowed before it is enlarged: at the finest scale this halves the decoder's cost.
     """
 
-    def __init__(self, deep: int, skip: int, outputs: int, norm):
+    def __init__(self, deep_channels: int, skip_channels: int, out_channels: int, norm):
         super().__init__()
-        self.conv1 = nn.Conv2d(deep, outputs, 3, padding=1, bias=False)
-        self.bn1 = norm(outputs)
-        self.conv2 = nn.Conv2d(outputs + skip, outputs, 3, padding=1, bias=False)
-        self.bn2 = norm(outputs)
+        self.conv1 = nn.Conv2d(deep_channels, out_channels, 3, padding=1, bias=False)
+        self.bn1 = norm(out_channels)
+        self.conv2 = nn.Conv2d(out_channels + skip_channels, out_channels, 3, padding=1, bias=False)
+        self.bn2 = norm(out_channels)
 
     def forward(self, deep, skip):
-        deep = self.bn1(self.conv1(deep))
-        deep = F.interpolate(deep, skip.shape[-2:], mode="bilinear", align_corners=False)
-        return self.bn2(self.conv2(torch.cat([deep, skip], 1)))
+        x = self.conv1(deep)
+        x = self.bn1(x)
+        x = F.interpolate(x, skip.shape[-2:], mode="bilinear", align_corners=False)
+        x = torch.cat([x, skip], 1)
+        x = self.conv2(x)
+        return self.bn2(x)
 
 
 class Context(nn.Module):
-    """What a second, pretrained encoder adds to the levels of the first one: it looks at half the scale and
-    knows eyes, jewellery, leaves and lettering when it sees them.
+    """Features of a second, pretrained encoder for the levels of the first one.
 
-    Its features, of stride 4 to 64 of the input, join the levels of the same stride through 1x1 convolutions
-    that start at zero: a trained network to which a context is added begins with what it can. Features of a
-    larger stride than the last level's join that. strides, channels: of the levels.
+    At half the resolution the second encoder has a wide view, and from ImageNet it recognises eyes,
+    jewellery, leaves and lettering. Its features, at strides 4 to 64 of the input, join the levels of the
+    same stride (beyond the last level, the last one) through 1x1 convolutions that start at 0: adding a
+    context to a trained network changes nothing until it is trained further.
+
+    strides, channels: of the levels that are joined.
     """
 
     size_divisor = 64
 
-    def __init__(self, variant: str, inputs: int, strides: list[int], channels: list[int]):
+    def __init__(self, variant: str, in_channels: int, strides: list[int], channels: list[int]):
         super().__init__()
-        self.encoder = EfficientNetLite(variant, inputs)
+        self.encoder = EfficientNetLite(variant, in_channels)
         self.levels = [strides.index(min(2 * stride, strides[-1])) for stride in self.encoder.strides]
         self.joins = nn.ModuleList(
             nn.Conv2d(count, channels[level], 1)
@@ -55,16 +59,16 @@ class Context(nn.Module):
             nn.init.zeros_(join.bias)
 
     def forward(self, x):
-        """Normalized input (B, C, H, W) to {level: [features to add to it]}."""
+        """Normalized input (B, C, H, W) to {level: [features to add to that level]}."""
+        x = F.avg_pool2d(x, 2)
         added = {level: [] for level in self.levels}
-        features = self.encoder(F.avg_pool2d(x, 2))
-        for feature, join, level in zip(features, self.joins, self.levels, strict=True):
+        for feature, join, level in zip(self.encoder(x), self.joins, self.levels, strict=True):
             added[level].append(join(feature))
         return added
 
 
-def _joined(feature, added):
-    """A feature (B, C, H, W) plus those of `added`, which may be smaller."""
+def _add_context(feature, added):
+    """A feature (B, C, H, W) plus those in the list `added`, which are enlarged to its size."""
     for other in added:
         if other.shape[-2:] != feature.shape[-2:]:
             other = F.interpolate(other, feature.shape[-2:], mode="bilinear", align_corners=False)
@@ -73,56 +77,65 @@ def _joined(feature, added):
 
 
 class AlbuNet(nn.Module):
-    """(B, channels, H, W) in [0, 1] to (B, classes, H / s, W / s), where s is 1 for the full stem and 2 for
-    imagenet.
+    """(B, channels, H, W) in [0, 1] to (B, out_channels, H / s, W / s), linear: logits of defects, or chroma.
 
-    depth: of the ResNet encoder, 18, 34 or 50; or "lite0" to "lite2", an EfficientNet-Lite, which has the
-    strides of the imagenet stem; then `width` is the decoder's alone. Below the encoder lie `centers` pooled
-    levels, which widen the view at almost no cost. context: a second encoder to add, "lite0" to "lite2". H
-    and W must be multiples of `multiple`. The output is linear: logits of defects, or chroma.
+    s is 1 for the stem "full" and 2 for "imagenet". H and W must be multiples of `size_divisor`. depth: 18,
+    34 or 50, of the ResNet encoder; or "lite0" to "lite2", an EfficientNet-Lite with the strides of the
+    imagenet stem, where `width` is that of the decoder alone. extra_levels: pooled levels below the encoder,
+    which widen the view at hardly any cost. context: a second encoder, "lite0" to "lite2".
     """
 
     def __init__(
-        self, depth=18, width=64, channels=1, classes=1, stem="full", centers=2, norm=NormAct, context=None
+        self,
+        depth: int | str = 18,
+        width: int = 64,
+        channels: int = 1,
+        out_channels: int = 1,
+        stem: str = "full",
+        extra_levels: int = 2,
+        norm=NormAct,
+        context: str | None = None,
     ):
         super().__init__()
-        lite = depth in SCALES
+        is_lite = depth in SCALES
         self.encoder = (
-            EfficientNetLite(depth, channels) if lite else ResNet(depth, width, channels, stem, norm)
+            EfficientNetLite(depth, channels) if is_lite else ResNet(depth, width, channels, stem, norm)
         )
-        skips = self.encoder.channels_out
-        self.channels, self.multiple = channels, self.encoder.strides[-1] << centers
-        center = min(skips[-1], 8 * width)
-        self.centers = nn.ModuleList(
-            nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(inputs, center, 3, padding=1, bias=False), norm(center))
-            for inputs in ([skips[-1]] + [center] * (centers - 1))[:centers]
+        encoded = self.encoder.channels_out
+        strides = [*self.encoder.strides, *(self.encoder.strides[-1] << n + 1 for n in range(extra_levels))]
+        deepest = min(encoded[-1], 8 * width)
+        level_channels = encoded + [deepest] * extra_levels
+        self.channels = channels
+        self.size_divisor = strides[-1]
+        self.centers = nn.ModuleList(  # the extra levels; weights files have their kernels under this name
+            nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(above, deepest, 3, padding=1, bias=False), norm(deepest))
+            for above in level_channels[len(encoded) - 1 : -1]
         )
-        pyramid = skips + [center] * (centers - 1)
-        # Decoder widths follow the scale, not the encoder: 1/2 and 1/4 share a width under the imagenet stem.
-        shift = 1 if stem == "imagenet" else 0
-        deep, blocks = center if centers else pyramid.pop(), []
-        for level in reversed(range(len(pyramid))):
-            outputs = width << max(level - shift, 0)
-            outputs = outputs if lite else min(pyramid[level], outputs)  # a Lite encoder's features are thin
-            blocks.append(DecoderBlock(deep, pyramid[level], outputs, norm))
-            deep = outputs
-        self.decoder = nn.ModuleList(blocks)
-        self.head = nn.Conv2d(deep, classes, 3, padding=1)
+        *skips, deep = level_channels
+        self.decoder = nn.ModuleList()
+        for level in reversed(range(len(skips))):
+            # Decoder widths follow the scale: under the imagenet stem, 1/2 and 1/4 share a width.
+            decoded = width << max(level - (1 if stem == "imagenet" else 0), 0)
+            if not is_lite:  # the features of a Lite encoder are thin
+                decoded = min(skips[level], decoded)
+            self.decoder.append(DecoderBlock(deep, skips[level], decoded, norm))
+            deep = decoded
+        self.head = nn.Conv2d(deep, out_channels, 3, padding=1)
         self.context = None
         if context:
-            strides = list(self.encoder.strides) + [
-                self.encoder.strides[-1] << index + 1 for index in range(centers)
-            ]
-            self.context = Context(context, channels, strides, skips + [center] * centers)
-            self.multiple = max(self.multiple, Context.size_divisor)
+            self.context = Context(context, channels, strides, level_channels)
+            self.size_divisor = max(self.size_divisor, Context.size_divisor)
 
     def forward(self, x):
         x = (x - MEAN) / DEVIATION
         added = {} if self.context is None else self.context(x)
-        features = [_joined(feature, added.get(level, ())) for level, feature in enumerate(self.encoder(x))]
+        features = [
+            _add_context(feature, added.get(level, ())) for level, feature in enumerate(self.encoder(x))
+        ]
         for center in self.centers:
-            feature = center(features[-1])
-            features.append(_joined(feature, added.get(len(features), ())))
+            x = center(features[-1])
+            x = _add_context(x, added.get(len(features), ()))
+            features.append(x)
         x = features.pop()
         for block in self.decoder:
             x = block(x, features.pop())

@@ -94,11 +94,11 @@ def tiny_weights(tmp_path_factory):
     for stage, options, settings in (
         (
             segment,
-            {"depth": 18, "classes": 1, "stem": "full", "centers": 1, **small},
+            {"depth": 18, "out_channels": 1, "stem": "full", "extra_levels": 1, **small},
             {"threshold": 0.45, "sure": 0.0},
         ),
         (inpaint, {"levels": 4, "widest": 2, **small}, {"hole_share": [0.01, 0.25]}),
-        (colorize, {"depth": 18, "classes": 2, "stem": "imagenet", "centers": 0, **small}, {}),
+        (colorize, {"depth": 18, "out_channels": 2, "stem": "imagenet", "extra_levels": 0, **small}, {}),
     ):
         net = randomized(stage.build(options))
         content = checkpoint.weights(stage.STAGE, engine.VERSION, options, net, settings, {"done": 0})

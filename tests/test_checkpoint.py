@@ -140,3 +140,10 @@ def test_fingerprint(tmp_path):
     assert checkpoint.fingerprint(tmp_path / "x") == hashlib.sha256(b"weights").hexdigest()
     assert refused(checkpoint.fingerprint, tmp_path / "y") == f"{tmp_path}/y: no such weights file"
     assert refused(checkpoint.fingerprint, tmp_path).startswith(f"{tmp_path}: ")
+
+
+def test_constructor_arguments_of_older_files_have_their_new_names(tmp_path):
+    older = content(build={"depth": 18, "width": 4, "classes": 2, "centers": 1})
+    checkpoint.save(tmp_path / "w.pt", older)
+    build = checkpoint.read_weights(tmp_path / "w.pt", "segment")["build"]
+    assert build == {"depth": 18, "width": 4, "out_channels": 2, "extra_levels": 1}

@@ -74,7 +74,14 @@ def one_batch(hints=False):
 def generator_net(channels=1):
     torch.manual_seed(0)
     return colorize.build(
-        {"depth": 18, "width": 4, "channels": channels, "classes": 2, "stem": "imagenet", "centers": 0}
+        {
+            "depth": 18,
+            "width": 4,
+            "channels": channels,
+            "out_channels": 2,
+            "stem": "imagenet",
+            "extra_levels": 0,
+        }
     )
 
 
@@ -131,7 +138,7 @@ def test_the_critic_judges_both_over_the_same_luma():
         both, torch.cat([small, small])
     )
     assert torch.equal(colours, torch.cat([truth, ours])) and ours.requires_grad and not colours.requires_grad
-    assert losses["critic"] == adversarial.critic_hinge(truth.mean((1, 2, 3)), ours.mean((1, 2, 3)))
+    assert losses["critic"] == adversarial.discriminator_hinge(truth.mean((1, 2, 3)), ours.mean((1, 2, 3)))
 
 
 def test_rgb_of_chroma(portrait):

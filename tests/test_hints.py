@@ -57,7 +57,14 @@ def chroma_of(colour):
 @pytest.fixture(scope="module")
 def hinting(tmp_path_factory):
     """Weights of a tiny random network that takes hints."""
-    options = {"depth": 18, "width": 4, "channels": 4, "classes": 2, "stem": "imagenet", "centers": 0}
+    options = {
+        "depth": 18,
+        "width": 4,
+        "channels": 4,
+        "out_channels": 2,
+        "stem": "imagenet",
+        "extra_levels": 0,
+    }
     path = tmp_path_factory.mktemp("weights") / "hinting.pt"
     content = checkpoint.weights(
         colorize.STAGE, engine.VERSION, options, randomized(colorize.build(options)), {}, {"done": 0}

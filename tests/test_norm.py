@@ -172,7 +172,7 @@ def networks(width=4, **options):
 
 @pytest.mark.parametrize("depth, stem", [(18, "full"), (50, "imagenet")])
 def test_the_whole_network(depth, stem):
-    ours, theirs = (net.double() for net in networks(depth=depth, stem=stem, centers=1))
+    ours, theirs = (net.double() for net in networks(depth=depth, stem=stem, extra_levels=1))
     x = torch.rand(2, 1, 128, 128, dtype=torch.float64)
     outputs = []
     for net in (ours, theirs):

@@ -165,7 +165,7 @@ def small(**options):
 def test_the_unet_keeps_the_shape_and_every_parameter_learns(channels):
     torch.manual_seed(0)
     net = small(channels=channels).train()
-    assert net.multiple == 16
+    assert net.size_divisor == 16
     picture, mask = torch.rand(2, channels, 32, 48), holes(2, 1, 32, 48).float()
     with torch.no_grad():
         for parameter in net.head.parameters():  # starts at zero, behind which nothing learns

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from losses import adversarial
-from nets.sagan import Critic, SelfAttention
+from nets.sagan import Discriminator, SelfAttention
 
 
 def colours(batch=2, height=64, width=48, seed=0):
@@ -19,13 +19,13 @@ def colours(batch=2, height=64, width=48, seed=0):
 
 @pytest.mark.parametrize("height, width", [(16, 16), (64, 48), (128, 128)])
 def test_scores_are_local(height, width):
-    scores = Critic(width=8)(*colours(3, height, width))
+    scores = Discriminator(width=8)(*colours(3, height, width))
     assert scores.shape == (3, 1, height // 16, width // 16) and torch.isfinite(scores).all()
 
 
 def test_every_layer_has_a_spectral_norm_of_at_most_one():
     torch.manual_seed(0)
-    critic = Critic(width=8)
+    critic = Discriminator(width=8)
     layers = [module for module in critic.modules() if isinstance(module, nn.Conv2d)]
     assert len(layers) == 5 + 2 * 4
     for layer in layers:
@@ -61,7 +61,7 @@ def test_attention_sees_the_whole_picture():
 
 def test_gradients_reach_every_parameter_and_the_colours():
     torch.manual_seed(0)
-    critic, (luma, cbcr) = Critic(width=8), colours()
+    critic, (luma, cbcr) = Discriminator(width=8), colours()
     for module in critic.modules():
         if isinstance(module, SelfAttention):
             nn.init.constant_(module.gamma, 0.3)
@@ -73,7 +73,7 @@ def test_gradients_reach_every_parameter_and_the_colours():
 
 def test_single_precision_under_autocast():
     torch.manual_seed(0)
-    critic, (luma, cbcr) = Critic(width=8).eval(), colours()
+    critic, (luma, cbcr) = Discriminator(width=8).eval(), colours()
     expected = critic(luma, cbcr)
     with torch.autocast("cpu", torch.bfloat16):
         scores = critic(luma, cbcr.bfloat16().float())
@@ -82,16 +82,16 @@ def test_single_precision_under_autocast():
 
 def test_hinge_losses():
     real, fake = torch.tensor([2.0, 0.5]), torch.tensor([-3.0, 0.5])
-    assert float(adversarial.critic_hinge(real, fake)) == pytest.approx((0 + 0.5) / 2 + (0 + 1.5) / 2)
+    assert float(adversarial.discriminator_hinge(real, fake)) == pytest.approx((0 + 0.5) / 2 + (0 + 1.5) / 2)
     assert float(adversarial.generator_hinge(fake)) == pytest.approx(1.25)
 
 
 def test_a_critic_learns_what_is_real():
     torch.manual_seed(0)
-    critic, (luma, cbcr) = Critic(width=8), colours(4, 32, 32)
+    critic, (luma, cbcr) = Discriminator(width=8), colours(4, 32, 32)
     optimizer = torch.optim.AdamW(critic.parameters(), lr=1e-3, betas=(0.0, 0.9), weight_decay=0.0)
     for _ in range(25):
-        loss = adversarial.critic_hinge(critic(luma, cbcr), critic(luma, 0.3 * cbcr))
+        loss = adversarial.discriminator_hinge(critic(luma, cbcr), critic(luma, 0.3 * cbcr))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -23,7 +23,9 @@ def large():
 
 def finder(**settings):
     net = randomized(
-        segment.build({"depth": 18, "width": 4, "channels": 1, "classes": 1, "stem": "full", "centers": 2})
+        segment.build(
+            {"depth": 18, "width": 4, "channels": 1, "out_channels": 1, "stem": "full", "extra_levels": 2}
+        )
     )
     return segment.Finder(net, torch.device("cpu"), **{"tta": False, "max_side": 896, **settings})
 

@@ -39,17 +39,17 @@ def test_blending_weights():
 class Blur(torch.nn.Module):
     """Looks `reach` px around and no farther; replicates the border of what it is given."""
 
-    multiple, reach = 4, 6
+    size_divisor, reach = 4, 6
 
-    def __init__(self, classes=2):
+    def __init__(self, out_channels=2):
         super().__init__()
         size = 2 * self.reach + 1
-        kernel = torch.rand(classes, 1, size, size, generator=torch.Generator().manual_seed(1))
+        kernel = torch.rand(out_channels, 1, size, size, generator=torch.Generator().manual_seed(1))
         self.kernel = kernel / kernel.sum((2, 3), keepdim=True)
         self.shapes = []
 
     def forward(self, x):
-        assert x.shape[-1] % self.multiple == 0 and x.shape[-2] % self.multiple == 0
+        assert x.shape[-1] % self.size_divisor == 0 and x.shape[-2] % self.size_divisor == 0
         self.shapes.append(tuple(x.shape))
         return F.conv2d(F.pad(x, (self.reach,) * 4, mode="replicate"), self.kernel)
 
@@ -57,7 +57,7 @@ class Blur(torch.nn.Module):
 @pytest.mark.parametrize("height, width", [(1, 1), (3, 50), (32, 31), (33, 65)])
 def test_padding_is_repeated_edges_and_cut_off_again(height, width):
     net, x = Blur(), torch.rand(1, 1, height, width)
-    output = padded(net, x, net.multiple)
+    output = padded(net, x, net.size_divisor)
     expected = F.conv2d(F.pad(x, (net.reach,) * 4, mode="replicate"), net.kernel)
     torch.testing.assert_close(output, expected)
 
@@ -65,12 +65,12 @@ def test_padding_is_repeated_edges_and_cut_off_again(height, width):
 @pytest.mark.parametrize("height, width", [(100, 140), (64, 200), (200, 30), (65, 64)])
 def test_tiles_equal_the_whole_if_the_overlap_suffices(height, width):
     net, x = Blur(), torch.rand(1, 1, height, width)
-    whole, parts = padded(net, x, net.multiple), tiled(net, x, net.multiple, 64, 4 * net.reach)
+    whole, parts = padded(net, x, net.size_divisor), tiled(net, x, net.size_divisor, 64, 4 * net.reach)
     assert parts.shape == whole.shape and parts.dtype == torch.float32
     torch.testing.assert_close(parts, whole, rtol=0, atol=1e-5)
     assert len(net.shapes) > 2 and max(shape[-1] for shape in net.shapes[1:]) <= 64
     # With too little overlap there is a difference, at the rims of tiles only, and it fades in.
-    error = (tiled(net, x, net.multiple, 64, 8) - whole).abs()
+    error = (tiled(net, x, net.size_divisor, 64, 8) - whole).abs()
     assert 1e-5 < error.max() < 0.25 and (error > 1e-5).float().mean() < 0.5
 
 
@@ -89,36 +89,34 @@ def test_blending_adds_up_to_one_everywhere(height, width, tile, overlap):
 
 
 def test_a_network_over_tiles_is_close_to_the_whole():
-    net = ready(randomized(AlbuNet(18, width=4, centers=0)), torch.device("cpu"))
+    net = ready(randomized(AlbuNet(18, width=4, extra_levels=0)), torch.device("cpu"))
     x = F.interpolate(torch.rand(1, 1, 20, 24), (160, 192), mode="bilinear")
     with inference(torch.device("cpu")):
-        whole, parts = padded(net, x, net.multiple), tiled(net, x, net.multiple, 128, 64)
+        whole, parts = padded(net, x, net.size_divisor), tiled(net, x, net.size_divisor, 128, 64)
     assert (parts - whole).abs().mean() < 0.1 * whole.std()
 
 
 def test_tiles_that_are_not_wanted_are_not_computed():
     net, x = Blur(), torch.zeros(1, 1, 64, 200)
     x[..., 150:160] = 1
-    output = tiled(net, x, net.multiple, 64, 8, wanted=lambda x: bool(x.any()))
+    output = tiled(net, x, net.size_divisor, 64, 8, wanted=lambda x: bool(x.any()))
     assert starts(200, 64, 8) == [0, 45, 90, 136] and len(net.shapes) == 2 and output.shape == (1, 2, 64, 200)
     assert (output[..., :91] == 0).all() and (output[..., 146:164] > 0).all()
-    nothing = tiled(net, x, net.multiple, 64, 8, wanted=lambda x: False)
+    nothing = tiled(net, x, net.size_divisor, 64, 8, wanted=lambda x: False)
     assert len(net.shapes) == 2 and not nothing.any()
 
 
 @pytest.mark.parametrize(
-    "length, tile, overlap, multiple",
+    "length, tile, overlap, grid",
     [(900, 384, 256, 64), (200, 64, 8, 8), (65, 64, 0, 16), (5000, 1024, 128, 64)],
 )
-def test_tiles_begin_on_the_grid_that_the_network_pools(length, tile, overlap, multiple):
-    first = starts(length, tile, overlap, multiple)
+def test_tiles_begin_on_the_grid_that_the_network_pools(length, tile, overlap, grid):
+    first = starts(length, tile, overlap, grid)
     assert (
-        first[0] == 0
-        and all(start % multiple == 0 for start in first)
-        and first[-1] < length <= first[-1] + tile
+        first[0] == 0 and all(start % grid == 0 for start in first) and first[-1] < length <= first[-1] + tile
     )
     assert all(0 < after - before <= tile - overlap for before, after in itertools.pairwise(first))
-    assert len(first) <= -(-(length - overlap) // ((tile - overlap) // multiple * multiple)) + 1
+    assert len(first) <= -(-(length - overlap) // ((tile - overlap) // grid * grid)) + 1
 
 
 def test_ready_is_a_folded_copy():

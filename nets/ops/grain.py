@@ -1,55 +1,59 @@
-"""Grain for painted holes: noise of the strength and coarseness that the rest of the photograph has."""
+"""Grain for painted holes: noise as strong and as coarse as in the rest of the photograph."""
 
 import torch
 import torch.nn.functional as F
 
 LEVELS = 8  # of luma, each with a strength of its own: film grain depends on density
 WINDOW = 5  # px of the mean that separates grain from picture
-SAMPLE = 4_000_000  # px on which grain is measured; of a larger picture evenly spaced bands
+MIN_VALID = 1000  # px far from holes to measure on; with fewer no grain is added
+MIN_LEVEL = 500  # px of a level; with fewer it takes the strength of the whole picture
+SAMPLE = 4_000_000  # px to measure grain on; of a larger picture evenly spaced bands
 BAND = 256  # rows that are handled at a time, so that temporaries stay small beside the picture
+SIDES = (0.0, 0.1, 0.2, 0.35, 0.6, 1.0)  # weights of the neighbours in kernels to try: fine to coarse grain
 
 
 def match_grain(picture, valid, seed: int = 0):
-    """Adds grain to holes, in place. picture: (1, 1, H, W) luma in [0, 1], painted; valid: (1, 1, H, W), 1 or
-    True outside holes.
+    """Adds grain to holes, in place, and returns the picture.
 
-    Grain is measured where valid pixels are flat: its robust deviation (1.4826 times the median of what a
-    small mean leaves) for each level of luma, and the correlation of neighbours. Valid pixels stay as they
-    are. Returns the picture.
+    picture: (1, 1, H, W) luma in [0, 1], painted; valid: (1, 1, H, W), 1 or True outside holes. Grain is
+    measured where valid pixels are flat: for each level of luma its robust deviation (1.4826 times the median
+    of what a small mean leaves), and the correlation of neighbours. Valid pixels stay as they are.
     """
     height, width = picture.shape[-2:]
     generator = torch.Generator().manual_seed(seed)  # on the CPU: the same grain on every device
-    draw = lambda rows: torch.randn(1, 1, rows, width, generator=generator).to(picture.device)  # noqa: E731
-    # the noise of one band after the other
-    above, here = (picture.new_zeros(1, 1, 1, width), draw(min(BAND, height)))
-    measured = _measure(*_sample(picture, valid), here[..., :256, :256])
+
+    def draw(top: int):
+        """White noise of the band at `top`; below the picture a row of zeros."""
+        if top >= height:
+            return picture.new_zeros(1, 1, 1, width)
+        rows = min(BAND, height - top)
+        return torch.randn(1, 1, rows, width, generator=generator).to(picture.device)
+
+    noise_above, noise = picture.new_zeros(1, 1, 1, width), draw(0)
+    measured = _measure(*_sample(picture, valid), noise[..., :256, :256])
     if measured is None:
         return picture
-    (strength, kernel), halo = measured, WINDOW // 2
-    before = picture[..., :0, :]  # what was painted above the band, without its grain
+    strength, kernel = measured
+    halo = WINDOW // 2
+    above = picture[..., :0, :]  # the rows above the band, as they were without grain
     for top in range(0, height, BAND):
-        below = (
-            draw(min(BAND, height - top - BAND)) if top + BAND < height else picture.new_zeros(1, 1, 1, width)
-        )
-        rows = slice(top, top + BAND)
-        part, inside = picture[..., rows, :], valid[..., rows, :] > 0
-        painted = torch.cat([before, picture[..., top : top + BAND + halo, :]], 2)
+        noise_below = draw(top + BAND)
+        band = picture[..., top : top + BAND, :]
+        inside = valid[..., top : top + BAND, :] > 0
+        painted = torch.cat([above, picture[..., top : top + BAND + halo, :]], 2)
+        first, last = above.shape[-2], above.shape[-2] + band.shape[-2]
         if not bool(inside.all()):
-            smooth = _mean(painted)[..., before.shape[-2] :, :][..., : part.shape[-2], :]
-            noise = F.conv2d(F.pad(torch.cat([above, here, below[..., :1, :]], 2), (1, 1)), kernel)
-            # The strength of a pixel lies between those of its two nearest levels.
-            place = (smooth.clamp(0, 1) * LEVELS - 0.5).clamp(0, LEVELS - 1)
-            low = place.floor().long()
-            share = place - low
-            amount = strength[low] * (1 - share) + strength[(low + 1).clamp_max(LEVELS - 1)] * share
-            part.copy_(torch.where(inside, part, (part + amount * noise).clamp(0, 1)))
-        before = painted[..., : before.shape[-2] + part.shape[-2], :][..., -halo:, :].clone()
-        above, here = here[..., -1:, :], below
+            smooth = _mean(painted)[..., first:last, :]
+            white = torch.cat([noise_above, noise, noise_below[..., :1, :]], 2)
+            grain = _strength(smooth, strength) * F.conv2d(F.pad(white, (1, 1)), kernel)
+            band.copy_(torch.where(inside, band, (band + grain).clamp(0, 1)))
+        above = painted[..., :last, :][..., -halo:, :].clone()
+        noise_above, noise = noise[..., -1:, :], noise_below
     return picture
 
 
 def _sample(picture, valid):
-    """Both as they are, or about eight bands, one below the other, if they are larger than SAMPLE."""
+    """Both as they are or, if they are larger than SAMPLE, about eight bands of them, one below the other."""
     height, width = picture.shape[-2:]
     rows = max(4 * WINDOW, SAMPLE // (8 * width))
     count = max(1, SAMPLE // (rows * width))
@@ -62,48 +66,58 @@ def _sample(picture, valid):
 
 
 def _measure(picture, valid, white):
-    """Strength of each level (LEVELS,), and the kernel that makes grain of white noise; None if too little is
-    valid.
+    """The strength of each level, (LEVELS,), and the kernel that makes grain of noise like `white`.
+
+    None if too few pixels are valid.
     """
     smooth = _mean(picture)
-    rest = picture - smooth
+    residual = picture - smooth
     slope = (_mean(smooth.roll(1, -1)) - smooth).abs() + (_mean(smooth.roll(1, -2)) - smooth).abs()
     known = F.max_pool2d(1 - valid, 2 * WINDOW + 1, 1, WINDOW) == 0
-    if int(known.sum()) < 1000:
+    if int(known.sum()) < MIN_VALID:
         return None
     flat = known & (slope <= slope[known].median())
     level = (smooth * LEVELS).long().clamp(0, LEVELS - 1)
-    overall = _deviation(rest[flat])
-    return torch.stack([_deviation(rest[flat & (level == k)], overall) for k in range(LEVELS)]), _kernel(
-        rest, flat, white
-    )
+    overall = _deviation(residual[flat])
+    of_levels = (residual[flat & (level == k)] for k in range(LEVELS))
+    strength = [_deviation(values) if len(values) >= MIN_LEVEL else overall for values in of_levels]
+    return torch.stack(strength), _kernel(residual, flat, white)
+
+
+def _strength(smooth, strength):
+    """The strength at each pixel, interpolated between its two nearest levels of luma."""
+    position = (smooth.clamp(0, 1) * LEVELS - 0.5).clamp(0, LEVELS - 1)
+    low = position.floor().long()
+    fraction = position - low
+    return strength[low] * (1 - fraction) + strength[(low + 1).clamp_max(LEVELS - 1)] * fraction
 
 
 def _mean(x):
     return F.avg_pool2d(x, WINDOW, 1, WINDOW // 2, count_include_pad=False)
 
 
-def _deviation(rest, fallback=None):
-    """Robust deviation of `rest`; of too few pixels the fallback."""
-    if fallback is not None and len(rest) < 500:
-        return fallback
-    return 1.4826 * rest.abs().median()
+def _deviation(residual):
+    """The robust standard deviation."""
+    return 1.4826 * residual.abs().median()
 
 
-def _kernel(rest, flat, trial):
-    """Makes of white noise, of which `trial` is some, noise whose deviation is 1 after the small mean is
-    taken off, and whose neighbours correlate as those of `rest`.
+def _kernel(residual, flat, white):
+    """The 3 x 3 kernel that turns white noise into grain of deviation 1, less the small mean.
+
+    Of the kernels with SIDES, the one whose neighbours correlate most like those of `residual` where it is
+    `flat`, as tried on the noise `white`.
     """
     both = flat[..., 1:] & flat[..., :-1]
-    correlation = (rest[..., 1:] * rest[..., :-1])[both].mean() / rest[flat].square().mean().clamp_min(1e-12)
-    best = None
-    for side in (0.0, 0.1, 0.2, 0.35, 0.6, 1.0):
-        kernel = torch.tensor([side, 1.0, side], device=rest.device)
+    products = (residual[..., 1:] * residual[..., :-1])[both]
+    correlation = products.mean() / residual[flat].square().mean().clamp_min(1e-12)
+    best_error = best = None
+    for side in SIDES:
+        kernel = torch.tensor([side, 1.0, side], device=residual.device)
         kernel = (kernel[:, None] * kernel[None, :])[None, None]
-        x = F.conv2d(trial, kernel, padding=1)
+        x = F.conv2d(white, kernel, padding=1)
         x = x - _mean(x)
         deviation = x.square().mean().sqrt()
         error = ((x[..., 1:] * x[..., :-1]).mean() / deviation**2 - correlation).abs()
-        if best is None or error < best[0]:
-            best = error, kernel / deviation
-    return best[1]
+        if best is None or error < best_error:
+            best_error, best = error, kernel / deviation
+    return best

@@ -1,63 +1,73 @@
-"""Chroma that keeps to the edges of luma: evened out between them, and brought from the network's scale to
-the photo's.
-"""
+"""Chroma that follows the edges of luma: averaged between them, and enlarged along them."""
 
 import torch
 import torch.nn.functional as F
 
-# px of the network's scale over which chroma is evened out, and the step of luma that weighs as much
-REACH, EDGE = (40, 0.1)
+REACH = 40  # px of the network's scale over which chroma is averaged
+EDGE = 0.1  # the step of luma that counts as a distance of REACH
 
 
-def less_grain(luma):
-    """Each pixel of luma (B, 1, H, W) as the mean of its four neighbours."""
+def neighbour_mean(luma):
+    """The mean of the four neighbours of each pixel of luma (B, 1, H, W), which has less grain."""
     luma = F.pad(luma, (1, 1, 1, 1), mode="replicate")
     return (luma[..., 1:-1, :-2] + luma[..., 1:-1, 2:] + luma[..., :-2, 1:-1] + luma[..., 2:, 1:-1]) / 4
 
 
 def even(chroma, luma, reach: float = REACH, edge: float = EDGE, turns: int = 3):
-    """Chroma (B, C, H, W) averaged over what hangs together in luma (B, 1, H, W): no blots on a wall, no skin
-    beside the cheek.
+    """Chroma (B, C, H, W) averaged within the areas of luma (B, 1, H, W): no blots on a wall, no skin beyond
+    the cheek.
 
-    The domain transform with normalized convolution (Gastal, Oliveira 2011, "Domain Transform for Edge-Aware
-    Image and Video Processing"): box filters along rows and columns in turn, where a step to the next pixel
-    is longer by `reach` / `edge` times the change of luma. Of a constant it changes nothing, and no average
-    leaves the range of chroma.
+    The domain transform with normalized convolution (Gastal and Oliveira 2011, "Domain Transform for
+    Edge-Aware Image and Video Processing"): box filters along rows and columns in turn, over a distance that
+    grows by 1 for each px and by `reach` / `edge` times the change of luma. A constant stays as it is, and no
+    result leaves the range of chroma.
     """
-    luma = less_grain(luma)
-    places = []
-    for across in (luma, luma.mT):
-        steps = 1 + reach / edge * across.diff(dim=-1).abs()
-        places.append(F.pad(steps, (1, 0)).cumsum(-1).contiguous())
+    luma = neighbour_mean(luma)
+    distances = []
+    for image in (luma, luma.mT):
+        steps = 1 + reach / edge * image.diff(dim=-1).abs()
+        distances.append(F.pad(steps, (1, 0)).cumsum(-1).contiguous())
     for turn in range(turns):
         radius = reach * 3 * 2.0 ** (turns - 1 - turn) / (4.0**turns - 1) ** 0.5  # equation 14 of the paper
-        for place in places:  # along rows, then along columns
-            first = torch.searchsorted(place, place - radius).expand_as(chroma)
-            last = torch.searchsorted(place, place + radius, right=True).expand_as(chroma)
-            sums = F.pad(chroma.cumsum(-1), (1, 0))
-            chroma = ((sums.gather(-1, last) - sums.gather(-1, first)) / (last - first)).mT
+        for distance in distances:  # along rows, then along columns
+            chroma = _box_filter(chroma, distance, radius).mT
     return chroma
 
 
-def guided_slope(chroma, small, radius: int = 1, epsilon: float = 1e-3):
-    """How chroma (B, C, h, w) follows luma (B, 1, h, w) nearby: (B, C, h, w), chroma per luma.
+def _box_filter(x, distance, radius: float):
+    """Means along rows of x (B, C, H, W) over the pixels within `radius` by `distance`, (B, 1, H, W)."""
+    first = torch.searchsorted(distance, distance - radius).expand_as(x)
+    last = torch.searchsorted(distance, distance + radius, right=True).expand_as(x)
+    sums = F.pad(x.cumsum(-1), (1, 0))
+    return (sums.gather(-1, last) - sums.gather(-1, first)) / (last - first)
 
-    The slope of the guided filter (He, Sun 2015, "Fast Guided Filter"): a linear fit in windows of `radius`
-    px; `epsilon` is the variance of luma below which a window counts as flat.
+
+def guided_slope(chroma, small, radius: int = 1, epsilon: float = 1e-3):
+    """How chroma (B, C, h, w) changes with luma `small` (B, 1, h, w) nearby: (B, C, h, w), chroma per luma.
+
+    The slope of the guided filter (He and Sun 2015, "Fast Guided Filter"): a linear fit in windows of
+    `radius` px; `epsilon` is the variance of luma below which a window counts as flat.
     """
-    mean = lambda x: F.avg_pool2d(x, 2 * radius + 1, 1, radius, count_include_pad=False)  # noqa: E731
-    mean_luma = mean(small)
-    slope = (mean(small * chroma) - mean_luma * mean(chroma)) / (mean(small * small) - mean_luma**2 + epsilon)
-    return mean(slope)
+    mean_luma = box_mean(small, radius)
+    covariance = box_mean(small * chroma, radius) - mean_luma * box_mean(chroma, radius)
+    variance = box_mean(small * small, radius) - mean_luma**2
+    return box_mean(covariance / (variance + epsilon), radius)
+
+
+def box_mean(x, radius: int):
+    """Means of x (B, C, H, W) over squares of 2 `radius` + 1 px; at the border of the pixels inside."""
+    return F.avg_pool2d(x, 2 * radius + 1, 1, radius, count_include_pad=False)
 
 
 def guided_upsample(chroma, small, large):
-    """Chroma enlarged, with the detail that the luma has and enlarging cannot bring, as chroma follows luma
-    nearby.
+    """Chroma at the photo's size, (B, C, H, W), with the fine detail that follows from the photo's luma.
 
     chroma: (B, C, h, w); small: luma at that scale, (B, 1, h, w); large: luma of the photo, (B, 1, H, W), in
-    [0, 1]. Returns (B, C, H, W). The guided filter itself would replace chroma by its fit; here only what
-    enlarging `small` misses of `large` goes through the slope, so that no chroma of the small scale is lost.
+    [0, 1]. The guided filter would replace chroma by its linear fit. Here only the difference of `large` to
+    the enlarged `small` goes through the slope, and no chroma of the small scale is lost.
     """
-    enlarge = lambda x: F.interpolate(x, large.shape[-2:], mode="bilinear", align_corners=False)  # noqa: E731
+
+    def enlarge(x):
+        return F.interpolate(x, large.shape[-2:], mode="bilinear", align_corners=False)
+
     return enlarge(guided_slope(chroma, small)).mul_(large - enlarge(small)).add_(enlarge(chroma))

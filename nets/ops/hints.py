@@ -1,72 +1,77 @@
-"""Colours that a person knows: how they enter the network, spread up to the next edges, and stay as they were
-painted.
+"""Colors that a person gives: how they enter the network, spread to the next edges, and stay as painted.
 
-Hints are (B, 3, H, W): Cb and Cr in [-0.5, 0.5] where painted and 0 elsewhere, and `where`, 1 painted, 0
-free.
+Hints are (B, 3, H, W): Cb and Cr in [-0.5, 0.5] where painted, 0 elsewhere, and `painted`, 1 or 0.
 """
 
 import torch
 import torch.nn.functional as F
 
-from nets.ops.guided import less_grain
+from nets.ops.guided import box_mean, neighbour_mean
 from nets.resnet import DEVIATION, MEAN
 
 CHROMA_DEVIATION = 0.075  # root mean square of Cb and Cr in photographs of people and places
-EDGE = 0.08  # a step of luma from one pixel to the next that ends an area
+EDGE = 0.08  # the step of luma between two pixels that ends an area
+STEP_COST = 1.5  # of a path as long as the shorter side of the picture; an edge of EDGE costs 1
+MAX_EDGE_COST = 4.0
 
 
 def with_hints(luma, hints):
-    """The network's input, (B, 4, H, W): luma and hints, scaled so that its own normalization turns "free"
-    into 0.
-    """
-    cbcr, where = hints.split((2, 1), 1)
-    return torch.cat([luma, MEAN + DEVIATION * cbcr / CHROMA_DEVIATION, MEAN + DEVIATION * where], 1)
+    """The network's input, (B, 4, H, W): luma and hints, scaled so that it normalizes "free" to 0."""
+    cbcr, painted = hints.split((2, 1), 1)
+    return torch.cat([luma, MEAN + DEVIATION * cbcr / CHROMA_DEVIATION, MEAN + DEVIATION * painted], 1)
 
 
 def spread(chroma, hints, luma, turns: int = 32):
-    """Chroma (B, 2, H, W) with the hinted colours laid over the areas that they lie in.
+    """Chroma (B, 2, H, W) with the hinted colors laid over the areas that they lie in. luma: (B, 1, H, W).
 
-    Each pixel looks for the nearest stroke along paths of horizontal and vertical runs, where a step costs
-    the square of the change of luma, and a little for its length (geodesic distance, as of Yatziv and Sapiro
-    2006). Up to half of the cost of an edge of EDGE it takes the stroke's colour, from one and a half on it
-    keeps its own: without edges, up to a third and from the whole of the picture's shorter side. luma: (B, 1,
-    H, W).
+    Each pixel looks for the nearest stroke along paths of horizontal and vertical runs, whose steps cost the
+    square of the change of luma and a little for their length (a geodesic distance, as in Yatziv and Sapiro
+    2006). Up to a cost of 0.5 a pixel takes the stroke's color, from 1.5 it keeps its own. Without edges, the
+    color reaches fully over a third of the picture's shorter side, and fades out over the whole of it.
     """
-    batch, _, height, width = chroma.shape
-    smooth = less_grain(luma)
-    where = hints[:, 2:] > 0
-    distance = torch.where(where, 0.0, torch.inf)
-    nearest = (
-        torch.arange(height * width, device=chroma.device).view(1, 1, height, width).expand(batch, 1, -1, -1)
-    )
-    paths = []  # (axis, cost of the path from the first pixel to each)
+    distance, nearest = _nearest_stroke(hints[:, 2:] > 0, neighbour_mean(luma), turns)
+    color = hints[:, :2].flatten(2).gather(2, nearest.flatten(2).expand(-1, 2, -1)).view_as(chroma)
+    return chroma + (1.5 - distance).clamp(0, 1) * (color - chroma)
+
+
+def _nearest_stroke(painted, luma, turns: int):
+    """Geodesic distance of each pixel to the nearest painted one, and the index of that one; (B, 1, H, W)
+    each.
+
+    Exact for paths of at most `turns` runs along each axis; stops as soon as nothing changes.
+    """
+    batch, _, height, width = painted.shape
+    distance = torch.where(painted, 0.0, torch.inf)
+    nearest = torch.arange(height * width, device=painted.device).view(1, 1, height, width)
+    nearest = nearest.expand(batch, 1, -1, -1)
+    costs = []  # (axis, cost of the path from the first pixel along it to each)
     for axis in (3, 2):
-        steps = (smooth.diff(dim=axis) / EDGE).square().clamp_max(4) + 1.5 / min(height, width)
-        paths.append((axis, F.pad(steps, (1, 0) if axis == 3 else (0, 0, 1, 0)).cumsum(axis)))
+        steps = (luma.diff(dim=axis) / EDGE).square().clamp_max(MAX_EDGE_COST)
+        steps = steps + STEP_COST / min(height, width)
+        costs.append((axis, F.pad(steps, (1, 0) if axis == 3 else (0, 0, 1, 0)).cumsum(axis)))
     for _ in range(turns):
         before = distance
-        for axis, path in paths:
+        for axis, cost in costs:
             for sign in (1, -1):  # from the left, from the right; from above, from below
-                origin = distance - sign * path
-                origin = origin if sign == 1 else origin.flip(axis)
-                best, index = origin.cummin(axis)
-                if sign == -1:
+                origin = distance - sign * cost
+                if sign == 1:
+                    best, index = origin.cummin(axis)
+                else:
+                    best, index = origin.flip(axis).cummin(axis)
                     best, index = best.flip(axis), origin.shape[axis] - 1 - index.flip(axis)
-                nearer = best + sign * path < distance
-                distance = torch.where(nearer, best + sign * path, distance)
+                nearer = best + sign * cost < distance
+                distance = torch.where(nearer, best + sign * cost, distance)
                 nearest = torch.where(nearer, nearest.gather(axis, index), nearest)
         if torch.equal(distance, before):
             break
-    colour = hints[:, :2].flatten(2).gather(2, nearest.flatten(2).expand(-1, 2, -1)).view_as(chroma)
-    return chroma + (1.5 - distance).clamp(0, 1) * (colour - chroma)
+    return distance, nearest
 
 
 def fix(chroma, cbcr, alpha, rim: int):
-    """Chroma (B, 2, H, W) with exactly the hinted `cbcr` under the strokes; outside it fades over `rim` px.
+    """Chroma (B, 2, H, W) with exactly the hinted `cbcr` (B, 2, H, W) in strokes, fading out over `rim` px.
 
     alpha: (B, 1, H, W), 1 in a stroke, 0 outside.
     """
-    mean = lambda x: F.avg_pool2d(x, 2 * rim + 1, 1, rim, count_include_pad=False)  # noqa: E731
-    near = mean(alpha)
-    colour = torch.where(alpha > 0, cbcr, mean(cbcr * alpha) / near.clamp_min(1e-6))
-    return chroma + torch.maximum(alpha, (2 * near).clamp_max(1)) * (colour - chroma)
+    near = box_mean(alpha, rim)
+    color = torch.where(alpha > 0, cbcr, box_mean(cbcr * alpha, rim) / near.clamp_min(1e-6))
+    return chroma + torch.maximum(alpha, (2 * near).clamp_max(1)) * (color - chroma)

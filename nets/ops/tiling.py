@@ -1,6 +1,4 @@
-"""A trained network over a picture of any size: padded to the network's multiple, in overlapping tiles when
-large.
-"""
+"""A trained network on a picture of any size: padded to its size divisor, in tiles if large."""
 
 import copy
 from contextlib import ExitStack, contextmanager
@@ -10,6 +8,8 @@ import torch.nn.functional as F
 
 from nets.norm import fold
 
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
 
 def ready(net, device):
     """A copy of `net` for inference: norms folded into convolutions, channels last, on `device`."""
@@ -18,140 +18,143 @@ def ready(net, device):
 
 @contextmanager
 def inference(device, precision: str = "fp32"):
-    """Inference mode, under autocast when `precision` is bf16 or fp16."""
+    """Inference mode, under autocast if `precision` is bf16 or fp16."""
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode())
         if precision != "fp32":
-            stack.enter_context(
-                torch.autocast(device.type, {"bf16": torch.bfloat16, "fp16": torch.float16}[precision])
-            )
+            stack.enter_context(torch.autocast(device.type, DTYPES[precision]))
         yield
 
 
 class Tiling:
-    """Side and overlap of a network's tiles in px; smaller ones as soon as the device's memory runs out."""
+    """Side and overlap of a network's tiles in px, halved whenever the GPU's memory runs out."""
 
-    least = 128
+    min_tile = 128
 
     def __init__(self, tile: int, overlap: int):
-        self.tile, self.overlap, self.warnings = tile, overlap, []
+        self.tile = tile
+        self.overlap = overlap
+        self.warnings = []
 
     def run(self, call):
-        """call(tile, overlap), which may be tried several times: from the start, with half the tile each
-        time.
+        """The result of call(tile, overlap), which is repeated from the start with half the tile while the
+        GPU's memory does not suffice.
+
+        Raises torch.cuda.OutOfMemoryError if not even tiles of `min_tile` fit.
         """
         while True:
             try:
                 return call(self.tile, self.overlap)
             except torch.cuda.OutOfMemoryError:
-                if self.tile <= self.least:
+                if self.tile <= self.min_tile:
                     raise
-                self.tile = max(self.least, self.tile // 2)
+                self.tile = max(self.min_tile, self.tile // 2)
                 self.overlap = min(self.overlap, self.tile // 4)
-            # Not in the handler: its traceback holds the tensors that filled the memory.
+            # Outside the handler, whose traceback keeps the tensors alive that filled the memory.
             torch.cuda.empty_cache()
             self.warnings.append(
                 f"GPU memory ran out: done in tiles of {self.tile} px, which are used from here on"
             )
 
     def warned(self) -> list[str]:
-        """The warnings since the last call."""
+        """The last warning since the previous call, if any."""
         warnings, self.warnings = self.warnings[-1:], []
         return warnings
 
 
-def starts(length: int, tile: int, overlap: int, multiple: int = 1) -> list[int]:
-    """First pixels of tiles of size `tile` that cover `length` and overlap by `overlap` or more, evenly
-    spread.
+def starts(length: int, tile: int, overlap: int, grid: int = 1) -> list[int]:
+    """First pixels of tiles that cover `length`, spread evenly, each overlapping the next by `overlap` or
+    more.
 
-    All are on the grid of `multiple`, so that the network pools the same pixels in every tile; the last tile
-    may be shorter.
+    All are multiples of `grid`, so that the network pools the same pixels in every tile. The last tile may be
+    shorter than `tile`.
     """
     if length <= tile:
         return [0]
-    multiple = multiple if multiple <= tile - overlap else 1
-    furthest, last = (tile - overlap) // multiple, -(-(length - tile) // multiple)
-    count = -(-last // furthest)
-    return [index * last // count * multiple for index in range(count + 1)]
+    grid = grid if grid <= tile - overlap else 1
+    step = (tile - overlap) // grid  # in units of the grid, the greatest
+    last = -(-(length - tile) // grid)
+    count = -(-last // step)
+    return [index * last // count * grid for index in range(count + 1)]
 
 
 def ramp(size: int, overlap: int, first: bool, last: bool, like: torch.Tensor) -> torch.Tensor:
-    """Blending weights along one side of a tile, (size,): rising over the overlap, flat where the picture
-    ends.
+    """Blending weights along one side of a tile, (size,): linear over the overlap, 1 where the picture ends.
 
-    The outer quarter of the overlap weighs nothing: there the network sees the tile's rim in place of the
-    picture.
+    The outer quarter of the overlap has weight 0: the network sees the tile's padding there.
     """
     rim = overlap // 4
+    width = max(overlap - 2 * rim, 1)
     x = torch.arange(size, device=like.device, dtype=torch.float32) + 0.5 - rim
-    rise = torch.full_like(x, 1.0) if first else (x / max(overlap - 2 * rim, 1)).clamp(0, 1)
-    fall = torch.full_like(x, 1.0) if last else ((size - 2 * rim - x) / max(overlap - 2 * rim, 1)).clamp(0, 1)
+    rise = torch.full_like(x, 1.0) if first else (x / width).clamp(0, 1)
+    fall = torch.full_like(x, 1.0) if last else ((size - 2 * rim - x) / width).clamp(0, 1)
     return rise * fall
 
 
-def padded(net, x, multiple: int):
-    """net(x) for any height and width: edges are repeated up to the multiple and cut off the output again."""
+def padded(net, x, size_divisor: int):
+    """net(x) for any height and width: edges are repeated up to the divisor, and cut off the output again."""
     height, width = x.shape[-2:]
-    x = F.pad(x, (0, -width % multiple, 0, -height % multiple), mode="replicate")
+    x = F.pad(x, (0, -width % size_divisor, 0, -height % size_divisor), mode="replicate")
     return net(x)[..., :height, :width]
 
 
-def tiled(net, x, multiple: int, tile: int, overlap: int, wanted=None):
-    """net over x (B, C, H, W) at the same scale, in tiles blended linearly over their overlap; (B, classes,
-    H, W) float32.
+def tiled(net, x, size_divisor: int, tile: int, overlap: int, wanted=None):
+    """net over x (B, C, H, W) in tiles, blended linearly over their overlap: (B, out_channels, H, W) float32.
 
-    Equal to `padded` if the network's reach is at most a quarter of the overlap. tile and overlap in px.
-    Tiles for which wanted(tile) is false are not computed; where they alone count, the result is 0.
+    Equal to `padded` if the network's reach is at most a quarter of the overlap; its output must have the
+    size of its input. tile, overlap: px. wanted(tile): if given, tiles for which it is False are not
+    computed, and the result is 0 where only such tiles lie.
     """
-    return torch.cat(list(strips(net, x, multiple, tile, overlap, wanted)), 2)
+    return torch.cat(list(strips(net, x, size_divisor, tile, overlap, wanted)), 2)
 
 
-def strips(net, x, multiple: int, tile: int, overlap: int, wanted=None):
-    """The result of `tiled` from top to bottom, in strips (B, classes, rows, W), each as soon as no further
-    tile covers it.
+def strips(net, x, size_divisor: int, tile: int, overlap: int, wanted=None):
+    """The result of `tiled` from top to bottom, in strips (B, out_channels, rows, W), each as soon as no
+    further tile covers it.
 
-    x needs no more than a `shape` and tiles as its items, x[..., rows, columns]: it may make them when they
-    are asked for.
+    x needs `shape` and tiles as its items, x[..., rows, columns], and may make them on demand.
     """
     height, width = x.shape[-2:]
     if height <= tile and width <= tile:
-        yield padded(net, x[..., :height, :width], multiple).float()
+        yield padded(net, x[..., :height, :width], size_divisor).float()
         return
-    tops, lefts = (starts(length, tile, overlap, multiple) for length in (height, width))
-    result = weight = None  # of the rows that the tiles in work cover, from `top` on
+    tops = starts(height, tile, overlap, size_divisor)
+    lefts = starts(width, tile, overlap, size_divisor)
+    total = weight = None  # weighted sum and weights of the rows from `top` to the end of its tiles
     for top, following in zip(tops, [*tops[1:], height], strict=True):
         for left in lefts:
             part = x[..., top : top + tile, left : left + tile]
             rows = part.shape[-2]
             if weight is None:
-                result = part.new_zeros(1, 1, rows, width, dtype=torch.float32)
+                total = part.new_zeros(1, 1, rows, width, dtype=torch.float32)
                 weight = torch.zeros(rows, width, device=part.device)
             if wanted is not None and not wanted(part):
                 continue
-            output = padded(net, part, multiple).float()
+            output = padded(net, part, size_divisor).float()
             down = ramp(rows, overlap, top == tops[0], top == tops[-1], part)
             across = ramp(output.shape[-1], overlap, left == lefts[0], left == lefts[-1], part)
             blend = down[:, None] * across[None, :]
-            if result.shape[:2] != output.shape[:2]:
-                result = result.expand(*output.shape[:2], -1, -1).clone()
-            result[..., :rows, left : left + tile] += output * blend
+            if total.shape[:2] != output.shape[:2]:  # the first output tells its batch and channels
+                total = total.expand(*output.shape[:2], -1, -1).clone()
+            total[..., :rows, left : left + tile] += output * blend
             weight[:rows, left : left + tile] += blend
-        ready = following - top
-        yield result[..., :ready, :] / weight[:ready].clamp_min(1e-6)
-        # What is left is the beginning of the next tiles' rows: no tile is higher than the first.
-        result, weight = (
-            F.pad(result[..., ready:, :], (0, 0, 0, ready)),
-            F.pad(weight[ready:], (0, 0, 0, ready)),
-        )
+        done = following - top
+        yield total[..., :done, :] / weight[:done].clamp_min(1e-6)
+        # The other rows are the first ones of the next tiles. No later tile is higher than the first.
+        total = F.pad(total[..., done:, :], (0, 0, 0, done))
+        weight = F.pad(weight[done:], (0, 0, 0, done))
 
 
 def enlarged(x, size: tuple[int, int], rows: slice):
-    """These rows alone of x (B, C, h, w) brought to size (H, W), as F.interpolate does it: bilinear, corners
-    not aligned.
+    """The given rows of x (B, C, h, w) enlarged to size (H, W), without computing the others: (B, C, rows,
+    W).
+
+    Equal to F.interpolate, bilinear, corners not aligned.
     """
     height = x.shape[-2]
-    place = (torch.arange(rows.start, rows.stop, device=x.device) + 0.5) * (height / size[0]) - 0.5
-    place = place.clamp(0, height - 1)
-    low = place.floor().long()
-    lines = torch.lerp(x[..., low, :], x[..., (low + 1).clamp_max(height - 1), :], (place - low)[:, None])
-    return F.interpolate(lines, (len(place), size[1]), mode="bilinear", align_corners=False)
+    position = (torch.arange(rows.start, rows.stop, device=x.device) + 0.5) * (height / size[0]) - 0.5
+    position = position.clamp(0, height - 1)
+    above = position.floor().long()
+    below = (above + 1).clamp_max(height - 1)
+    lines = torch.lerp(x[..., above, :], x[..., below, :], (position - above)[:, None])
+    return F.interpolate(lines, (len(position), size[1]), mode="bilinear", align_corners=False)
