@@ -1,1 +1,1 @@
-"""What becomes a number: training losses and the measures that `eval` reports."""
+"""Everything that becomes a number: training losses, and the metrics that `eval` reports."""

@@ -1,6 +1,6 @@
 """Hinge losses of adversarial training (Lim and Ye 2017, "Geometric GAN"; Zhang et al. 2019, equation 4).
 
-Scores are a discriminator's, of any shape: above 0 for what it takes for real.
+Scores come from a discriminator and have any shape; above 0 it judges a sample as real.
 """
 
 import torch.nn.functional as F
@@ -12,5 +12,5 @@ def discriminator_hinge(real, fake):
 
 
 def generator_hinge(fake):
-    """The generator's loss, a scalar: the less, the more real the discriminator takes its output for."""
+    """The generator's loss, a scalar: lower, the more the discriminator judges its output as real."""
     return -fake.mean()

@@ -1,4 +1,4 @@
-"""The pixel losses of the inpaint stage (Liu et al. 2018, section 3.3).
+"""Losses of the inpaint stage on pixels (Liu et al. 2018, section 3.3).
 
 painted, truth: (B, C, H, W) in [0, 1]; mask: (B, 1, H, W), 1 valid, 0 in holes. Every loss is a scalar.
 """
@@ -11,12 +11,12 @@ def hole(painted, truth, mask):
 
 
 def valid(painted, truth, mask):
-    """Mean absolute error outside holes; 0 if all is hole."""
+    """Mean absolute error outside holes; 0 if everything is a hole."""
     return ((painted - truth).abs() * mask).sum() / (mask.sum() * truth.shape[1]).clamp_min(1)
 
 
 def total_variation(painted, mask):
-    """Sum of absolute differences of neighbours, at least one of them in a hole, per pixel of the holes."""
+    """Sum of absolute differences of neighbors, at least one of them in a hole, per pixel of the holes."""
     inside = 1 - mask
     across = (painted[..., :, 1:] - painted[..., :, :-1]).abs()
     across = across * inside[..., :, 1:].maximum(inside[..., :, :-1])

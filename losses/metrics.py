@@ -1,6 +1,6 @@
-"""The measures that `eval` reports.
+"""Metrics that `eval` reports.
 
-Pictures are (C, H, W) float in [0, 1], hand-made masks (H, W) uint8: 255 damaged, 0 clean, 128 ignored.
+Pictures are (C, H, W) float in [0, 1], hand-made masks (H, W) uint8: 255 damaged, 0 intact, 128 ignored.
 Results are Python floats.
 """
 
@@ -11,11 +11,11 @@ import torch.nn.functional as F
 
 IGNORE = 128  # mask value of pixels that are not measured
 DEGREE = math.pi / 180  # in radians
-BINS = 1000  # of the probability histograms; thresholds are searched on their edges
+BINS = 1000  # bins of the probability histograms; thresholds are searched on their edges
 
 
 def histograms(probability, mask):
-    """Counts of probability in [0, 1] over clean and over damaged pixels: (2, BINS) int64."""
+    """Histograms of probability in [0, 1] over intact and over damaged pixels: (2, BINS) int64."""
     bins = (probability * BINS).long().clamp(0, BINS - 1)
     clean = torch.bincount(bins[mask < IGNORE], minlength=BINS)
     damaged = torch.bincount(bins[mask > IGNORE], minlength=BINS)
@@ -32,8 +32,8 @@ def roc_auc(counts):
 
 
 def average_precision(counts):
-    """Area under the precision-recall curve from histograms (2, BINS), as a sum of steps, as scikit-learn
-    defines it. None without damage.
+    """Area under the precision-recall curve from histograms (2, BINS), as a sum of steps, as in scikit-learn.
+    None without damage.
     """
     clean, damaged = counts.double().flip(1).cumsum(1)
     if damaged[-1] == 0:
@@ -44,7 +44,7 @@ def average_precision(counts):
 
 
 def dice_by_threshold(counts):
-    """Dice at every threshold i / BINS ("at least") from the histograms of one photo: (BINS,) double."""
+    """Dice at every threshold i / BINS ("at least") from the histograms of one photograph: (BINS,) double."""
     clean, damaged = counts.double().flip(1).cumsum(1).flip(1)
     return 2 * damaged / (clean + damaged + damaged[0]).clamp_min(1)
 
@@ -83,7 +83,9 @@ def psnr(picture, truth, where=None):
 
 
 def seam(picture, truth, where):
-    """Mean absolute error, of 255, along the inner rim of the boolean (H, W) `where`: a step is a seam."""
+    """Mean absolute error, of 255, along the inner rim of the boolean (H, W) `where`; a step there is a
+    visible seam.
+    """
     rim = where & dilate(~where, 1)
     return float((picture - truth)[..., rim].abs().mean()) * 255
 
@@ -172,7 +174,7 @@ def _hues(h1, h2, grey):
 
 
 def bootstrap(values, draws: int = 2000, seed: int = 0):
-    """95 % interval [low, high] of the mean of `values`, by resampling; None of fewer than two values."""
+    """95 % bootstrap interval [low, high] of the mean of `values`; None for fewer than two values."""
     if len(values) < 2:
         return None
     rows = torch.tensor(values, dtype=torch.double)

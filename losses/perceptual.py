@@ -1,8 +1,7 @@
-"""Losses between features of pictures, such as those of nets/vgg.py: they compare content and texture, not
-pixels.
+"""Losses between features of pictures (VGG-16): perceptual and style.
 
-features, truth: lists of (B, C, H, W), one entry per layer, of the picture to judge and of the true one.
-Every loss is a scalar, summed over the layers. Features of the truth need no gradient: compute them under
+features, truth: lists of (B, C, H, W), one entry per layer, of the picture and of the true one. Every loss is
+a scalar, summed over the layers. Features of the truth need no gradient: compute them under
 `torch.no_grad()`. Raises ValueError if the lists differ in length.
 """
 
@@ -16,7 +15,9 @@ def perceptual(features, truth):
 
 
 def style(features, truth):
-    """Mean absolute difference of the Gram matrices (Liu et al. 2018, section 3.3): texture alone."""
+    """Mean absolute difference of the Gram matrices (Liu et al. 2018, section 3.3): texture, regardless of
+    place.
+    """
     return sum(F.l1_loss(gram(x), gram(y)) for x, y in zip(features, truth, strict=True))
 
 

@@ -1,19 +1,19 @@
-"""The losses of the segment stage: binary cross-entropy with a positive weight, and soft Dice.
+"""Losses of the segment stage: weighted binary cross-entropy and soft Dice.
 
-logits: (B, 1, H, W) float; mask: (B, 1, H, W) uint8, 255 damaged, 0 clean, 128 ignored.
+logits: (B, 1, H, W) float; mask: (B, 1, H, W) uint8, 255 damaged, 0 intact, 128 ignored.
 """
 
 import torch
 import torch.nn.functional as F
 
 IGNORE = 128  # mask value of pixels that are neither trained on nor measured
-MAX_POSITIVE_WEIGHT = 10.0  # of "auto": a batch may have hardly any damage
+MAX_POSITIVE_WEIGHT = 10.0  # limit of "auto", since a batch may have hardly any damage
 
 
 def positive_weight(mask, total, weight: float | str) -> torch.Tensor:
-    """The weight of a damaged pixel relative to a clean one, a scalar.
+    """The weight of a damaged pixel relative to an intact one, a scalar.
 
-    weight: a number, or "auto": clean / damaged pixels of the global batch, between 1 and
+    weight: a number, or "auto": intact / damaged pixels of the global batch, between 1 and
     MAX_POSITIVE_WEIGHT. total: sums a tensor over all processes.
     """
     if weight != "auto":

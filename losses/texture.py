@@ -1,4 +1,4 @@
-"""Measures of painted texture, which PSNR does not see: a blur scores well there and looks wrong.
+"""Metrics of inpainted texture, which PSNR misses: a blur scores well there but looks wrong.
 
 Pictures are (C, H, W) float in [0, 1]; `where` is boolean (H, W), True in the hole. Results are Python
 floats.
@@ -9,8 +9,8 @@ import torch.nn.functional as F
 
 from losses.metrics import dilate
 
-RING = 16  # px around the hole whose texture the hole's is compared with
-FEATURE_MARGIN = 4  # px around the hole that count as well: a seam shows there
+RING = 16  # px around the hole whose texture is the reference
+FEATURE_MARGIN = 4  # px around the hole that also count, where seams show
 FLAT_ENERGY = 1e-8  # mean energy of fine detail below which the ring has no texture
 
 
@@ -19,9 +19,9 @@ def feature_distance(vgg, picture, truth, where):
     """Distance of VGG-16 features in and just around the hole: 0 for the truth, about 1 for unrelated
     content.
 
-    Of each layer, the mean absolute difference over those pixels divided by the mean activation of the truth
-    there; then the mean over layers. It is not LPIPS (Zhang et al. 2018): no weights are fitted to human
-    judgements. vgg: nets.vgg.VGG16 with the layers to compare. 0 if no feature lies in the hole.
+    For each layer, the mean absolute difference over those pixels divided by the mean activation of the truth
+    there; then the mean over layers. This is not LPIPS (Zhang et al. 2018): no weights are fitted to human
+    judgments. vgg: nets.vgg.VGG16 with the layers to compare. 0 if no feature lies in the hole.
     """
     near = dilate(where, FEATURE_MARGIN).float()[None, None]
     distances = []
@@ -35,13 +35,13 @@ def feature_distance(vgg, picture, truth, where):
 def high_frequency_ratio(picture, where):
     """Energy of fine detail in the hole divided by that in the ring of RING px around it.
 
-    1: the texture goes on; near 0: the hole is a blur. Fine detail is the picture less its mean over 3 x 3
-    px. None if there is no ring or nothing but flat paper in it.
+    1: the texture continues; near 0: the hole is a blur. Fine detail is the picture minus its mean over 3 x 3
+    px. None if there is no ring, or if it is flat.
     """
     grey = picture.mean(0, keepdim=True)[None]
     smooth = F.avg_pool2d(F.pad(grey, (1, 1, 1, 1), mode="replicate"), 3, 1)
     energy = (grey - smooth)[0, 0].square()
-    inside = where & ~dilate(~where, 1)  # the filter must not see across the rim
+    inside = where & ~dilate(~where, 1)  # the filter must not reach across the rim
     ring = dilate(where, RING) & ~dilate(where, 1)
     if not inside.any() or not ring.any() or energy[ring].mean() < FLAT_ENERGY:
         return None

@@ -1,4 +1,4 @@
-"""What lives on the device: the networks and their layers, and in `ops` tensor operations without parameters.
+"""Networks, their layers, and (in `ops`) tensor operations without parameters.
 
-Nothing here knows of files, losses or other processes.
+Nothing here knows about files, losses or other processes.
 """

@@ -1,8 +1,8 @@
 """EfficientNet-Lite encoders (Tan and Le 2019, "EfficientNet") as feature pyramids.
 
-The Lite variants of 2020, for edge devices, have ReLU6 in place of swish and no squeeze-and-excitation;
-their stem and head are not scaled. Parameter names are those of the published PyTorch weights without the
-leading underscores.
+The Lite variants of 2020, for edge devices, have ReLU6 in place of swish and no squeeze-and-excitation; their
+stem and head are not scaled. Parameter names are those of the published PyTorch weights without the leading
+underscores.
 """
 
 import math

@@ -181,7 +181,7 @@ def _distributed() -> bool:
 
 
 class Activation(nn.Module):
-    """What folding leaves of a NormAct: act(x + shortcut)."""
+    """What remains of a NormAct after folding: act(x + shortcut)."""
 
     def __init__(self, slope: float, ceiling: float | None = None):
         super().__init__()

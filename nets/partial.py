@@ -1,7 +1,7 @@
-"""Partial convolution and its UNet (Liu et al. 2018, "Image Inpainting for Irregular Holes Using Partial
-Convolutions").
+"""Partial convolution and its UNet (Liu et al. 2018), which inpaints holes.
 
-Masks in this file are 1 where a pixel is valid and 0 in holes, (B, 1, H, W), of the dtype of the picture.
+"Image Inpainting for Irregular Holes Using Partial Convolutions". Masks in this file are 1 where a pixel is
+valid and 0 in holes, (B, 1, H, W), of the dtype of the picture.
 """
 
 from functools import reduce
@@ -15,20 +15,20 @@ from nets.norm import NormAct, activate
 
 
 class PartialConv2d(nn.Conv2d):
-    """A convolution over the valid pixels alone: W (x mask) inside / valid + b.
+    """A convolution over valid pixels only: W (x mask) inside / valid + b.
 
-    Takes one or more pairs (x, mask) and joins their channels: a skip and an upsampled branch have different
-    holes, and each counts with its own channels. `valid` counts the valid inputs of a window, `inside` those
-    that lie inside the picture: with a full mask the layer equals `Conv2d`, at the borders too. Windows
-    without valid pixels give 0 and stay holes. Returns (output, mask of the output); the module keeps
-    nothing.
+    Takes one or more pairs (x, mask) and concatenates their channels: a skip and an upsampled branch have
+    different holes, and each counts with its own channels. `valid` counts the valid inputs of a window,
+    `inside` those inside the picture, so with a full mask the layer equals `Conv2d`, at the borders too.
+    Windows without valid pixels give 0 and stay holes. Returns (output, mask of the output); the module keeps
+    no state.
     """
 
     def forward(self, *pairs):
         valid = self._window_sum(sum(x.shape[1] * mask.float() for x, mask in pairs))
         inside = self._window_sum(torch.full_like(pairs[0][1][:1], self.in_channels, dtype=torch.float32))
         x = _JoinMasked.apply(*chain(*pairs)) if len(pairs) > 1 else pairs[0][0] * pairs[0][1]
-        x = self._conv_forward(x, self.weight, None)  # nobody else reads it: the rest is done in place
+        x = self._conv_forward(x, self.weight, None)  # not shared, so the rest is done in place
         mask = (valid > 0).to(x.dtype)
         x.mul_((mask * inside / valid.clamp_min(1)).to(x.dtype))
         if self.bias is not None:
@@ -98,14 +98,14 @@ class PartialBlock(nn.Module):
 
 
 class PartialUNet(nn.Module):
-    """Fills holes: picture (B, channels, H, W) in [0, 1] and mask (B, 1, H, W) to the painted picture.
+    """Fills holes: picture (B, channels, H, W) in [0, 1] and mask (B, 1, H, W) to the inpainted picture.
 
-    The output is added to the smooth filling of `diffuse`: even the untrained network continues flat areas,
-    and training is spent on edges and texture. For the same reason the network gets local contrast (the
-    picture less a wide mean) and not brightness. Unlike the published network it has a layer at full
-    resolution, as most holes of old photographs are thin. H and W must be multiples of `size_divisor`.
-    levels: how often the size is halved. `width` 64, 8 levels and `widest` 8 (greatest width, as a multiple
-    of `width`) are the published size.
+    The output is added to the smooth fill of `diffuse`, so that even the untrained network continues flat
+    areas, and training is spent on edges and texture. For the same reason the network gets local contrast
+    (the picture minus a wide mean), not brightness. Unlike the published network it has a layer at full
+    resolution, since most holes of old photographs are thin. H and W must be multiples of `size_divisor`.
+    levels: number of times the size is halved. `width` 64, 8 levels and `widest` 8 (largest width, as a
+    multiple of `width`) are the published size.
     """
 
     mean_levels = 4  # the wide mean is taken over squares of 2 ** 4 px
@@ -154,9 +154,9 @@ def _double(pair):
 def diffuse(picture, mask, sweeps: int = 4):
     """Fills holes smoothly from their rims: Laplace's equation, solved approximately by a multigrid cascade.
 
-    picture: (B, C, H, W) float; mask: (B, 1, H, W) float, 1 valid. Valid pixels come back unchanged. The
-    picture at half the size, each pixel the mean of its valid ones, is filled in the same way, enlarged into
-    the holes, and smoothed by `sweeps` Jacobi steps (the first half is the pull-push of Gortler et al. 1996).
+    picture: (B, C, H, W) float; mask: (B, 1, H, W) float, 1 valid. Valid pixels do not change. The picture at
+    half the size, each pixel the mean of its valid ones, is filled in the same way, upsampled into the holes,
+    and smoothed by `sweeps` Jacobi steps (the first half is the pull-push of Gortler et al. 1996).
     """
     height, width = picture.shape[-2:]
     if max(height, width) > 1:
@@ -175,6 +175,6 @@ def diffuse(picture, mask, sweeps: int = 4):
 
 
 def _neighbour_mean(x):
-    """The mean of the four neighbours of each pixel; the border is repeated."""
+    """The mean of the four neighbors of each pixel; the border is replicated."""
     x = F.pad(x, (1, 1, 1, 1), mode="replicate")
     return (x[..., :-2, 1:-1] + x[..., 2:, 1:-1] + x[..., 1:-1, :-2] + x[..., 1:-1, 2:]) / 4

@@ -1,6 +1,4 @@
-"""The discriminator of SAGAN (Zhang et al. 2019, "Self-Attention Generative Adversarial Networks"): are these
-colors real?
-"""
+"""The discriminator of SAGAN (Zhang et al. 2019, "Self-Attention Generative Adversarial Networks")."""
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +12,7 @@ from nets.resnet import DEVIATION, MEAN
 class SelfAttention(nn.Module):
     """x + gamma * o(x), where o gathers what resembles x from the whole picture; (B, C, H, W) to the same.
 
-    Section 3 of the paper, narrowed to C / 8 channels. gamma starts at 0: the neighbourhood is learned first,
+    Section 3 of the paper, narrowed to C / 8 channels. gamma starts at 0: the neighborhood is learned first,
     then what is far away.
     """
 
@@ -39,9 +37,8 @@ class SelfAttention(nn.Module):
 class Discriminator(nn.Module):
     """Luma (B, 1, H, W) in [0, 1] and CbCr (B, 2, H, W) in [-0.5, 0.5] to scores (B, 1, H / 16, W / 16).
 
-    A score judges the colors around its place: above 0 for a photograph's own. Four convolutions of stride 2,
-    attention after the last two, spectral norm on every layer. H and W must be multiples of 16. width: 64 as
-    published.
+    A score judges the colors around its place; above 0 means real. Four convolutions of stride 2, attention
+    after the last two, spectral norm on every layer. H and W must be multiples of 16. width: 64 as published.
     """
 
     size_divisor = 16
@@ -59,8 +56,8 @@ class Discriminator(nn.Module):
         self.layers = nn.Sequential(*layers, spectral_norm(nn.Conv2d(8 * width, 1, 3, padding=1)))
 
     def forward(self, luma, cbcr):
-        # Layers of spectral norm 1 amplify nothing, so inputs are brought to deviation 1: else scores would
-        # be small. Spectral norms need single precision.
+        # Layers of spectral norm 1 do not amplify, so inputs are scaled to standard deviation 1; otherwise
+        # scores would be small. Spectral norms need single precision.
         with torch.autocast(luma.device.type, enabled=False):
             luma = (luma.float() - MEAN) / DEVIATION
             cbcr = cbcr.float() / CHROMA_DEVIATION

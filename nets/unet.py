@@ -1,5 +1,6 @@
-"""AlbuNet: a pretrained encoder with a UNet decoder (Shvets et al. 2018; the UNet is Ronneberger et al.
-2015), optionally with the context of a second encoder.
+"""AlbuNet: a pretrained encoder with a UNet decoder, optionally with the context of a second encoder.
+
+UNet: Ronneberger et al. 2015; with a pretrained encoder: Shvets et al. 2018.
 """
 
 import torch
@@ -12,9 +13,9 @@ from nets.resnet import DEVIATION, MEAN, ResNet
 
 
 class DecoderBlock(nn.Module):
-    """Enlarges a deep feature to the size of a skip and joins both.
+    """Upsamples a deep feature to the size of a skip and combines both.
 
-    The deep feature is narrowed before it is enlarged: at the finest scale this halves the decoder's cost.
+    The deep feature is narrowed before it is upsampled: at the finest scale this halves the decoder's cost.
     """
 
     def __init__(self, deep_channels: int, skip_channels: int, out_channels: int, norm):
@@ -34,14 +35,14 @@ class DecoderBlock(nn.Module):
 
 
 class Context(nn.Module):
-    """Features of a second, pretrained encoder for the levels of the first one.
+    """Features of a second, pretrained encoder, added to the levels of the first.
 
-    At half the resolution the second encoder has a wide view, and from ImageNet it recognises eyes,
-    jewellery, leaves and lettering. Its features, at strides 4 to 64 of the input, join the levels of the
-    same stride (beyond the last level, the last one) through 1x1 convolutions that start at 0: adding a
-    context to a trained network changes nothing until it is trained further.
+    At half the resolution the second encoder has a wide receptive field, and from ImageNet it recognizes
+    eyes, jewelry, leaves and lettering. Its features, at strides 4 to 64 of the input, are added to the
+    levels of the same stride (beyond the last level, to the last one) through 1x1 convolutions that start at
+    0. So adding a context to a trained network changes nothing until it is trained further.
 
-    strides, channels: of the levels that are joined.
+    strides, channels: of the levels to which features are added.
     """
 
     size_divisor = 64
@@ -68,7 +69,7 @@ class Context(nn.Module):
 
 
 def _add_context(feature, added):
-    """A feature (B, C, H, W) plus those in the list `added`, which are enlarged to its size."""
+    """A feature (B, C, H, W) plus those in the list `added`, which are resized to it."""
     for other in added:
         if other.shape[-2:] != feature.shape[-2:]:
             other = F.interpolate(other, feature.shape[-2:], mode="bilinear", align_corners=False)
@@ -77,12 +78,12 @@ def _add_context(feature, added):
 
 
 class AlbuNet(nn.Module):
-    """(B, channels, H, W) in [0, 1] to (B, out_channels, H / s, W / s), linear: logits of defects, or chroma.
+    """(B, channels, H, W) in [0, 1] to (B, out_channels, H / s, W / s), linear: logits of damage, or chroma.
 
     s is 1 for the stem "full" and 2 for "imagenet". H and W must be multiples of `size_divisor`. depth: 18,
     34 or 50, of the ResNet encoder; or "lite0" to "lite2", an EfficientNet-Lite with the strides of the
-    imagenet stem, where `width` is that of the decoder alone. extra_levels: pooled levels below the encoder,
-    which widen the view at hardly any cost. context: a second encoder, "lite0" to "lite2".
+    imagenet stem, where `width` is that of the decoder only. extra_levels: pooled levels below the encoder,
+    which widen the receptive field at hardly any cost. context: a second encoder, "lite0" to "lite2".
     """
 
     def __init__(

@@ -1,1 +1,1 @@
-"""Operations on tensors without parameters: tiling, guided filter, exposure, grain, color hints."""
+"""Tensor operations without parameters: tiling, guided filter, exposure, grain, color hints."""

@@ -1,22 +1,23 @@
-"""The same exposure for every photograph, so that a darker or fainter print of it gets the same colors."""
+"""Normalizes exposure, so that a darker or fainter print of a photograph gets the same colors."""
 
 import math
 
 import torch
 
-BLACK = 0.05  # luma that percentile 1 is brought to; percentile 99 to 1 - BLACK: prints reach neither 0 nor 1
-MIN_RANGE = 0.1  # of luma: fainter pictures stay faint, else their grain would become a picture
-MEAN = 0.45  # of luma, about that of photographs
-MAX_GAMMA = 2.5  # and 1 / MAX_GAMMA the least: a picture of the night stays dark
+BLACK = (
+    0.05  # luma of percentile 1 after normalization, 1 - BLACK of percentile 99: prints reach neither 0 nor 1
+)
+MIN_RANGE = 0.1  # range of luma below which pictures are not stretched further, which would amplify grain
+MEAN = 0.45  # mean luma, typical of photographs
+MAX_GAMMA = 2.5  # and 1 / MAX_GAMMA at least, so that night scenes stay dark
 
 
 def even_exposure(luma):
-    """Luma (B, 1, H, W) in [0, 1], its percentiles 1 and 99 brought to BLACK and 1 - BLACK, its mean near
-    MEAN.
+    """Luma (B, 1, H, W) in [0, 1] with percentiles 1 and 99 at BLACK and 1 - BLACK, and the mean near MEAN.
 
-    Ends are scaled linearly, the mean by gamma, for each picture.
+    Each picture is scaled linearly between the percentiles; gamma adjusts the mean.
     """
-    sample = luma[..., ::2, ::2].flatten(1).float()  # torch.quantile takes 16 million numbers at most
+    sample = luma[..., ::2, ::2].flatten(1).float()  # torch.quantile takes at most 16 million numbers
     black, white = torch.quantile(sample, sample.new_tensor([0.01, 0.99]), dim=1).view(2, -1, 1, 1, 1)
     middle = (black + white) / 2
     x = ((luma - middle) / (white - black).clamp_min(MIN_RANGE) + 0.5).clamp(0, 1)

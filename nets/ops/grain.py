@@ -1,26 +1,34 @@
-"""Grain for painted holes: noise as strong and as coarse as in the rest of the photograph."""
+"""Adds grain to inpainted holes, as strong and as coarse as in the rest of the photograph."""
 
 import torch
 import torch.nn.functional as F
 
-LEVELS = 8  # of luma, each with a strength of its own: film grain depends on density
-WINDOW = 5  # px of the mean that separates grain from picture
-MIN_VALID = 1000  # px far from holes to measure on; with fewer no grain is added
-MIN_LEVEL = 500  # px of a level; with fewer it takes the strength of the whole picture
-SAMPLE = 4_000_000  # px to measure grain on; of a larger picture evenly spaced bands
-BAND = 256  # rows that are handled at a time, so that temporaries stay small beside the picture
-SIDES = (0.0, 0.1, 0.2, 0.35, 0.6, 1.0)  # weights of the neighbours in kernels to try: fine to coarse grain
+LEVELS = 8  # luma levels, each with its own strength, since film grain depends on density
+WINDOW = 5  # px, window of the mean that separates grain from picture
+MIN_VALID = 1000  # px away from holes to measure on; with fewer, no grain is added
+MIN_LEVEL = 500  # px of a level; with fewer, it gets the strength of the whole picture
+SAMPLE = 4_000_000  # px to measure grain on; larger pictures are sampled in evenly spaced bands
+BAND = 256  # rows processed at a time, so that temporaries stay small compared to the picture
+SIDES = (
+    0.0,
+    0.1,
+    0.2,
+    0.35,
+    0.6,
+    1.0,
+)  # weights of the neighbors in the kernels to try, from fine to coarse grain
 
 
 def match_grain(picture, valid, seed: int = 0):
     """Adds grain to holes, in place, and returns the picture.
 
-    picture: (1, 1, H, W) luma in [0, 1], painted; valid: (1, 1, H, W), 1 or True outside holes. Grain is
-    measured where valid pixels are flat: for each level of luma its robust deviation (1.4826 times the median
-    of what a small mean leaves), and the correlation of neighbours. Valid pixels stay as they are.
+    picture: (1, 1, H, W) luma in [0, 1], inpainted; valid: (1, 1, H, W), 1 or True outside holes. Grain is
+    measured where valid pixels are flat: its robust standard deviation for each level of luma (1.4826 times
+    the median absolute difference from a small mean), and the correlation of neighbors. Valid pixels do not
+    change.
     """
     height, width = picture.shape[-2:]
-    generator = torch.Generator().manual_seed(seed)  # on the CPU: the same grain on every device
+    generator = torch.Generator().manual_seed(seed)  # on the CPU, so that every device gets the same grain
 
     def draw(top: int):
         """White noise of the band at `top`; below the picture a row of zeros."""
@@ -35,7 +43,7 @@ def match_grain(picture, valid, seed: int = 0):
         return picture
     strength, kernel = measured
     halo = WINDOW // 2
-    above = picture[..., :0, :]  # the rows above the band, as they were without grain
+    above = picture[..., :0, :]  # the rows above the band, before grain was added
     for top in range(0, height, BAND):
         noise_below = draw(top + BAND)
         band = picture[..., top : top + BAND, :]
@@ -53,7 +61,7 @@ def match_grain(picture, valid, seed: int = 0):
 
 
 def _sample(picture, valid):
-    """Both as they are or, if they are larger than SAMPLE, about eight bands of them, one below the other."""
+    """Both unchanged or, if they are larger than SAMPLE, about eight bands of them, stacked."""
     height, width = picture.shape[-2:]
     rows = max(4 * WINDOW, SAMPLE // (8 * width))
     count = max(1, SAMPLE // (rows * width))
@@ -66,7 +74,7 @@ def _sample(picture, valid):
 
 
 def _measure(picture, valid, white):
-    """The strength of each level, (LEVELS,), and the kernel that makes grain of noise like `white`.
+    """The strength at each level, (LEVELS,), and the kernel that makes grain from noise like `white`.
 
     None if too few pixels are valid.
     """
@@ -102,10 +110,11 @@ def _deviation(residual):
 
 
 def _kernel(residual, flat, white):
-    """The 3 x 3 kernel that turns white noise into grain of deviation 1, less the small mean.
+    """The 3 x 3 kernel that turns white noise into grain of standard deviation 1 after subtracting the small
+    mean.
 
-    Of the kernels with SIDES, the one whose neighbours correlate most like those of `residual` where it is
-    `flat`, as tried on the noise `white`.
+    Among the kernels with SIDES, the one whose neighbors correlate most like those of `residual` where it is
+    `flat`, tried on the noise `white`.
     """
     both = flat[..., 1:] & flat[..., :-1]
     products = (residual[..., 1:] * residual[..., :-1])[both]

@@ -1,26 +1,26 @@
-"""Chroma that follows the edges of luma: averaged between them, and enlarged along them."""
+"""Chroma that follows the edges of luma: smoothing between edges, and guided upsampling."""
 
 import torch
 import torch.nn.functional as F
 
-REACH = 40  # px of the network's scale over which chroma is averaged
+REACH = 40  # px at the network's scale over which chroma is averaged
 EDGE = 0.1  # the step of luma that counts as a distance of REACH
 
 
 def neighbour_mean(luma):
-    """The mean of the four neighbours of each pixel of luma (B, 1, H, W), which has less grain."""
+    """The mean of the four neighbors of each pixel of luma (B, 1, H, W), which has less grain."""
     luma = F.pad(luma, (1, 1, 1, 1), mode="replicate")
     return (luma[..., 1:-1, :-2] + luma[..., 1:-1, 2:] + luma[..., :-2, 1:-1] + luma[..., 2:, 1:-1]) / 4
 
 
 def even(chroma, luma, reach: float = REACH, edge: float = EDGE, turns: int = 3):
-    """Chroma (B, C, H, W) averaged within the areas of luma (B, 1, H, W): no blots on a wall, no skin beyond
-    the cheek.
+    """Chroma (B, C, H, W) smoothed within the areas of luma (B, 1, H, W): no blots on a wall, no skin color
+    beside a cheek.
 
     The domain transform with normalized convolution (Gastal and Oliveira 2011, "Domain Transform for
     Edge-Aware Image and Video Processing"): box filters along rows and columns in turn, over a distance that
-    grows by 1 for each px and by `reach` / `edge` times the change of luma. A constant stays as it is, and no
-    result leaves the range of chroma.
+    grows by 1 for each px and by `reach` / `edge` times the change of luma. Constants do not change, and
+    results stay in the range of chroma.
     """
     luma = neighbour_mean(luma)
     distances = []
@@ -43,7 +43,7 @@ def _box_filter(x, distance, radius: float):
 
 
 def guided_slope(chroma, small, radius: int = 1, epsilon: float = 1e-3):
-    """How chroma (B, C, h, w) changes with luma `small` (B, 1, h, w) nearby: (B, C, h, w), chroma per luma.
+    """How chroma (B, C, h, w) changes with luma `small` (B, 1, h, w) locally: (B, C, h, w), chroma per luma.
 
     The slope of the guided filter (He and Sun 2015, "Fast Guided Filter"): a linear fit in windows of
     `radius` px; `epsilon` is the variance of luma below which a window counts as flat.
@@ -55,16 +55,17 @@ def guided_slope(chroma, small, radius: int = 1, epsilon: float = 1e-3):
 
 
 def box_mean(x, radius: int):
-    """Means of x (B, C, H, W) over squares of 2 `radius` + 1 px; at the border of the pixels inside."""
+    """Means of x (B, C, H, W) over squares of 2 `radius` + 1 px; at the border, of the pixels inside."""
     return F.avg_pool2d(x, 2 * radius + 1, 1, radius, count_include_pad=False)
 
 
 def guided_upsample(chroma, small, large):
-    """Chroma at the photo's size, (B, C, H, W), with the fine detail that follows from the photo's luma.
+    """Chroma at the photograph's size, (B, C, H, W), with the fine detail that follows from its luma.
 
-    chroma: (B, C, h, w); small: luma at that scale, (B, 1, h, w); large: luma of the photo, (B, 1, H, W), in
-    [0, 1]. The guided filter would replace chroma by its linear fit. Here only the difference of `large` to
-    the enlarged `small` goes through the slope, and no chroma of the small scale is lost.
+    chroma: (B, C, h, w); small: luma at that scale, (B, 1, h, w); large: luma of the photograph, (B, 1, H,
+    W), in [0, 1]. The guided filter would replace chroma by its linear fit. Here only the difference between
+    `large` and the upsampled `small` is multiplied by the slope, so that no chroma of the small scale is
+    lost.
     """
 
     def enlarge(x):

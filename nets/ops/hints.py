@@ -1,4 +1,4 @@
-"""Colors that a person gives: how they enter the network, spread to the next edges, and stay as painted.
+"""Color hints: as input of the network, spread to the next edges, and kept exactly under the strokes.
 
 Hints are (B, 3, H, W): Cb and Cr in [-0.5, 0.5] where painted, 0 elsewhere, and `painted`, 1 or 0.
 """
@@ -10,8 +10,8 @@ from nets.ops.guided import box_mean, neighbour_mean
 from nets.resnet import DEVIATION, MEAN
 
 CHROMA_DEVIATION = 0.075  # root mean square of Cb and Cr in photographs of people and places
-EDGE = 0.08  # the step of luma between two pixels that ends an area
-STEP_COST = 1.5  # of a path as long as the shorter side of the picture; an edge of EDGE costs 1
+EDGE = 0.08  # step of luma between two pixels that bounds an area
+STEP_COST = 1.5  # cost of a path as long as the picture's shorter side; an edge of EDGE costs 1
 MAX_EDGE_COST = 4.0
 
 
@@ -22,12 +22,12 @@ def with_hints(luma, hints):
 
 
 def spread(chroma, hints, luma, turns: int = 32):
-    """Chroma (B, 2, H, W) with the hinted colors laid over the areas that they lie in. luma: (B, 1, H, W).
+    """Chroma (B, 2, H, W) with the hinted colors spread over their areas. luma: (B, 1, H, W).
 
-    Each pixel looks for the nearest stroke along paths of horizontal and vertical runs, whose steps cost the
+    Each pixel finds the nearest stroke along paths of horizontal and vertical runs, whose steps cost the
     square of the change of luma and a little for their length (a geodesic distance, as in Yatziv and Sapiro
-    2006). Up to a cost of 0.5 a pixel takes the stroke's color, from 1.5 it keeps its own. Without edges, the
-    color reaches fully over a third of the picture's shorter side, and fades out over the whole of it.
+    2006). Up to a cost of 0.5 a pixel takes the stroke's color; from 1.5 on it keeps its own. Without edges,
+    the color reaches fully over a third of the picture's shorter side and fades out over the whole of it.
     """
     distance, nearest = _nearest_stroke(hints[:, 2:] > 0, neighbour_mean(luma), turns)
     color = hints[:, :2].flatten(2).gather(2, nearest.flatten(2).expand(-1, 2, -1)).view_as(chroma)
@@ -35,8 +35,7 @@ def spread(chroma, hints, luma, turns: int = 32):
 
 
 def _nearest_stroke(painted, luma, turns: int):
-    """Geodesic distance of each pixel to the nearest painted one, and the index of that one; (B, 1, H, W)
-    each.
+    """Geodesic distance of each pixel to the nearest painted one, and that one's index; (B, 1, H, W) each.
 
     Exact for paths of at most `turns` runs along each axis; stops as soon as nothing changes.
     """
@@ -52,7 +51,7 @@ def _nearest_stroke(painted, luma, turns: int):
     for _ in range(turns):
         before = distance
         for axis, cost in costs:
-            for sign in (1, -1):  # from the left, from the right; from above, from below
+            for sign in (1, -1):  # from the left and from the right; from above and from below
                 origin = distance - sign * cost
                 if sign == 1:
                     best, index = origin.cummin(axis)

@@ -1,4 +1,4 @@
-"""A trained network on a picture of any size: padded to its size divisor, in tiles if large."""
+"""Runs a network on pictures of any size: padded to its size divisor, in tiles if large."""
 
 import copy
 from contextlib import ExitStack, contextmanager
@@ -27,7 +27,7 @@ def inference(device, precision: str = "fp32"):
 
 
 class Tiling:
-    """Side and overlap of a network's tiles in px, halved whenever the GPU's memory runs out."""
+    """Side and overlap of a network's tiles in px, halved whenever GPU memory runs out."""
 
     min_tile = 128
 
@@ -37,10 +37,10 @@ class Tiling:
         self.warnings = []
 
     def run(self, call):
-        """The result of call(tile, overlap), which is repeated from the start with half the tile while the
-        GPU's memory does not suffice.
+        """The result of call(tile, overlap), repeated from the start with half the tile while GPU memory runs
+        out.
 
-        Raises torch.cuda.OutOfMemoryError if not even tiles of `min_tile` fit.
+        Raises torch.cuda.OutOfMemoryError if even tiles of `min_tile` do not fit.
         """
         while True:
             try:
@@ -50,7 +50,7 @@ class Tiling:
                     raise
                 self.tile = max(self.min_tile, self.tile // 2)
                 self.overlap = min(self.overlap, self.tile // 4)
-            # Outside the handler, whose traceback keeps the tensors alive that filled the memory.
+            # Outside the handler, whose traceback keeps alive the tensors that filled the memory.
             torch.cuda.empty_cache()
             self.warnings.append(
                 f"GPU memory ran out: done in tiles of {self.tile} px, which are used from here on"
@@ -63,7 +63,7 @@ class Tiling:
 
 
 def starts(length: int, tile: int, overlap: int, grid: int = 1) -> list[int]:
-    """First pixels of tiles that cover `length`, spread evenly, each overlapping the next by `overlap` or
+    """First pixels of tiles that cover `length`, evenly spread, each overlapping the next by `overlap` or
     more.
 
     All are multiples of `grid`, so that the network pools the same pixels in every tile. The last tile may be
@@ -72,7 +72,7 @@ def starts(length: int, tile: int, overlap: int, grid: int = 1) -> list[int]:
     if length <= tile:
         return [0]
     grid = grid if grid <= tile - overlap else 1
-    step = (tile - overlap) // grid  # in units of the grid, the greatest
+    step = (tile - overlap) // grid  # largest step, in units of the grid
     last = -(-(length - tile) // grid)
     count = -(-last // step)
     return [index * last // count * grid for index in range(count + 1)]
@@ -92,7 +92,7 @@ def ramp(size: int, overlap: int, first: bool, last: bool, like: torch.Tensor) -
 
 
 def padded(net, x, size_divisor: int):
-    """net(x) for any height and width: edges are repeated up to the divisor, and cut off the output again."""
+    """net(x) for any height and width: edges are replicated up to the divisor, and the output is cropped."""
     height, width = x.shape[-2:]
     x = F.pad(x, (0, -width % size_divisor, 0, -height % size_divisor), mode="replicate")
     return net(x)[..., :height, :width]
@@ -101,18 +101,18 @@ def padded(net, x, size_divisor: int):
 def tiled(net, x, size_divisor: int, tile: int, overlap: int, wanted=None):
     """net over x (B, C, H, W) in tiles, blended linearly over their overlap: (B, out_channels, H, W) float32.
 
-    Equal to `padded` if the network's reach is at most a quarter of the overlap; its output must have the
-    size of its input. tile, overlap: px. wanted(tile): if given, tiles for which it is False are not
-    computed, and the result is 0 where only such tiles lie.
+    Equal to `padded` if the network's receptive field reaches at most a quarter of the overlap. The output
+    must have the size of the input. tile, overlap: px. wanted(tile): if given, tiles for which it is False
+    are not computed, and the result is 0 where only such tiles lie.
     """
     return torch.cat(list(strips(net, x, size_divisor, tile, overlap, wanted)), 2)
 
 
 def strips(net, x, size_divisor: int, tile: int, overlap: int, wanted=None):
-    """The result of `tiled` from top to bottom, in strips (B, out_channels, rows, W), each as soon as no
-    further tile covers it.
+    """The result of `tiled` from top to bottom, in strips (B, out_channels, rows, W), each as soon as it is
+    complete.
 
-    x needs `shape` and tiles as its items, x[..., rows, columns], and may make them on demand.
+    x needs `shape` and indexing, x[..., rows, columns], so it may compute tiles on demand.
     """
     height, width = x.shape[-2:]
     if height <= tile and width <= tile:
@@ -134,22 +134,21 @@ def strips(net, x, size_divisor: int, tile: int, overlap: int, wanted=None):
             down = ramp(rows, overlap, top == tops[0], top == tops[-1], part)
             across = ramp(output.shape[-1], overlap, left == lefts[0], left == lefts[-1], part)
             blend = down[:, None] * across[None, :]
-            if total.shape[:2] != output.shape[:2]:  # the first output tells its batch and channels
+            if total.shape[:2] != output.shape[:2]:  # the first output has the batch size and channels
                 total = total.expand(*output.shape[:2], -1, -1).clone()
             total[..., :rows, left : left + tile] += output * blend
             weight[:rows, left : left + tile] += blend
         done = following - top
         yield total[..., :done, :] / weight[:done].clamp_min(1e-6)
-        # The other rows are the first ones of the next tiles. No later tile is higher than the first.
+        # The other rows are the first ones of the next tiles. No later tile is taller than the first.
         total = F.pad(total[..., done:, :], (0, 0, 0, done))
         weight = F.pad(weight[done:], (0, 0, 0, done))
 
 
 def enlarged(x, size: tuple[int, int], rows: slice):
-    """The given rows of x (B, C, h, w) enlarged to size (H, W), without computing the others: (B, C, rows,
-    W).
+    """The given rows of x (B, C, h, w) resized to (H, W), without computing the others: (B, C, rows, W).
 
-    Equal to F.interpolate, bilinear, corners not aligned.
+    Equal to F.interpolate with bilinear, align_corners=False.
     """
     height = x.shape[-2]
     position = (torch.arange(rows.start, rows.stop, device=x.device) + 0.5) * (height / size[0]) - 0.5
