@@ -1,6 +1,7 @@
-"""Which folder of a data folder holds what: pictures, labelled pairs, what is measured on.
+"""Where in a data folder is what: pictures, labelled pairs, and the part to measure on. No torch.
 
-The README describes it: `clean/`, `labelled/images` and `labelled/masks`, `textures/`, and `val/`.
+Its parts are `clean/`, `labelled/images` and `labelled/masks`, `textures/` and `val/`; TRAINING.md describes
+them.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ from data.photo import IMAGE_SUFFIXES
 
 
 def images_in(folder: Path) -> list[Path]:
-    """All pictures under a folder, sorted; an absent folder has none."""
+    """All pictures under a folder, recursively, sorted; [] if there is no such folder."""
     return sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
 
 
 def pairs_in(folder: Path) -> list[tuple[Path, Path]]:
-    """(image, mask) pairs of `folder`/images and `folder`/masks, by stem. Raises PhotoError for an image
-    without a mask.
+    """(image, mask) pairs of `folder`/images and `folder`/masks, by stem.
+
+    Raises PhotoError for an image without a mask.
     """
     masks = {path.stem: path for path in images_in(Path(folder) / "masks")}
     images = images_in(Path(folder) / "images")
@@ -29,7 +31,7 @@ def pairs_in(folder: Path) -> list[tuple[Path, Path]]:
 
 
 def validation(data: Path) -> Path:
-    """Where a data folder keeps its validation part: `val/` if there is one, else the folder itself."""
+    """The part of a data folder to measure on: `val/` if there is one, else the folder itself."""
     return data / "val" if (data / "val").is_dir() else data
 
 
@@ -46,18 +48,21 @@ def validation_pairs(data: Path) -> list[tuple[Path, Path]]:
 
 
 def held_out(pairs: list, fold: str | None) -> tuple[list, list]:
-    """(to train on, to measure on) of the labelled pairs: with the fold "I/N" every N-th from the I-th on is
-    measured.
+    """The labelled pairs split into those to train on and those to measure on.
+
+    fold: "I/N" holds out every N-th pair from the I-th on; None holds out nothing.
     """
     if fold is None:
         return pairs, []
     part, parts = (int(number) for number in fold.split("/"))
-    return [pair for number, pair in enumerate(pairs) if number % parts != part - 1], pairs[part - 1 :: parts]
+    kept = [pair for index, pair in enumerate(pairs) if index % parts != part - 1]
+    return kept, pairs[part - 1 :: parts]
 
 
 def measured_pairs(data: Path, fold: str | None) -> list[tuple[Path, Path]]:
-    """What a training run measures on: `val/`, or its fold of `labelled/`. Raises PhotoError if there is
-    nothing.
+    """The labelled pairs that a training run measures on: those of `val/`, or a fold of `labelled/`.
+
+    fold: as for `held_out`. Raises PhotoError if there are none.
     """
     if fold is None:
         return validation_pairs(data)

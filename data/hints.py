@@ -1,8 +1,9 @@
-"""Colour hints: what a person paints over a photograph to say which colour was there, and its imitation for
+"""Color hints: strokes that a person paints over a photograph in the colors of things, and simulated ones for
 training.
 
-A hint file is a picture with transparency, of the photograph's size: painted strokes have the colour of what
-lies under them, transparent is free. Only their hue and saturation count; lightness is the photograph's.
+A hint file is a picture with transparency, of the photograph's size: strokes have the color of what lies
+under them, all else is transparent. Only hue and saturation of the strokes count; lightness is the
+photograph's.
 """
 
 from __future__ import annotations
@@ -18,8 +19,11 @@ from data.errors import PhotoError
 from data.photo import MAX_PIXELS, read_photo
 from data.pixels import resize, rgb_to_ycbcr
 
-THIN = 0.01  # share of a pixel that a stroke must cover to count where the picture is made smaller
-APART = 0.06  # distance of chroma at which a simulated stroke ends: people paint inside of things
+MIN_COVER = 0.01  # share of a reduced pixel that a stroke must cover to count
+MAX_CHROMA_STEP = 0.06  # distance of chroma at which a simulated stroke ends: people paint inside of things
+GREY = 0.02  # saturation (length of CbCr) below which a pixel counts as grey
+GREY_SHARE = 0.25  # of the simulated strokes begin on grey, if there is any: grey is a hint too
+MAX_STROKES = 12
 
 
 @dataclass(frozen=True)
@@ -30,22 +34,23 @@ class Hints:
     alpha: np.ndarray  # (H, W) float32 in [0, 1]: 1 painted, 0 free
 
     def at(self, size: tuple[int, int]) -> np.ndarray:
-        """(3, h, w) float32 at (width, height): Cb, Cr and 1 where painted, else 0. A thin stroke does not
-        get lost.
+        """The hints at another (width, height): (3, h, w) float32, Cb, Cr and 1 where painted, else 0.
+
+        Thin strokes are not lost.
         """
         cover = resize(self.alpha, size, "box")
         cbcr = resize(self.cbcr * self.alpha[..., None], size, "box") / np.maximum(cover, 1e-6)[..., None]
-        where = (cover >= THIN).astype(np.float32)
-        return np.concatenate([(cbcr * where[..., None]).transpose(2, 0, 1), where[None]])
+        painted = (cover >= MIN_COVER).astype(np.float32)
+        return np.concatenate([(cbcr * painted[..., None]).transpose(2, 0, 1), painted[None]])
 
 
 def read_hints(
     source: Path | bytes, size: tuple[int, int], max_pixels: int = MAX_PIXELS
 ) -> tuple[Hints | None, list[str]]:
-    """The hints for a photo of `size` (width, height), and notes; None if nothing is painted.
+    """The hints for a photo of `size` (width, height), None if nothing is painted; and notes for the report.
 
-    Another size is resized by nearest, with a note. PhotoError as for `read_photo`, and where nothing is
-    transparent.
+    Hints of another size are resized by nearest, with a note. Raises PhotoError as `read_photo` does, and if
+    nothing is transparent.
     """
     photo = read_photo(source, max_pixels)
     if photo.alpha is None or photo.alpha.min() == np.iinfo(photo.alpha.dtype).max:
@@ -54,8 +59,8 @@ def read_hints(
     if photo.size != tuple(size):
         notes.append(f"hints resized from {photo.size[0]} x {photo.size[1]} to {size[0]} x {size[1]}")
         rows, columns = ((np.arange(new) + 0.5) * old // new for new, old in zip(size[::-1], alpha.shape))
-        here = np.ix_(rows.astype(int), columns.astype(int))
-        pixels, alpha = pixels[here], alpha[here]
+        nearest = np.ix_(rows.astype(int), columns.astype(int))
+        pixels, alpha = pixels[nearest], alpha[nearest]
     if not alpha.any():
         return None, [*notes, "hints are empty: nothing is painted in them"]
     cbcr = rgb_to_ycbcr(pixels)[..., 1:] if pixels.ndim == 3 else np.zeros((*pixels.shape, 2), np.float32)
@@ -63,31 +68,30 @@ def read_hints(
 
 
 def simulate(cbcr: np.ndarray, rng) -> np.ndarray:
-    """Hints as a person might give them, (3, H, W) float32, for the true chroma (2, H, W): few strokes in
-    most pictures.
+    """Hints as a person might give them for the true chroma (2, H, W): (3, H, W) float32, mostly few strokes.
 
-    A stroke is a line, a dot or a blob; it ends where the chroma leaves that of its first point, and has the
-    mean chroma of what it covers. One in four begins where the picture is nearly grey, if it is anywhere:
-    grey is a hint too.
+    A stroke is a line, a dot or a blob. It ends where the chroma leaves that of its first point, and has the
+    mean chroma of what it covers.
     """
     height, width = cbcr.shape[1:]
     hints = np.zeros((3, height, width), np.float32)
-    grey = np.flatnonzero(np.hypot(*cbcr) < 0.02)
-    for _ in range(min(12, int(rng.geometric(0.35)))):
-        place = rng.choice(grey) if len(grey) and rng.random() < 0.25 else rng.integers(height * width)
-        y, x = divmod(int(place), width)
+    grey = np.flatnonzero(np.hypot(*cbcr) < GREY)
+    for _ in range(min(MAX_STROKES, int(rng.geometric(0.35)))):
+        on_grey = len(grey) and rng.random() < GREY_SHARE
+        y, x = divmod(int(rng.choice(grey) if on_grey else rng.integers(height * width)), width)
         layer = Image.new("1", (width, height))
         _stroke(ImageDraw.Draw(layer), x, y, min(height, width), rng)
-        painted = np.asarray(layer) & (np.hypot(*(cbcr - cbcr[:, y : y + 1, x : x + 1])) < APART)
+        painted = np.asarray(layer) & (np.hypot(*(cbcr - cbcr[:, y : y + 1, x : x + 1])) < MAX_CHROMA_STEP)
         hints[:2, painted] = cbcr[:, painted].mean(1, keepdims=True)
         hints[2, painted] = 1
     return hints
 
 
 def _stroke(draw: ImageDraw.ImageDraw, x: int, y: int, side: int, rng) -> None:
-    """A dot, a line or a blob from (x, y), in white; px of a picture whose shorter side is `side`."""
-    kind, radius = rng.choice(3, p=(0.4, 0.4, 0.2)), side * rng.uniform(0.004, 0.02)
-    if kind == 1:
+    """Draws a dot, a line or a blob from (x, y), sized for a picture whose shorter side is `side` px."""
+    kind = ("dot", "line", "blob")[rng.choice(3, p=(0.4, 0.4, 0.2))]
+    radius = side * rng.uniform(0.004, 0.02)
+    if kind == "line":
         points, angle = [(x, y)], rng.uniform(0, 2 * pi)
         for _ in range(rng.integers(2, 7)):
             angle += rng.uniform(-0.8, 0.8)
@@ -95,7 +99,7 @@ def _stroke(draw: ImageDraw.ImageDraw, x: int, y: int, side: int, rng) -> None:
             points.append((left + length * cos(angle), top + length * sin(angle)))
         draw.line(points, 1, max(1, round(2 * radius)), "curve")
     else:
-        radius *= 1 if kind == 0 else rng.uniform(2, 6)
+        radius *= 1 if kind == "dot" else rng.uniform(2, 6)
         squeeze = rng.uniform(0.5, 1)
         draw.ellipse((x - radius, y - radius * squeeze, x + radius, y + radius * squeeze), 1)
     draw.point((x, y), 1)

