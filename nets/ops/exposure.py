@@ -4,9 +4,7 @@ import math
 
 import torch
 
-BLACK = (
-    0.05  # luma of percentile 1 after normalization, 1 - BLACK of percentile 99: prints reach neither 0 nor 1
-)
+BLACK = 0.05  # luma of percentile 1 after normalization, 1 - BLACK of 99: prints reach neither 0 nor 1
 MIN_RANGE = 0.1  # range of luma below which pictures are not stretched further, which would amplify grain
 MEAN = 0.45  # mean luma, typical of photographs
 MAX_GAMMA = 2.5  # and 1 / MAX_GAMMA at least, so that night scenes stay dark

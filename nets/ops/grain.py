@@ -9,14 +9,8 @@ MIN_VALID = 1000  # px away from holes to measure on; with fewer, no grain is ad
 MIN_LEVEL = 500  # px of a level; with fewer, it gets the strength of the whole picture
 SAMPLE = 4_000_000  # px to measure grain on; larger pictures are sampled in evenly spaced bands
 BAND = 256  # rows processed at a time, so that temporaries stay small compared to the picture
-SIDES = (
-    0.0,
-    0.1,
-    0.2,
-    0.35,
-    0.6,
-    1.0,
-)  # weights of the neighbors in the kernels to try, from fine to coarse grain
+# weights of the neighbors in the kernels to try, from fine to coarse grain
+SIDES = (0.0, 0.1, 0.2, 0.35, 0.6, 1.0)
 
 
 def match_grain(picture, valid, seed: int = 0):
