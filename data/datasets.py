@@ -11,14 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageFilter
+from PIL import Image, ImageFilter
 
+from data.crops import crop, crop_pair, read_old_scan
 from data.errors import PhotoError
 from data.folder import held_out, images_in, pairs_in
 from data.hints import simulate
 from data.photo import IMAGE_SUFFIXES, read_mask, read_photo
-from data.pixels import luma, resize, rgb_to_ycbcr, upright
-from data.synthesis import defects
+from data.pixels import luma, rgb_to_ycbcr
+from data.synthesis import defects, scans, shares
 from data.synthesis.ageing import age
 from data.synthesis.holes import draw_holes
 from data.synthesis.prints import framed
@@ -27,9 +28,6 @@ from data.synthesis.textures import blur, enlarge, load_textures
 FRAMED_SHARE = (
     0.25  # of the samples of colour: with the border of a print or the rim of a negative around them
 )
-
-
-PASTED_SHARE = 0.6  # of the labelled samples: their damage alone, on another photograph
 
 
 class Clean:
@@ -50,29 +48,6 @@ class Clean:
     def draw(self, rng) -> Path:
         group = self.groups[rng.integers(len(self.groups))]
         return group[rng.integers(len(group))]
-
-
-def crop(picture: Image.Image, mode: str, side: int, rng, zoom=(0.25, 1.0), enlarge=2.5) -> np.ndarray:
-    """A random square of a photograph, resized to `side`: (side, side[, 3]) float32 in [0, 1], mirrored half
-    the time.
-
-    The square's side is a share of the photograph's short side drawn from `zoom` (log-uniform), but not fewer
-    than `side` / `enlarge` px, so that enlarging stays within what an enlarged small scan looks like. mode:
-    "L" or "RGB".
-    """
-    (width, height), short = picture.size, min(picture.size)
-    orientation = picture.getexif().get(ExifTags.Base.Orientation)
-    span = int(min(short, max(short * np.exp(rng.uniform(*np.log(zoom))), side / enlarge)))
-    left, top = rng.integers(width - span + 1), rng.integers(height - span + 1)
-    # JPEG decodes at 1/2, 1/4, 1/8 where that is enough
-    picture.draft(mode, (width * side // span, height * side // span))
-    scale = picture.width / width
-    box = (left * scale, top * scale, (left + span) * scale, min((top + span) * scale, picture.height))
-    if picture.mode.startswith("I;16"):  # Pillow would clip at 255
-        picture = Image.fromarray((np.asarray(picture) / 257 + 0.5).astype(np.uint8))
-    square = picture.convert(mode).resize((side, side), Image.Resampling.BICUBIC, box=box)
-    array = upright(np.asarray(square, np.float32) / 255, orientation)
-    return np.ascontiguousarray(array[:, ::-1] if rng.random() < 0.5 else array)
 
 
 class _Samples(torch.utils.data.Dataset):
@@ -98,8 +73,8 @@ class _Samples(torch.utils.data.Dataset):
 
 
 class SegmentSamples(_Samples):
-    """luma (1, S, S) float32 in [0, 1] and mask (1, S, S) uint8: synthetic damage, mixed with hand-labelled
-    photographs.
+    """luma (1, S, S) float32 in [0, 1] and mask (1, S, S) uint8, 255 damaged, 0 sound, 128 ignored: synthetic
+    damage, mixed with hand-labelled photographs and with undamaged old scans; see `synthesis/shares.py`.
     """
 
     def __init__(self, args):
@@ -107,13 +82,18 @@ class SegmentSamples(_Samples):
         pairs, _ = held_out(pairs_in(args.data / "labelled"), getattr(args, "hold_out", None))
         self.labelled = [_labelled(*pair) for pair in pairs]
         self.labelled_share = args.labelled_share if self.labelled else 0.0
+        self.old = [read_old_scan(path) for path in images_in(args.data / "negatives")]
         super().__init__(args, clean=self.labelled_share < 1)
 
     def sample(self, rng) -> dict:
         if rng.random() < self.labelled_share:
             picture, mask = self._real(rng)
-            if self.clean and rng.random() < PASTED_SHARE:
+            if self.clean and rng.random() < shares.PASTED_SHARE:
                 picture, mask = self._pasted(picture, mask, rng)
+        elif self.old and rng.random() < shares.OLD_SCAN_SHARE:
+            ground, unsure = self._old(rng)
+            picture, mask = defects.sample(ground, rng, self.textures, **shares.ON_OLD_SCANS)
+            mask = np.where((mask == 0) & (unsure > 0), np.uint8(128), mask)
         else:
             picture, mask = defects.sample(self._undamaged(rng), rng, self.textures)
         return {"luma": torch.from_numpy(picture)[None], "mask": torch.from_numpy(mask)[None]}
@@ -139,33 +119,28 @@ class SegmentSamples(_Samples):
         return _expose(np.ascontiguousarray(picture), rng)
 
     def _real(self, rng):
-        """A labelled crop: scaled by 0.6 to 2, turned by any multiple of 90 degrees and up to 10 more,
-        mirrored, with another tone.
-        """
+        """A labelled crop: scaled by 0.6 to 2; most hold damage."""
         picture, mask = self.labelled[rng.integers(len(self.labelled))]
-        span = int(min(*picture.shape, self.side / np.exp(rng.uniform(np.log(0.6), np.log(2.0)))))
-        top, left = (rng.integers(length - span + 1) for length in picture.shape)
-        if rng.random() < 0.7:  # most crops hold damage: the best of a few places
-            places = [[rng.integers(length - span + 1) for length in picture.shape] for _ in range(4)]
-            top, left = max(
-                places, key=lambda p: (mask[p[0] : p[0] + span : 4, p[1] : p[1] + span : 4] == 255).sum()
-            )
-        here = np.s_[top : top + span, left : left + span]
-        size, turn = (self.side, self.side), rng.uniform(-10, 10) if rng.random() < 0.5 else 0.0
-        picture = Image.fromarray(resize(picture[here], size, "bicubic")).rotate(
-            turn, Image.Resampling.BICUBIC, fillcolor=0.5
-        )
-        # ignored
-        mask = Image.fromarray(mask[here]).resize(size, Image.Resampling.NEAREST).rotate(turn, fillcolor=128)
-        picture, mask = np.array(picture), np.array(mask)
-        turns, mirrored = rng.integers(4), rng.random() < 0.5
-        picture, mask = np.rot90(picture, turns), np.rot90(mask, turns)
-        if mirrored:
-            picture, mask = picture[:, ::-1], mask[:, ::-1]
-        picture = np.clip(picture, 0, 1) ** exp(rng.normal(0, 0.25))
+        tries = 4 if rng.random() < 0.7 else 1
+        picture, mask = crop_pair(picture, mask, self.side, rng, (0.6, 2.0), tries)
         picture = picture * rng.uniform(0.7, 1.1) + rng.uniform(-0.08, 0.12)
         picture = picture + rng.uniform(0, 0.02) * rng.standard_normal(picture.shape, np.float32)
-        return np.ascontiguousarray(np.clip(picture, 0, 1), np.float32), np.ascontiguousarray(mask)
+        return np.ascontiguousarray(np.clip(picture, 0, 1), np.float32), mask
+
+    def _old(self, rng):
+        """A crop of an undamaged old scan, scaled by 0.35 to 2, and its mask: 128 on lone specks."""
+        return crop_pair(*self.old[rng.integers(len(self.old))], self.side, rng, (0.35, 2.0))
+
+    def _ground(self, rng):
+        """An undamaged picture to lay real damage on, and its mask, 0 or 128: an old scan, or an aged
+        photograph, by chance as a whole scan.
+        """
+        if self.old and rng.random() < shares.PASTED_ON_OLD_SHARE:
+            return self._old(rng)
+        other = age(self._undamaged(rng), rng, rng.uniform(0, 1))
+        if rng.random() < shares.PASTED_ON_SCAN_SHARE:
+            other = scans.compose(other, rng).picture
+        return other, np.zeros(other.shape, np.uint8)
 
     def _pasted(self, picture, mask, rng):
         """The damage of a labelled crop on an undamaged photograph (Ghiasi et al. 2021, Simple Copy-Paste):
@@ -174,7 +149,7 @@ class SegmentSamples(_Samples):
         What is laid on is the difference to the undamaged surroundings. Damage that cannot be seen there is
         ignored.
         """
-        other = age(self._undamaged(rng), rng, rng.uniform(0, 1))
+        other, unsure = self._ground(rng)
         sound, near, away = (mask == 0).astype(np.float32), 0.0, 0.0
         for pitch, share in ((8, 1.0), (64, 0.02)):  # the farther only where there is nothing near
             away = away + share * enlarge(np.asarray(Image.fromarray(sound).reduce(pitch)), mask.shape)
@@ -184,7 +159,7 @@ class SegmentSamples(_Samples):
         wide = Image.fromarray(mask).point(lambda level: 255 * (level > 0)).filter(ImageFilter.MaxFilter(3))
         alpha = blur(np.asarray(wide, np.float32) / 255, 0.2) * (away > 1e-4)
         pasted = np.clip(other + alpha * (picture - near / np.maximum(away, 1e-4)), 0, 1)
-        unseen = (mask == 255) & (np.abs(pasted - other) < 0.045)
+        unseen = (mask == 255) & (np.abs(pasted - other) < 0.045) | (mask == 0) & (unsure > 0)
         return pasted.astype(np.float32), np.where(unseen, np.uint8(128), mask)
 
 

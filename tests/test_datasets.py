@@ -11,6 +11,7 @@ from PIL import Image
 from data import datasets
 from data.datasets import Clean, ColorizeSamples, InpaintSamples, SegmentSamples, crop
 from data.errors import PhotoError
+from data.synthesis import shares
 
 KINDS = [SegmentSamples, InpaintSamples, ColorizeSamples]
 
@@ -138,6 +139,7 @@ def test_real_damage_is_laid_on_other_photographs(tmp_path, monkeypatch):
     learnt.
     """
     monkeypatch.setattr(datasets, "age", lambda picture, rng, strength: picture)
+    monkeypatch.setattr(shares, "PASTED_ON_SCAN_SHARE", 0.0)
     dark, bright = np.full((64, 64), 60, np.uint8), np.full((64, 64), 255, np.uint8)
     path = tmp_path / "clean/a.png"
     path.parent.mkdir()
@@ -184,6 +186,50 @@ def test_labelled_share(data_folder):
         return len(calls)
 
     assert labelled(0.0) == 0 and labelled(1.0) == 40 and 10 <= labelled(0.5) <= 30
+
+
+def test_undamaged_old_scans_are_sound_but_for_lone_specks(tmp_path, monkeypatch):
+    """Of `negatives/` nothing is damage; a speck that stands alone is ignored, a pattern is not."""
+    monkeypatch.setattr(shares, "OLD_SCAN_SHARE", 1.0)
+    monkeypatch.setattr(shares, "ON_OLD_SCANS", {**shares.ON_OLD_SCANS, "clean_share": 1.0})
+    paint(tmp_path / "clean/a.png", 100)
+    scan = np.full((200, 160), 120, np.uint8)
+    scan[:, 100:] = np.where(np.indices((200, 60)).sum(0) % 4 < 2, 60, 200)
+    scan[50:53, 40:43] = scan[120:123, 60:63] = 240
+    (tmp_path / "negatives").mkdir()
+    Image.fromarray(scan).save(tmp_path / "negatives/x.png")
+    samples = SegmentSamples(options(tmp_path, crop=64))
+    ((_, unsure),) = samples.old
+    assert (unsure[50:53, 40:43] == 128).all() and (unsure[120:123, 60:63] == 128).all()
+    assert (unsure > 0).sum() < 60 and not unsure[:, 104:].any()
+    masks = [samples[number]["mask"] for number in range(20)]
+    assert all(set(mask.unique().tolist()) <= {0, 128} for mask in masks)
+
+
+@pytest.mark.parametrize("share, lowest, highest", [(0.0, 0, 0), (0.3, 20, 70), (1.0, 150, 150)])
+def test_share_of_old_scans(data_folder, monkeypatch, share, lowest, highest):
+    monkeypatch.setattr(shares, "OLD_SCAN_SHARE", share)
+    samples = SegmentSamples(options(data_folder, labelled_share=0.0))
+    samples.old = [(np.full((60, 70), 90, np.uint8), np.zeros((60, 70), np.uint8))]
+    drawn, calls = samples._old, []
+    samples._old = lambda rng: calls.append(1) or drawn(rng)
+    for number in range(150):
+        samples[number]
+    assert lowest <= len(calls) <= highest
+
+
+def test_real_damage_is_laid_on_old_scans_too(data_folder, monkeypatch):
+    """At full strength, and specks of the ground that nobody marked are ignored."""
+    monkeypatch.setattr(shares, "PASTED_ON_OLD_SHARE", 1.0)
+    samples = SegmentSamples(options(data_folder, crop=64))
+    unsure = np.zeros((64, 64), np.uint8)
+    unsure[5:8, 5:8] = 128
+    samples.old, samples._old = [None], lambda rng: (np.full((64, 64), 0.2, np.float32), unsure)
+    picture, mask = np.full((64, 64), 0.4, np.float32), np.zeros((64, 64), np.uint8)
+    picture[30:33], mask[30:33] = 0.7, 255
+    found, truth = samples._pasted(picture, mask, np.random.default_rng(0))
+    np.testing.assert_allclose(found[31], 0.5, atol=0.02)
+    assert (truth[30:33] == 255).all() and (truth[5:8, 5:8] == 128).all() and not truth[10:28].any()
 
 
 def test_holes_have_the_asked_share(data_folder):

@@ -1,8 +1,7 @@
-"""Damage to emulsion and paper: cracks, folds, rips, creases, peels, holes, torn corners and edges.
+"""Damage to emulsion and paper: cracks, folds, rips, creases, peels, holes.
 
 Each kind is painted by a function of its own: (canvas, rng)."""
 
-from itertools import pairwise
 from math import cos, exp, hypot, pi, sin
 
 import numpy as np
@@ -125,7 +124,7 @@ def peels(canvas, rng):
             width, length = canvas.pen * rng.uniform(0.6, 1.6), canvas.side * rng.uniform(0.05, 0.3)
             branch(rng, draw, start, rng.uniform(0, 2 * pi), length, width, 1, [])
         relief, mottle = rng.uniform(-0.3, 0.3), rng.uniform(0.005, 0.05)
-        canvas.paint(layer, canvas.tone(rng, 0.8), rng, rng.uniform(0.8, 1), 0, relief, mottle)
+        canvas.paint(layer, canvas.tone(rng, 0.8), rng, rng.uniform(0.8, 1), 0, relief, mottle, lost=True)
 
 
 def pinholes(canvas, rng):
@@ -134,51 +133,5 @@ def pinholes(canvas, rng):
     for _ in range(canvas.count(rng, 1, 4)):
         radius = canvas.side * exp(rng.uniform(-4.5, -2.6))
         polygon(draw, outline(rng, canvas.point(rng), radius, rng.choice([0.03, 0.5]), 30, 1.3))
-    canvas.paint(layer, rng.choice([0.02, canvas.light, 1.0]), rng, 1.0, 0, rng.uniform(-0.3, 0.3), 0.01)
-
-
-def _tear(canvas, rng, corners, outside):
-    """Beyond a ragged line through `corners` all is gone: a rim of torn paper, then what the scanner saw
-    behind.
-    """
-    rough, start, end = rng.uniform(0.02, 0.12), corners[0], corners[-1]
-    path = np.concatenate([fractal(rng, *pair, rough, 6) for pair in pairwise(corners)])
-    rim, inwards = rng.uniform(0, 5) * canvas.pen, start + end - 2 * outside
-    inner = path + rim * (rng.normal(0, 0.3, path.shape) + inwards / hypot(*inwards))
-    behind = rng.choice([canvas.light, 1.0, rng.uniform(0.5, 0.9), canvas.dark])
-    for shape, tone in ((inner, canvas.light), (path, behind)):
-        layer, draw = canvas.layer()
-        polygon(draw, np.concatenate([shape, end[None], outside[None], start[None]]))
-        canvas.paint(layer, tone, rng, 1.0, 0, rng.uniform(0, 0.25), exp(rng.uniform(-5, -2.5)))
-
-
-def torn_corners(canvas, rng):
-    """One to three corners missing."""
-    size = np.array([canvas.width, canvas.height], float)
-    for corner in rng.permutation(4)[: 1 + (rng.random() < 0.4 * canvas.amount) + (rng.random() < 0.2)]:
-        corner = np.array([corner % 2, corner // 2])
-        reach = canvas.side * np.exp(rng.uniform(-3, -0.8, 2))
-        inward, outside = 1 - 2 * corner, corner * size + (2 * corner - 1) * canvas.side
-        start, end = corner * size + (inward[0] * reach[0], 0), corner * size + (0, inward[1] * reach[1])
-        # a little beyond the rim
-        start[1], end[0] = (0.97 * start[1] + 0.03 * outside[1], 0.97 * end[0] + 0.03 * outside[0])
-        _tear(canvas, rng, [start, end], outside)
-
-
-def torn_edges(canvas, rng):
-    """A strip missing along one or two sides, over the whole side or a part of it."""
-    size = np.array([canvas.width, canvas.height], float)
-    for side in rng.permutation(4)[: 1 + (rng.random() < 0.4)]:
-        along, far = side // 2, side % 2  # the axis that the edge runs along; its far or near one
-        ends = sorted(rng.uniform(-0.1, 1.1, 2)) if rng.random() < 0.4 else [-0.1, 1.1]
-        points = np.empty((2, 2))
-        points[:, along] = np.array(ends) * size[along]
-        depth = canvas.side * np.exp(rng.uniform(-4.5, -1.7, 2)) * (1 if ends[0] < 0 else -0.02)
-        points[:, 1 - along] = size[1 - along] - depth if far else depth
-        if ends[0] >= 0:  # a bite: from the rim into the picture and back
-            middle = points.mean(0)
-            middle[1 - along] += (-1 if far else 1) * canvas.side * exp(rng.uniform(-3.5, -1.5))
-            points = np.stack([points[0], middle, points[1]])
-        outside = points.mean(0)
-        outside[1 - along] += (1 if far else -1) * canvas.side
-        _tear(canvas, rng, points, outside)
+    tone = rng.choice([0.02, canvas.light, 1.0])
+    canvas.paint(layer, tone, rng, 1.0, 0, rng.uniform(-0.3, 0.3), 0.01, lost=True)

@@ -14,11 +14,13 @@ from data.synthesis.textures import blur, clouds, grain
 
 class Canvas:
     """A picture being painted on. `pen` scales all thin defects of one picture, `amount` (0 to 1) how many
-    there are.
+    there are. `sheets`: the pieces of paper in it that can be torn, if it is a whole scan; see `scans.Sheet`.
+    `lost` collects where the picture is gone over an area: (H, W) bool, None while it is nowhere.
     """
 
-    def __init__(self, picture, rng, textures=None, amount=0.5):
+    def __init__(self, picture, rng, textures=None, amount=0.5, sheets=()):
         self.picture = picture
+        self.sheets, self.lost = sheets, None
         self.height, self.width = self.shape = picture.shape
         self.side = min(self.shape)
         self.area = min(self.height * self.width / 320**2, 4.0)  # for what is counted per area
@@ -58,11 +60,17 @@ class Canvas:
         alpha = np.asarray(layer.crop((2 * left, 2 * top, 2 * right, 2 * bottom)).reduce(2), np.float32) / 255
         return np.s_[top:bottom, left:right], alpha
 
-    def paint(self, layer, tone, rng, opacity=1.0, breaks=0.0, relief=0.0, mottle=0.0, soft=0.0):
+    def lose(self, here, alpha):
+        """The picture is gone where alpha, of the slices `here`, is above a half."""
+        if self.lost is None:
+            self.lost = np.zeros(self.shape, bool)
+        self.lost[here] |= alpha > 0.5
+
+    def paint(self, layer, tone, rng, opacity=1.0, breaks=0.0, relief=0.0, mottle=0.0, soft=0.0, lost=False):
         """Lay `tone` over the picture where the layer is white.
 
         breaks: share, about, of the layer that is missing again; relief: height of light and dark rims;
-        mottle: deviation of the tone; soft: 0 sharp to 1.
+        mottle: deviation of the tone; soft: 0 sharp to 1; lost: what is covered counts as gone.
         """
         found = self.box(layer)
         if found is None:
@@ -84,6 +92,8 @@ class Canvas:
             under += relief * (lit - height[2 - dy : 2 - dy + rows, 2 - dx : 2 - dx + columns])
         if mottle:
             tone = tone + mottle * grain(alpha.shape, rng, 3) + 0.5 * mottle * grain(alpha.shape, rng, 1)
+        if lost:
+            self.lose(here, alpha)
         alpha *= opacity
         under += alpha * (tone - under)
 

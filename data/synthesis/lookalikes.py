@@ -6,7 +6,7 @@ from math import cos, pi, sin
 
 import numpy as np
 
-from data.synthesis import prints
+from data.synthesis import faces, lettering, prints, reproductions
 from data.synthesis.canvas import Canvas, line, outline, polygon, walk
 from data.synthesis.textures import blur, clouds
 
@@ -108,32 +108,6 @@ def buttons(canvas, rng):
     tone = rng.choice([rng.uniform(0, 0.3), rng.uniform(0.7, 0.95)])
     canvas.paint(layer, tone, rng, rng.uniform(0.7, 1), relief=0.15, soft=0.7)
     canvas.paint(shine, rng.uniform(0.6, 1), rng, rng.uniform(0.3, 0.9), soft=1)
-
-
-def lettering(canvas, rng):
-    """Rows of writing or print: strokes of one hand on a baseline."""
-    layer, draw = canvas.layer()
-    size, slant = rng.uniform(6, 30), rng.uniform(-0.2, 0.5)
-    width, upright = max(0.8, size * rng.uniform(0.06, 0.16)), rng.random() < 0.4
-    left, top = canvas.point(rng, -0.1)
-    pool = rng.uniform(-0.5, 0.5, (6, 4, 2)) * (0.8, 1.0)  # letters come again
-    for row in range(rng.integers(1, 4)):
-        x = left
-        for _ in range(rng.integers(4, 24)):
-            x += size * (0.75 if rng.random() < 0.85 else 1.5)
-            letter = pool[rng.integers(6)]
-            if upright:
-                letter = np.round(letter * 2) / 2
-            lean = letter[:, 0] - slant * letter[:, 1]
-            points = size * np.stack([lean, letter[:, 1] + 1.8 * row], 1) + (x, top)
-            if not upright:  # rounded by Chaikin's corner cutting
-                for _ in range(2):
-                    near, far = 0.75 * points[:-1] + 0.25 * points[1:], 0.25 * points[:-1] + 0.75 * points[1:]
-                    points = np.stack([near, far], 1).reshape(-1, 2)
-            line(draw, points, width)
-    canvas.paint(
-        layer, rng.choice([rng.uniform(0, 0.3), rng.uniform(0.8, 1)]), rng, rng.uniform(0.7, 1), soft=0.6
-    )
 
 
 def strands(canvas, rng):
@@ -240,31 +214,46 @@ KINDS = {  # name -> (function, how often it is drawn, relative to the others)
     kind.__name__: (kind, odds)
     for kind, odds in (
         (wires, 0.4),
-        (stripes, 1.2),
+        (stripes, 1.0),
         (lace, 1.0),
-        (frays, 0.6),
-        (buttons, 1.2),
-        (lettering, 1.2),
-        (strands, 1.0),
-        (highlights, 1.5),
+        (frays, 0.4),
+        (buttons, 1.0),
+        (lettering.written, 2.0),
+        (strands, 0.8),
+        (highlights, 1.3),
         (spectacles, 0.8),
-        (prints.border, 1.5),
-        (prints.film_edge, 0.7),
-        (bright, 2.0),
+        (prints.border, 0.5),  # more of them, and in more detail, in scans.py
+        (prints.film_edge, 0.3),
+        (bright, 1.6),
         (collars, 1.2),
+        (faces.eyes, 1.5),
+        (faces.teeth, 0.6),
+        (faces.pearls, 1.0),
+        (faces.jewels, 1.3),
+        (faces.freckles, 0.7),
+        (faces.wrinkles, 0.9),
+        (faces.moustache, 0.7),
+        (faces.printed_cloth, 1.4),
+        (faces.seams, 0.8),
+        (faces.trimmings, 0.9),
+        (faces.lights, 0.9),
+        (reproductions.halftone, 0.3),
+        (reproductions.engraving, 0.2),
+        (reproductions.drawing, 0.2),
+        (reproductions.moire, 0.15),
     )
 }
 
 
 def hard_negative(luma, rng, kinds=None):
-    """The picture with content that is no damage but looks like it: one to three of `KINDS`, or the
+    """The picture with content that is no damage but looks like it: one to five of `KINDS`, or the
     `kinds` named.
 
     luma: (H, W) float32 in [0, 1]. Returns the same shape and range; the mask of such content stays empty.
     """
     if kinds is None:
         odds = np.array([often for _, often in KINDS.values()])
-        kinds = rng.choice(list(KINDS), rng.integers(1, 4), replace=False, p=odds / odds.sum())
+        kinds = rng.choice(list(KINDS), rng.integers(1, 6), replace=False, p=odds / odds.sum())
     canvas = Canvas(luma.copy(), rng)
     for kind in kinds:
         KINDS[str(kind)][0](canvas, rng)

@@ -1,0 +1,84 @@
+"""Square crops for training, of photographs, of pictures with masks, and old scans to cut them from."""
+
+from math import exp
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, ImageFilter
+
+from data.photo import read_photo
+from data.pixels import luma, resize, upright
+
+
+def crop(picture: Image.Image, mode: str, side: int, rng, zoom=(0.25, 1.0), enlarge=2.5) -> np.ndarray:
+    """A random square of a photograph, resized to `side`: (side, side[, 3]) float32 in [0, 1], mirrored half
+    the time.
+
+    The square's side is a share of the photograph's short side drawn from `zoom` (log-uniform), but not fewer
+    than `side` / `enlarge` px, so that enlarging stays within what an enlarged small scan looks like. mode:
+    "L" or "RGB".
+    """
+    (width, height), short = picture.size, min(picture.size)
+    orientation = picture.getexif().get(ExifTags.Base.Orientation)
+    span = int(min(short, max(short * np.exp(rng.uniform(*np.log(zoom))), side / enlarge)))
+    left, top = rng.integers(width - span + 1), rng.integers(height - span + 1)
+    # JPEG decodes at 1/2, 1/4, 1/8 where that is enough
+    picture.draft(mode, (width * side // span, height * side // span))
+    scale = picture.width / width
+    box = (left * scale, top * scale, (left + span) * scale, min((top + span) * scale, picture.height))
+    if picture.mode.startswith("I;16"):  # Pillow would clip at 255
+        picture = Image.fromarray((np.asarray(picture) / 257 + 0.5).astype(np.uint8))
+    square = picture.convert(mode).resize((side, side), Image.Resampling.BICUBIC, box=box)
+    array = upright(np.asarray(square, np.float32) / 255, orientation)
+    return np.ascontiguousarray(array[:, ::-1] if rng.random() < 0.5 else array)
+
+
+def crop_pair(picture, mask, side, rng, scale, tries=1):
+    """A crop of a picture in [0, 1] or uint8 and its mask, the most damaged of `tries`: scaled, turned by
+    any multiple of 90 degrees and up to 10 more, mirrored, with another gamma.
+    """
+    span = int(min(*picture.shape, side / np.exp(rng.uniform(*np.log(scale)))))
+    places = [[rng.integers(length - span + 1) for length in picture.shape] for _ in range(tries)]
+    top, left = max(places, key=lambda p: (mask[p[0] : p[0] + span : 4, p[1] : p[1] + span : 4] == 255).sum())
+    here = np.s_[top : top + span, left : left + span]
+    size, turn = (side, side), rng.uniform(-10, 10) if rng.random() < 0.5 else 0.0
+    picture = picture[here] / np.float32(255) if picture.dtype == np.uint8 else picture[here]
+    picture = Image.fromarray(resize(picture, size, "bicubic")).rotate(
+        turn, Image.Resampling.BICUBIC, fillcolor=0.5
+    )
+    # ignored
+    mask = Image.fromarray(mask[here]).resize(size, Image.Resampling.NEAREST).rotate(turn, fillcolor=128)
+    picture, mask = np.array(picture), np.array(mask)
+    turns, mirrored = rng.integers(4), rng.random() < 0.5
+    picture, mask = np.rot90(picture, turns), np.rot90(mask, turns)
+    if mirrored:
+        picture, mask = picture[:, ::-1], mask[:, ::-1]
+    picture = np.clip(picture, 0, 1) ** np.float32(exp(rng.normal(0, 0.25)))
+    return np.ascontiguousarray(picture, np.float32), np.ascontiguousarray(mask)
+
+
+def read_old_scan(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """An undamaged old scan, (H, W) uint8 luma, and its mask: 128 on small specks that stand alone, which may
+    be dust that nobody marked, else 0.
+    """
+    grey = np.rint(luma(read_photo(path).pixels) * 255).astype(np.uint8)
+    specks = (grey - np.minimum(_opened(grey), grey)) + (
+        255 - grey - np.minimum(_opened(255 - grey), 255 - grey)
+    )
+    marked = specks > 38
+    # fine detail everywhere around is the picture's own
+    crowded = np.asarray(Image.fromarray((specks > 16).view(np.uint8) * np.uint8(255)).reduce(16))
+    crowded = np.asarray(Image.fromarray(crowded).resize(grey.shape[::-1])) > 0.08 * 255
+    alone = Image.fromarray((marked & ~crowded).view(np.uint8) * np.uint8(128))
+    return grey, np.asarray(alone.filter(ImageFilter.MaxFilter(3)))
+
+
+def _opened(grey: np.ndarray, reach: int = 7) -> np.ndarray:
+    """Morphological opening of (H, W) uint8 by a square of `reach` px: what is bright and smaller is gone."""
+    for darker in (np.minimum, np.maximum):
+        for axis in (0, 1):
+            padded = np.pad(grey, [(reach // 2,) * 2 if axis == at else (0, 0) for at in (0, 1)], "edge")
+            length = grey.shape[axis]
+            parts = [padded.take(range(at, at + length), axis) for at in range(reach)]
+            grey = darker.reduce(parts)
+    return grey

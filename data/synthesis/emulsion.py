@@ -1,0 +1,174 @@
+"""Damage to the picture layer over areas: flaking, nets and reliefs of cracks, scuffs, tide marks, silvering.
+
+Each kind is painted by a function of its own: (canvas, rng).
+"""
+
+from math import cos, exp, pi, sin
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from data.synthesis.canvas import branch, edge_point, line, outline, polygon, walk
+from data.synthesis.textures import clouds, enlarge, grain
+
+
+def _region(canvas, rng, low=0.15, high=0.6):
+    """A large soft-edged area, often at the rim: (H, W) float32, 1 inside, 0 outside, smooth between."""
+    small = Image.new("L", (canvas.width // 8 + 1, canvas.height // 8 + 1))
+    centre = edge_point(canvas, rng)[0] if rng.random() < 0.6 else canvas.point(rng)
+    radius = canvas.side * exp(rng.uniform(np.log(low), np.log(high))) / 16
+    polygon(ImageDraw.Draw(small), outline(rng, centre / 16, radius, 0.6, 40, 3))
+    return enlarge(np.asarray(small, np.float32) / 255, canvas.shape)
+
+
+def cells(shape, rng, pitch):
+    """Angular cells, as dry emulsion breaks into: a value in [0, 1) for each, the same over the cell, and the
+    distance to the next cell, px, both (H, W) float32. Worley (1996), seeds jittered in a grid of `pitch` px.
+    """
+    rows, columns = int(shape[0] / pitch) + 4, int(shape[1] / pitch) + 4
+    seeds = rng.uniform(0.05, 0.95, (rows, columns, 2)).astype(np.float32)
+    values = rng.random((rows, columns), dtype=np.float32)
+    warp = [np.float32(0.25) * clouds(shape, rng, max(shape) / pitch) for _ in range(2)]
+    y = np.arange(shape[0], dtype=np.float32)[:, None] / np.float32(pitch) + 1.5 + warp[0]
+    x = np.arange(shape[1], dtype=np.float32)[None] / np.float32(pitch) + 1.5 + warp[1]
+    row, column = np.clip(y, 1, rows - 2).astype(np.int32), np.clip(x, 1, columns - 2).astype(np.int32)
+    first, second = np.full(shape, 9, np.float32), np.full(shape, 9, np.float32)
+    value = np.zeros(shape, np.float32)
+    for down in (-1, 0, 1):
+        for right in (-1, 0, 1):
+            at = (row + down) * columns + column + right
+            seed = seeds.reshape(-1, 2)[at]
+            away = np.hypot(y - (row + down) - seed[..., 0], x - (column + right) - seed[..., 1])
+            nearer = away < first
+            second = np.where(nearer, first, np.minimum(second, away))
+            first = np.where(nearer, away, first)
+            value = np.where(nearer, values.ravel()[at], value)
+    return value, np.float32(pitch / 2) * (second - first)
+
+
+def _bare(canvas, alpha, rng, tone, relief=True):
+    """The base shows where alpha (H, W) is 1: mottled, with the step of the layer lit and in shadow."""
+    if relief and rng.random() < 0.7:
+        step = rng.choice([-1, 1]) * np.float32(rng.uniform(0.05, 0.3))
+        dx, dy = round(1.4 * cos(canvas.angle)), round(1.4 * sin(canvas.angle))
+        canvas.picture += step * (np.roll(alpha, (dy, dx), (0, 1)) - np.roll(alpha, (-dy, -dx), (0, 1)))
+    field = tone + np.float32(rng.uniform(0, 0.04)) * grain(canvas.shape, rng, 3)
+    field += np.float32(rng.uniform(0, 0.05)) * clouds(canvas.shape, rng, rng.integers(3, 12))
+    canvas.picture += alpha * np.float32(rng.uniform(0.85, 1)) * (field - canvas.picture)
+    canvas.lose(np.s_[:, :], alpha)
+
+
+def flaking(canvas, rng):
+    """Emulsion flaked off in maps over a large area: bays, islands, rims sharp at every scale; the white or
+    dark base shows.
+    """
+    shape, region = canvas.shape, _region(canvas, rng)
+    height = clouds(shape, rng, rng.uniform(3, 9)) + 0.6 * clouds(shape, rng, rng.uniform(10, 30))
+    height += 0.25 * clouds(shape, rng, canvas.side / rng.uniform(4, 9)) + 0.08 * grain(shape, rng, 3)
+    alpha = np.clip(rng.uniform(5, 14) * (height + 2.2 * region - rng.uniform(1.7, 2.6)), 0, 1)
+    _bare(canvas, alpha * (region > 0.02), rng, canvas.tone(rng, 0.75))
+
+
+def alligatoring(canvas, rng):
+    """Emulsion broken into angular scales by a net of cracks; in the worst places scales have come off."""
+    pitch, region = canvas.side * exp(rng.uniform(-3.6, -2.2)), _region(canvas, rng, 0.2, 0.8)
+    value, edge = cells(canvas.shape, rng, max(9.0, pitch))
+    gap = rng.uniform(0.15, 0.8) * canvas.pen * np.clip(1.5 * region, 0, 1)
+    gap = gap * np.clip(1 + clouds(canvas.shape, rng, 9), 0, 2)
+    cracks = np.clip(gap - edge + 0.5, 0, 1) * (gap > 0.15)
+    dark = rng.random() < 0.4
+    if rng.random() < 0.6:
+        off = region * value > rng.uniform(0.6, 0.95)
+        alpha = off * np.clip(edge + 0.5, 0, 1)
+        _bare(canvas, alpha.astype(np.float32), rng, canvas.dark if dark else canvas.light)
+    dx, dy = round(1.4 * cos(canvas.angle)), round(1.4 * sin(canvas.angle))
+    canvas.picture += np.float32(rng.uniform(0, 0.25)) * (
+        np.roll(cracks, (dy, dx), (0, 1)) - np.roll(cracks, (-dy, -dx), (0, 1))
+    )
+    tone = canvas.dark if dark else canvas.light
+    canvas.picture += np.float32(rng.uniform(0.5, 1)) * cracks * (tone - canvas.picture)
+
+
+def relief_cracks(canvas, rng):
+    """Raised cracks, a light side and a dark side along a branching line, hardly a loss between them."""
+    for _ in range(canvas.count(rng, 1, 4)):
+        start, angle = (
+            edge_point(canvas, rng) if rng.random() < 0.6 else (canvas.point(rng), rng.uniform(0, 2 * pi))
+        )
+        layer, draw = canvas.layer()
+        width = canvas.pen * rng.uniform(0.8, 2.2)
+        branch(rng, draw, start, angle, canvas.side * rng.uniform(0.2, 1.0), width, 2, [])
+        shift = width * rng.uniform(0.6, 1.1)
+        move = (round(2 * shift * cos(canvas.angle)), round(2 * shift * sin(canvas.angle)))
+        light, dark = (rng.uniform(0.3, 0.9) for _ in range(2))
+        for way, tone, opacity in ((1, canvas.light, light), (-1, canvas.dark, dark)):
+            moved = layer.transform(
+                layer.size, Image.Transform.AFFINE, (1, 0, -way * move[0], 0, 1, -way * move[1])
+            )
+            canvas.paint(moved, tone, rng, opacity, soft=rng.uniform(0.2, 1))
+
+
+def hairlines(canvas, rng):
+    """Thin dark cracks on what is light, as on shirts and dresses: 1 to 2 px, of little contrast."""
+    layer, draw = canvas.layer()
+    points = np.stack([canvas.point(rng) for _ in range(24)])
+    row = np.clip(points[:, 1].astype(int), 0, canvas.height - 1)
+    tones = canvas.picture[row, np.clip(points[:, 0].astype(int), 0, canvas.width - 1)]
+    way = rng.uniform(0, pi)
+    for at in np.argsort(-tones)[: canvas.count(rng, 2, 9)]:
+        angle = (way if rng.random() < 0.6 else rng.uniform(0, pi)) + rng.choice([0, pi]) + rng.normal(0, 0.2)
+        length = canvas.side * rng.uniform(0.08, 0.6)
+        path = walk(rng, points[at], angle, length, 4, 0.06, rng.uniform(0.15, 0.5))
+        line(draw, path, canvas.pen * rng.uniform(0.6, 1.5, len(path) - 1), int(rng.integers(120, 256)))
+    depth = rng.uniform(0.18, 0.5)
+    here, alpha = canvas.box(layer) or (np.s_[:1, :1], np.zeros((1, 1), np.float32))
+    breaks = np.clip(1 + 0.7 * clouds(alpha.shape, rng, 20), 0, 1)
+    canvas.picture[here] *= 1 - depth * alpha * breaks
+
+
+def scuffs(canvas, rng):
+    """Rubbed bands: the surface taken off in short strokes along one way, densest in the middle."""
+    for _ in range(canvas.count(rng, 1, 3)):
+        angle, long = rng.uniform(0, 180), rng.uniform(4, 14)
+        region = _region(canvas, rng, 0.06, 0.3)
+        side = int(1.5 * max(canvas.shape))
+        small = grain((side, max(8, int(side / long))), rng, 1)
+        strokes = Image.fromarray(np.ascontiguousarray(small)).resize((side, side), Image.Resampling.BILINEAR)
+        strokes = strokes.rotate(angle, Image.Resampling.BILINEAR)
+        left, top = (side - canvas.width) // 2, (side - canvas.height) // 2
+        field = np.asarray(strokes.crop((left, top, left + canvas.width, top + canvas.height)))
+        height = field + 0.6 * clouds(canvas.shape, rng, 14) + 2.4 * region - rng.uniform(2.4, 3.4)
+        alpha = np.clip(2 * height, 0, 1) * (region > 0.02)
+        tone = canvas.tone(rng, 0.8)
+        canvas.picture += np.float32(rng.uniform(0.4, 0.95)) * alpha * (tone - canvas.picture)
+
+
+def tide_marks(canvas, rng):
+    """Where water stood and dried: a sharp dark line, ragged in and out, the paper inside hardly changed."""
+    for _ in range(canvas.count(rng, 1, 3)):
+        layer, draw = canvas.layer()
+        centre = edge_point(canvas, rng)[0] if rng.random() < 0.6 else canvas.point(rng)
+        shape = outline(rng, centre, canvas.side * exp(rng.uniform(-2.5, -0.6)), 0.8, 90, 2.5, 0.03)
+        polygon(draw, shape)
+        found = canvas.box(layer)
+        if found is None:
+            continue
+        here, alpha = found
+        size = (max(1, alpha.shape[1] // 6), max(1, alpha.shape[0] // 6))
+        small = np.asarray(Image.fromarray(alpha).resize(size, Image.Resampling.BOX))
+        inward = enlarge(small, alpha.shape)  # falls off towards the line
+        rim = alpha * np.clip(1 - np.clip(2 * inward - 1, 0, 1), 0, 1) ** rng.uniform(1, 4)
+        strength = rng.uniform(0.15, 0.6) * np.clip(0.9 + 0.5 * clouds(alpha.shape, rng, 6), 0.1, 1.2)
+        canvas.picture[here] *= 1 - np.clip(strength * rim + rng.uniform(0, 0.04) * alpha, 0, 0.9)
+
+
+def silvering(canvas, rng):
+    """A metallic veil over dark parts towards the edges of a print: soft, without an outline."""
+    height, width = canvas.shape
+    x, y = (
+        np.linspace(-1, 1, width, dtype=np.float32)[None],
+        np.linspace(-1, 1, height, dtype=np.float32)[:, None],
+    )
+    rim = np.maximum(abs(x + np.float32(rng.uniform(-0.4, 0.4))), abs(y + np.float32(rng.uniform(-0.4, 0.4))))
+    veil = np.clip((rim + 0.25 * clouds(canvas.shape, rng, 5) - rng.uniform(0.5, 0.9)) * 2, 0, 1)
+    canvas.picture += np.float32(rng.uniform(0.15, 0.5)) * veil * np.clip(0.75 - canvas.picture, 0, 1)
