@@ -1,1 +1,4 @@
-"""Synthetic ageing and damage of photographs, and undamaged content that looks like damage."""
+"""Synthetic damage (defects.KINDS: surface, breaks, tears, emulsion; holes), ageing, whole scans (scans,
+prints, furniture, lettering, reproductions) and hard negatives (lookalikes, faces); shares says how often;
+drawn with canvas and textures.
+"""

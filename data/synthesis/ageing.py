@@ -1,6 +1,6 @@
-"""Ageing of photographs: tone, light, blur, grain, print screen, scanner, JPEG; and the tint of old prints.
+"""Ages photographs: tone, light, blur, grain, print screen, scanner noise, JPEG; tints old prints.
 
-A picture is (H, W) float32 luma in [0, 1]. All chance comes from the numpy Generator handed in.
+A picture is (H, W) float32 luma in [0, 1]. All randomness comes from the numpy Generator passed in.
 """
 
 import io
@@ -14,7 +14,7 @@ from data.synthesis.textures import blur, clouds, enlarge, grain
 
 
 class Ageing:
-    """One ageing, drawn once, so that a picture with and without its damage can be aged alike."""
+    """Random parameters of one ageing, so that a picture can be aged alike with and without its damage."""
 
     def __init__(self, shape, rng, strength):
         self.shape = shape
@@ -22,10 +22,10 @@ class Ageing:
         self.black = strength * rng.uniform(0, 0.25) * (rng.random() < 0.7)
         self.white = 1 - strength * rng.uniform(-0.15, 0.3) * (rng.random() < 0.7)
         self.blurs = [0.24] * int(rng.integers(4) * strength + 0.5)
-        if rng.random() < 0.5:  # hardly any, or sharpened
+        if rng.random() < 0.5:  # hardly any blur, or sharpened
             self.blurs = [strength * rng.uniform(-0.15, 0.25)]
         self.light = None
-        if rng.random() < 0.6:  # uneven light and fading towards the edges, drawn small: both are smooth
+        if rng.random() < 0.6:  # uneven light and fading towards the edges; both are smooth, so drawn small
             y, x = (
                 np.linspace(-1, 1, 17, dtype=np.float32)[:, None],
                 np.linspace(-1, 1, 17, dtype=np.float32)[None],
@@ -48,7 +48,7 @@ class Ageing:
         self.quality = int(rng.integers(35, 93)) if rng.random() < 0.35 * min(1, 2 * strength) else None
 
     def fade(self, picture):
-        """What is smooth: tone, light, blur."""
+        """Applies the smooth part: tone, light, blur."""
         picture = picture * (1 + self.bend - self.bend * picture)
         picture *= self.white - self.black
         picture += self.black
@@ -59,10 +59,10 @@ class Ageing:
         return np.clip(picture, 0, 1, out=picture)
 
     def scan(self, picture):
-        """What is rough: grain, print screen, bands of the scanner, JPEG; in place where possible."""
+        """Applies the rough part: grain, print screen, scanner banding, JPEG; in place where possible."""
         for field, amount in self.grains:
             picture += amount * field
-        if self.screen:  # halftone dots: two crossed waves
+        if self.screen:  # halftone dots are two crossed waves
             y, x = (
                 np.arange(self.shape[0], dtype=np.float32)[:, None],
                 np.arange(self.shape[1], dtype=np.float32)[None],
@@ -81,7 +81,7 @@ def _jpeg(picture, quality):
 
 
 def age(luma, rng, strength=1.0):
-    """An older print of the same picture: tone, uneven light, blur, grain, print screen, scanner noise, JPEG.
+    """An aged print of the same picture: tone, uneven light, blur, grain, print screen, scanner noise, JPEG.
 
     luma: (H, W) float32 in [0, 1]. strength: 0 (an unchanged copy) to about 1.5. Returns the same shape and
     range.
@@ -93,8 +93,8 @@ def age(luma, rng, strength=1.0):
 
 
 def tint(luma, rng):
-    """(H, W) float32 luma -> (H, W, 3) uint8 in the tone of an old print: sepia, cold,
-    greenish or neutral.
+    """(H, W) float32 luma -> (H, W, 3) uint8 in the tone of an old print: sepia, cold, greenish or
+    neutral.
     """
     hues = {
         "sepia": (0.13, 0.0, -0.17),

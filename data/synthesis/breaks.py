@@ -1,6 +1,7 @@
-"""Damage to emulsion and paper: cracks, folds, rips, creases, peels, holes.
+"""Breaks in emulsion and paper: cracks, folds, rips, creases, peels, holes.
 
-Each kind is painted by a function of its own: (canvas, rng)."""
+Each kind is drawn by a function of its own: (canvas, rng).
+"""
 
 from math import cos, exp, hypot, pi, sin
 
@@ -10,9 +11,7 @@ from data.synthesis.canvas import branch, edge_point, flake, fractal, line, outl
 
 
 def cracks(canvas, rng):
-    """Branching jagged cracks through the emulsion, with light and dark rims and small losses
-    at the forks.
-    """
+    """Branching jagged cracks in the emulsion, with light and dark rims and small losses at the forks."""
     for _ in range(canvas.count(rng, 1, 4)):
         layer, draw = canvas.layer()
         tips = []
@@ -25,7 +24,7 @@ def cracks(canvas, rng):
             if rng.random() < 0.4:
                 polygon(draw, outline(rng, node, width * rng.uniform(0.8, 4), 0.9, 11, 3))
         broken = rng.choice([0, rng.uniform(0.1, 0.55)])
-        if rng.random() < 0.25:  # open but not lost: hardly more than a light and a dark side
+        if rng.random() < 0.25:  # open without loss: little more than a light and a dark side
             canvas.paint(
                 layer, canvas.tone(rng, 0.5), rng, rng.uniform(0, 0.4), broken, rng.uniform(0.2, 0.6)
             )
@@ -36,7 +35,7 @@ def cracks(canvas, rng):
 
 
 def folds(canvas, rng):
-    """A fold from edge to edge: relief on both sides, a core that broke white in places, crumbs beside it."""
+    """A fold from edge to edge: relief on both sides, a core that is white in places, crumbs beside it."""
     for _ in range(1 + (rng.random() < 0.3 * canvas.amount)):
         style = rng.random()
         angle = rng.choice([0, pi / 2]) + rng.normal(0, 0.05) if style < 0.7 else rng.uniform(0, pi)
@@ -49,7 +48,7 @@ def folds(canvas, rng):
         y = np.arange(canvas.height, dtype=np.float32)[:, None] - middle[1]
         away = (x * way[1] - y * way[0]) / (rng.uniform(3, 14) * canvas.pen)
         if reach > canvas.side:
-            # one flank towards the lamp, one away
+            # one flank faces the lamp, the other faces away
             canvas.picture += rng.normal(0, 0.08) * away / (1 + away**4)
         layer, draw = canvas.layer()
         width = canvas.pen * rng.uniform(0.7, 3.2)
@@ -66,8 +65,8 @@ def folds(canvas, rng):
 
 
 def rips(canvas, rng):
-    """A rip, edge to edge or ending in the picture: a band of torn paper whose two sides are ragged each in
-    its own way.
+    """A rip, from edge to edge or ending inside the picture: a band of torn paper with two different ragged
+    sides.
     """
     start, angle = edge_point(canvas, rng)
     through, way = rng.random() < 0.6, np.array([cos(angle), sin(angle)])
@@ -108,9 +107,7 @@ def creases(canvas, rng):
 
 
 def peels(canvas, rng):
-    """Emulsion come off in flakes: flat paper tone, jagged sharp edges, a shadow at the rim, cracks leading
-    away.
-    """
+    """Flaked-off emulsion: flat paper tone, jagged sharp edges, a shadow at the rim, cracks leading away."""
     for _ in range(canvas.count(rng, 1, 5)):
         layer, draw = canvas.layer()
         centre = canvas.point(rng) if rng.random() < 0.6 else edge_point(canvas, rng)[0]

@@ -1,11 +1,11 @@
-"""Synthetic damage and ageing of photographs, with masks of the damage that can be seen.
+"""Synthetic damage and ageing of photographs, with masks of the visible damage.
 
     picture, mask = sample(luma, np.random.default_rng([seed, n]), load_textures("textures"))
 
-A picture is (H, W) float32 luma in [0, 1], a mask (H, W) uint8: 255 damaged, 0 sound, 128 where it cannot be
-decided, as in soft stains. Lengths are in pixels. All chance comes from the Generator handed in. The kinds of
-damage are those that restorers list for prints, tintypes and daguerreotypes; sizes follow masks drawn by hand
-on such photographs (cracks 2-4 px wide, specks 2-10 px).
+A picture is (H, W) float32 luma in [0, 1], a mask (H, W) uint8: 255 damaged, 0 intact, 128 undecidable, as in
+soft stains. Lengths are in pixels. All randomness comes from the Generator passed in. The kinds of damage are
+those that restorers list for prints, tintypes and daguerreotypes; sizes follow masks drawn by hand on such
+photographs (cracks 2-4 px wide, specks 2-10 px).
 """
 
 from typing import NamedTuple
@@ -19,7 +19,7 @@ from data.synthesis.canvas import Canvas
 from data.synthesis.lookalikes import hard_negative
 from data.synthesis.textures import enlarge
 
-KINDS = {  # name -> (function, how often it is drawn, relative to the others)
+KINDS = {  # name -> (function, relative frequency)
     kind.__name__: (kind, odds)
     for kind, odds in (
         (surface.light_scratches, 2.0),
@@ -55,13 +55,13 @@ KINDS = {  # name -> (function, how often it is drawn, relative to the others)
         (tears.holes, 0.8),
     )
 }
-SOFT = ("stains", "silvering")  # no edge to mark: undecided
+SOFT = ("stains", "silvering")  # without an edge to mark, so undecided
 # the last: whatever was on the paper goes with it
 TORN = ("torn_corners", "torn_edges", "part_gone", "torn_strips", "wide_rips", "holes")
 
 
 class Painted(NamedTuple):
-    """A picture with damage: all of it; what is soft alone, or None; where the picture is lost, or None."""
+    """A damaged picture: all of it; only the soft damage, or None; where the picture is lost, or None."""
 
     picture: np.ndarray
     stained: np.ndarray | None
@@ -81,7 +81,7 @@ def _paint(luma, rng, textures, kinds=None, amount=None, scan=None):
     sheets = scan.sheets if scan else ()
     kinds = _mixture(rng, amount, sheets) if kinds is None else kinds
     for kind in kinds:
-        KINDS[kind]  # an unknown one is named before anything is drawn
+        KINDS[kind]  # KeyError names an unknown kind before anything is drawn
     canvas = Canvas(luma.copy(), rng, textures, amount, sheets)
     soft, hard, torn = (
         [kind for kind in kinds if (kind in SOFT, kind in TORN) == which]
@@ -100,7 +100,7 @@ def _paint(luma, rng, textures, kinds=None, amount=None, scan=None):
 
 
 def _visible(damaged, clean, noise=0.0):
-    """The mask of what an eye finds: changes above 0.045, more where the picture is busy or grainy, without
+    """The mask of visible damage: changes above 0.045, more where the picture is busy or grainy, without
     crumbs.
     """
     busy = Image.fromarray(np.abs(clean[:, 1:] - clean[:, :-1])).reduce(8)
@@ -113,8 +113,10 @@ def _visible(damaged, clean, noise=0.0):
 
 
 def _marked(painted, clean, noise=0.0):
-    """The mask of what a retoucher would mark, (H, W) uint8: 255 what is seen, and of lost areas also what
-    happens to have the tone of the picture; 128 what is seen of soft stains.
+    """The mask that a retoucher would draw, (H, W) uint8.
+
+    255: visible damage, including the parts of lost areas that happen to have the picture's tone. 128:
+    visible soft stains.
     """
     under = clean if painted.stained is None else painted.stained
     mask = _visible(painted.picture, under, noise)
@@ -127,11 +129,11 @@ def _marked(painted, clean, noise=0.0):
 
 
 def damage(luma, rng, textures=None, kinds=None, amount=None):
-    """Paint damage over a picture and say where it can be seen.
+    """Draws damage over a picture and marks where it is visible.
 
-    luma: (H, W) float32 in [0, 1]; textures: from `load_textures`; kinds: names out of `KINDS`, default a
-    random mixture of one to seven; amount: 0 (least) to 1 (heaviest), default random. Returns (damaged (H, W)
-    float32 in [0, 1], mask (H, W) uint8: 0, 128 or 255).
+    luma: (H, W) float32 in [0, 1]; textures: from `load_textures`; kinds: names from `KINDS`, by default a
+    random mixture of one to seven; amount: 0 (least) to 1 (heaviest), random by default. Returns (damaged (H,
+    W) float32 in [0, 1], mask (H, W) uint8: 0, 128 or 255).
     """
     painted = _paint(luma, rng, textures, kinds, amount)
     return painted.picture, _marked(painted, luma)
@@ -149,10 +151,10 @@ def sample(
     """A training sample of the segment stage: (picture (H, W) float32 in [0, 1], mask (H, W) uint8: 0, 128 or
     255).
 
-    Ageing of the picture, the scan around it, damage, then ageing of all, so that damage lies over one grain
-    and under another. Undamaged with probability `clean_share`, with hard negatives as picture content with
+    The picture is aged, surrounded by a scan, damaged, and the whole is aged again, so that damage lies over
+    one grain and under another. Undamaged with probability `clean_share`, with hard negatives as content with
     probability `negative_share`, not aged at all with probability `new_share`, with border, mount and
-    scanner's lid around it with probability `scan_share`.
+    scanner's lid with probability `scan_share`.
     """
     if rng.random() < negative_share:
         luma = hard_negative(luma, rng)

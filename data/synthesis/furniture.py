@@ -1,5 +1,7 @@
-"""What lies on mounts and beside prints: ruled and embossed frames, ornaments, photo corners, perforations,
-grey charts, rulers. All chance comes from the numpy Generator handed in.
+"""Objects on mounts and beside prints: ruled and embossed frames, ornaments, photo corners, perforations,
+charts, rulers.
+
+All randomness comes from the numpy Generator passed in.
 """
 
 from math import pi
@@ -16,7 +18,7 @@ def _seen(scan, point):
 
 
 def _lay(scan, image, tone, opacity):
-    """An "L" picture of twice the size over the scan."""
+    """Lays an "L" picture of twice the size over the scan."""
     alpha = np.asarray(image.reduce(2), np.float32) / 255
     scan.picture += np.float32(opacity) * alpha * (np.float32(tone) - scan.picture)
 
@@ -89,7 +91,7 @@ def photo_corners(scan, rng, box):
 
 
 def perforations(scan, rng, box, widths, tone):
-    """Holes along two sides of a film, where its rebate is seen."""
+    """Holes along two sides of a film, where its rebate is visible."""
     image, draw = _layer(scan)
     upright = rng.random() < 0.5
     for side in (0, 2) if upright else (1, 3):
@@ -107,7 +109,7 @@ def perforations(scan, rng, box, widths, tone):
 
 
 def _ruler(rng, length, depth):
-    """A scale, (depth, length) "L" picture: ticks, each tenth longer and numbered."""
+    """A scale, (depth, length) "L" picture: ticks, every tenth longer and numbered."""
     light = rng.random() < 0.7
     ground, ink = (int(rng.integers(200, 250)), 20) if light else (int(rng.integers(0, 50)), 230)
     image = Image.new("L", (length, depth), ground)
@@ -122,7 +124,7 @@ def _ruler(rng, length, depth):
 
 
 def _chart(rng, length, depth):
-    """Patches of grey, or of colours seen as grey, in one or two rows, a frame around each."""
+    """Patches of grey, or of colors seen as grey, in one or two rows, each in a frame."""
     image = Image.new("L", (length, depth), int(rng.choice([10, 240, 128])))
     draw, rows = ImageDraw.Draw(image), rng.integers(1, 3)
     tall = depth / rows
@@ -138,7 +140,7 @@ def _chart(rng, length, depth):
 
 
 def at_the_rim(picture, rng):
-    """A ruler or a chart along one side of a scan, in place: over the whole side or a part of it."""
+    """Draws a ruler or a chart along one side of a scan, in place, over the whole side or part of it."""
     height, width = picture.shape
     upright = rng.random() < 0.5
     side = height if upright else width

@@ -1,4 +1,4 @@
-"""Masks of holes to train painting on: shapes like those of damage."""
+"""Hole masks for training inpainting, shaped like damage."""
 
 from math import exp, pi
 
@@ -8,10 +8,10 @@ from data.synthesis.canvas import Canvas, branch, edge_point, line, outline, pol
 
 
 def draw_holes(size, rng, share=(0.01, 0.25), textures=None):
-    """A mask of damage-like shapes alone, for training inpainting: (H, W) uint8, 255 in holes.
+    """A mask of damage-like shapes only, for training inpainting: (H, W) uint8, 255 in holes.
 
-    size: (height, width); share: least and greatest share of hole pixels, the sum is drawn evenly over their
-    logarithm.
+    size: (height, width); share: range of the share of hole pixels, from which the target is drawn
+    log-uniformly.
     """
     area = size[0] * size[1]
     goal = area * exp(rng.uniform(*np.log(share)))

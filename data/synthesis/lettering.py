@@ -1,7 +1,7 @@
 """Lettering on prints, mounts and negatives: handwriting, type, typewriting, imprints, stamps, dates.
 
-A piece of lettering is its ink alone, (h, w) float32 in [0, 1], cropped to what is written. Letters are made
-up of the font that Pillow carries and of curves. All chance comes from the numpy Generator handed in.
+A piece of lettering is its ink only, (h, w) float32 in [0, 1], cropped. Letters come from Pillow's font and
+from curves. All randomness comes from the numpy Generator passed in.
 """
 
 from functools import lru_cache
@@ -81,7 +81,7 @@ def _set(rng, text, size, stroke=0):
 
 
 def _stack(rng, images, gap):
-    """Rows one below the other, centred or flush left."""
+    """Rows stacked, centered or flush left."""
     width = max(image.width for image in images)
     flush = rng.random() < 0.3
     stack = Image.new("L", (width, sum(image.height for image in images) + gap * (len(images) - 1)))
@@ -101,7 +101,9 @@ def typeset(rng, size):
 
 
 def imprint(rng, size):
-    """A studio's imprint: its name large, below it street and town in small type, perhaps between rules."""
+    """A studio's imprint: its name in large type, street and town in small type below, sometimes between
+    rules.
+    """
     name = f"{_choice(rng, NAMES)} {_choice(rng, NAMES)}ke" if rng.random() < 0.6 else _choice(rng, TRADE)
     head = script(rng, 1.3 * size, 1) if rng.random() < 0.4 else _set(rng, name.upper(), size, 1)
     small = f"{rng.integers(1, 300)} {_choice(rng, NAMES)} St. {_choice(rng, PLACES)}"
@@ -115,7 +117,7 @@ def imprint(rng, size):
 
 
 def typewriting(rng, size):
-    """A typed label: letters at a fixed pitch, none quite on the line, unevenly inked."""
+    """A typed label: letters at a fixed pitch, slightly off the line, unevenly inked."""
     rows, font, pitch = [], _font(max(6, int(size))), 0.62 * size
     for _ in range(rng.integers(1, 4)):
         text = f"{_phrase(rng)} {_date(rng)}"[: rng.integers(8, 28)]
@@ -129,14 +131,14 @@ def typewriting(rng, size):
 
 
 def number(rng, size):
-    """A number or a date: of the negative, of the printing, of the camera's clock."""
+    """A number or date: of the negative, the printing, or the camera's clock."""
     digits = str(rng.integers(10, 99999))
     text = (digits, _date(rng), f"No. {digits}", f"{_choice(rng, PLACES)[:3].upper()} {digits[:2]}")
     return _set(rng, text[rng.integers(4)], size, int(rng.random() < 0.4))
 
 
 def seal(rng, size):
-    """A round or rectangular stamp: one or two rings, words in the middle and around."""
+    """A round or rectangular stamp: one or two rings, words in the middle and around it."""
     side = int(size * rng.uniform(3, 6))
     image = Image.new("L", (side + 4, side + 4))
     draw, width = ImageDraw.Draw(image), max(1, int(0.07 * size))
@@ -160,7 +162,7 @@ def seal(rng, size):
 
 
 def _curve(rng, hand, letters):
-    """One word of joined letters, (n, 2) in units of the small letters' height, the baseline at 0; y down."""
+    """A word of joined letters, (n, 2) in units of the x-height, with the baseline at 0; y points down."""
     turns = np.linspace(0, 2 * pi * letters, 14 * letters + 1)
     form = hand[rng.integers(len(hand), size=letters + 1)][(turns / (2 * pi)).astype(int)]
     rise, fall, wide, lean = form.T
@@ -171,7 +173,7 @@ def _curve(rng, hand, letters):
 
 
 def script(rng, size, words=None):
-    """Handwriting with a pen: joined loops on a baseline, broad on the way down; one to three rows."""
+    """Handwriting with a pen: joined loops on a baseline, with broad downstrokes; one to three rows."""
     hand = np.stack(
         [
             rng.choice([1.0, 1.0, 1.1, 2.3], 9),
@@ -219,8 +221,10 @@ def piece(rng, size, pieces=PIECES):
 
 
 def lay(picture, ink, centre, turn, tone, opacity=1.0):
-    """Ink on a picture (H, W) float32, in place, its middle at `centre` (x, y) px, turned by `turn` rad
-    clockwise. What reaches over the rim is cut off.
+    """Lays ink on a picture (H, W) float32, in place, centered at `centre` (x, y) px, rotated clockwise by
+    `turn` rad.
+
+    Ink beyond the rim is cropped.
     """
     image = Image.fromarray(np.uint8(np.clip(ink, 0, 1) * 255))
     if turn:
@@ -236,7 +240,7 @@ def lay(picture, ink, centre, turn, tone, opacity=1.0):
 
 
 def contrast(rng, under):
-    """A tone for ink that can be read on a ground of the tone `under`."""
+    """A tone of ink that is legible on a ground of tone `under`."""
     return rng.uniform(0.75, 1) if under < rng.uniform(0.3, 0.6) else rng.uniform(0.02, 0.3)
 
 

@@ -1,6 +1,4 @@
-"""Hard negatives: undamaged content that looks like damage. It differs from damage by being regular, smooth
-or shaded.
-"""
+"""Hard negatives: undamaged content that looks like damage but is regular, smooth or shaded."""
 
 from math import cos, pi, sin
 
@@ -12,8 +10,8 @@ from data.synthesis.textures import blur, clouds
 
 
 def wires(canvas, rng):
-    """Cables and ropes: even width, one smooth curve across the picture, soft edge; mostly dark, as white
-    lines are folds.
+    """Cables and ropes: constant width, one smooth curve across the picture, soft edge; mostly dark, since
+    white lines are folds.
     """
     layer, draw = canvas.layer()
     tone, width = rng.uniform(0, 0.35) if rng.random() < 0.85 else rng.uniform(0.7, 1), rng.uniform(0.8, 4)
@@ -40,7 +38,7 @@ def _patch(canvas, rng, low=0.08, high=0.45):
 
 
 def _waves(shape, rng, pitch, angle=None):
-    """(H, W) float32 phase of stripes `pitch` px apart, bent slightly as on cloth."""
+    """(H, W) float32 phase of stripes `pitch` px apart, slightly bent as on cloth."""
     angle = rng.uniform(0, pi) if angle is None else angle
     y, x = np.arange(shape[0], dtype=np.float32)[:, None], np.arange(shape[1], dtype=np.float32)[None]
     bend = np.float32(rng.uniform(0, 2)) * clouds(shape, rng, 3)
@@ -78,9 +76,7 @@ def lace(canvas, rng):
 
 
 def frays(canvas, rng):
-    """Torn jeans: holes worn into cloth, with what is below in their middle and pale threads
-    running across.
-    """
+    """Torn jeans: worn holes showing what is below, with pale threads across."""
     for _ in range(rng.integers(1, 4)):
         here, alpha = _patch(canvas, rng, 0.02, 0.1)
         canvas.picture[here] += rng.uniform(0.5, 1) * alpha * (rng.uniform(0.1, 0.8) - canvas.picture[here])
@@ -93,7 +89,7 @@ def frays(canvas, rng):
 
 
 def buttons(canvas, rng):
-    """A row of equal round things with a shine: buttons, beads, pearls, rivets."""
+    """A row of equal round shiny things: buttons, beads, pearls, rivets."""
     layer, draw = canvas.layer()
     shine, glint = canvas.layer()
     start, angle, radius = (
@@ -111,7 +107,7 @@ def buttons(canvas, rng):
 
 
 def strands(canvas, rng):
-    """A lock of hair: many smooth curves that run together, dark with a shine, or white."""
+    """A lock of hair: many smooth converging curves, dark with a shine, or white."""
     start, angle = canvas.point(rng), rng.uniform(0, 2 * pi)
     length, spread = canvas.side * rng.uniform(0.15, 0.5), rng.uniform(3, 20)
     spine = walk(rng, start, angle, length, 10, 0.08)
@@ -126,7 +122,7 @@ def strands(canvas, rng):
 
 
 def highlights(canvas, rng):
-    """Small bright soft dots as in eyes, on jewels, on wet things; in pairs or alone."""
+    """Small bright soft dots as in eyes, on jewels or on wet things; in pairs or alone."""
     for _ in range(rng.integers(1, 8)):
         x, y = canvas.point(rng)
         radius = rng.uniform(0.8, 5)
@@ -139,13 +135,13 @@ def highlights(canvas, rng):
             if top < 0 or left < 0 or top + len(dot) > canvas.height or left + len(dot) > canvas.width:
                 continue
             under = canvas.picture[top : top + len(dot), left : left + len(dot)]
-            under -= rng.uniform(0, 0.5) * under * np.sqrt(dot)  # dark around, as in an iris
+            under -= rng.uniform(0, 0.5) * under * np.sqrt(dot)  # dark surroundings, as in an iris
             under += rng.uniform(0.4, 1) * dot * (rng.uniform(0.8, 1) - under)
 
 
 def spectacles(canvas, rng):
-    """Two rims of wire or horn with a bridge between them, sometimes with temples; the same curves are hoops
-    and chains.
+    """Two rims of wire or horn with a bridge, sometimes with temples; the same curves also serve as hoops and
+    chains.
     """
     layer, draw = canvas.layer()
     x, y = canvas.point(rng)
@@ -175,8 +171,8 @@ def spectacles(canvas, rng):
 
 
 def bright(canvas, rng):
-    """Large bright areas: white shirts, skies, paper; overexposed, or with smooth outlines,
-    shading, folds.
+    """Large bright areas such as white shirts, skies, paper: overexposed, or with smooth outlines, shading,
+    folds.
     """
     if rng.random() < 0.5:
         gain = rng.uniform(1.3, 3) * np.clip(1 + 0.5 * clouds(canvas.shape, rng, 2), 0.5, 1.5)
@@ -191,7 +187,7 @@ def bright(canvas, rng):
 
 
 def collars(canvas, rng):
-    """White collars, cuffs, handkerchiefs, bows: bright polygons of straight or slightly curved sides with a
+    """White collars, cuffs, handkerchiefs, bows: bright polygons with straight or slightly curved sides and a
     soft shadow.
     """
     point, angle = canvas.point(rng), rng.uniform(-0.3, 0.3)
@@ -210,7 +206,7 @@ def collars(canvas, rng):
         )
 
 
-KINDS = {  # name -> (function, how often it is drawn, relative to the others)
+KINDS = {  # name -> (function, relative frequency)
     kind.__name__: (kind, odds)
     for kind, odds in (
         (wires, 0.4),
@@ -222,7 +218,7 @@ KINDS = {  # name -> (function, how often it is drawn, relative to the others)
         (strands, 0.8),
         (highlights, 1.3),
         (spectacles, 0.8),
-        (prints.border, 0.5),  # more of them, and in more detail, in scans.py
+        (prints.border, 0.5),  # scans.py draws more of them, in more detail
         (prints.film_edge, 0.3),
         (bright, 1.6),
         (collars, 1.2),
@@ -246,10 +242,10 @@ KINDS = {  # name -> (function, how often it is drawn, relative to the others)
 
 
 def hard_negative(luma, rng, kinds=None):
-    """The picture with content that is no damage but looks like it: one to five of `KINDS`, or the
-    `kinds` named.
+    """The picture with undamaged content that looks like damage: one to five of `KINDS`, or the given
+    `kinds`.
 
-    luma: (H, W) float32 in [0, 1]. Returns the same shape and range; the mask of such content stays empty.
+    luma: (H, W) float32 in [0, 1]. Returns the same shape and range. The mask of such content stays empty.
     """
     if kinds is None:
         odds = np.array([often for _, often in KINDS.values()])

@@ -1,4 +1,4 @@
-"""What surrounds a picture: the border of a print, the rim of a negative."""
+"""Surroundings of a picture: the border of a print, the rim of a negative."""
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -10,7 +10,7 @@ def _frame(canvas, rng, widths, share):
     """A layer that is white along the rim of the picture, and its width on each side (left, top, right,
     bottom) in px.
 
-    widths: the least and most, relative to the picture, as logarithms; share: of the sides that have one.
+    widths: range relative to the picture, as logarithms; share: share of the sides that have a rim.
     """
     sides = canvas.side * np.exp(rng.uniform(*widths) + rng.normal(0, 0.15, 4)) * (rng.random(4) < share)
     frame = Image.new("L", (2 * canvas.width, 2 * canvas.height), 255)
@@ -38,8 +38,8 @@ def border(canvas, rng):
 
 
 def film_edge(canvas, rng):
-    """The clear rim of a negative, printed black: with perforations along two sides, or a number written by
-    hand.
+    """The clear rim of a negative, printed black, with perforations along two sides or a handwritten
+    number.
     """
     frame, sides = _frame(canvas, rng, (-3.3, -2.2), rng.choice([0.5, 1.0]))
     black = rng.uniform(0, 0.12)
@@ -79,8 +79,8 @@ KINDS = {"border": border, "film_edge": film_edge}
 
 
 def framed(luma: np.ndarray, cbcr: np.ndarray, rng) -> np.ndarray:
-    """The same luma (H, W) as a print with its border or a negative with its rim; `cbcr` (2, H, W) loses its
-    colour there, in place.
+    """Luma (H, W) as a print with its border or a negative with its rim; `cbcr` (2, H, W) loses its color
+    there, in place.
     """
     draw = KINDS[rng.choice(list(KINDS))]
     canvas = Canvas(luma.copy(), rng)

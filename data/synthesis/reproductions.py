@@ -1,7 +1,7 @@
-"""Pictures that are no photographs, or photographs of prints: screens, engravings, pen drawings, moire.
+"""Pictures that are not photographs, and photographs of prints: screens, engravings, pen drawings, moire.
 
-Their lines and dots are regular and everywhere: none is damage. All chance comes from the numpy Generator
-handed in.
+Their lines and dots are regular and cover everything; none is damage. All randomness comes from the numpy
+Generator passed in.
 """
 
 from math import cos, pi, sin
@@ -13,7 +13,7 @@ from data.synthesis.textures import blur, clouds, enlarge
 
 
 def _wave(shape, rng, pitch, angle, bend=0.0):
-    """A wave across the picture, (H, W) float32 in [-1, 1]; bend: rad by which its lines wander."""
+    """A wave across the picture, (H, W) float32 in [-1, 1]. bend: how far its lines wander, in rad."""
     y, x = np.arange(shape[0], dtype=np.float32)[:, None], np.arange(shape[1], dtype=np.float32)[None]
     phase = x * np.float32(2 * pi / pitch * cos(angle)) + y * np.float32(2 * pi / pitch * sin(angle))
     return np.sin(phase + np.float32(bend) * clouds(shape, rng, 4) if bend else phase)
@@ -27,7 +27,7 @@ def _inked(picture, rng, screen, hardness):
 
 
 def halftone(canvas, rng):
-    """Printed in dots of 3 to 9 px pitch, as in newspapers and postcards."""
+    """Printed in dots with a pitch of 3 to 9 px, as in newspapers and postcards."""
     pitch, angle = np.exp(rng.uniform(np.log(3), np.log(9))), rng.choice([pi / 4, rng.uniform(0, pi / 2)])
     screen = 0.5 + 0.24 * (
         _wave(canvas.shape, rng, pitch, angle) + _wave(canvas.shape, rng, pitch, angle + pi / 2)
@@ -36,7 +36,7 @@ def halftone(canvas, rng):
 
 
 def engraving(canvas, rng):
-    """Lines that swell where the picture is dark, a second set of them across the shadows."""
+    """Lines that swell in dark areas, crossed by a second set in the shadows."""
     pitch, angle = rng.uniform(4, 9), rng.uniform(0, pi)
     picture = canvas.picture
     screen = 0.5 + 0.45 * _wave(picture.shape, rng, pitch, angle, rng.uniform(0, 6))
@@ -65,7 +65,7 @@ def drawing(canvas, rng):
 
 
 def moire(canvas, rng):
-    """Two screens that do not fit: broad bands of a fine pattern."""
+    """Two mismatched screens: broad bands of a fine pattern."""
     pitch, angle = rng.uniform(2.2, 5), rng.uniform(0, pi)
     beat = _wave(canvas.shape, rng, pitch, angle) * _wave(
         canvas.shape, rng, pitch * rng.uniform(1.02, 1.2), angle + rng.normal(0, 0.1), rng.uniform(0, 2)

@@ -2,9 +2,9 @@
 
     scan = compose(photo, rng)
 
-Nothing of it is damage. The photograph fills the square that the network sees, and is cut off where its print
-ends: corners and borders lie within the square, as large as they are in a real scan. All chance comes from
-the numpy Generator handed in. Distances are in px, below 0 inside.
+Nothing in a scan is damage. The photograph fills the square that the network sees and is cropped where its
+print ends, so corners and borders lie within the square and are as large as in a real scan. All randomness
+comes from the numpy Generator passed in. Distances are in px, negative inside.
 """
 
 from dataclasses import dataclass
@@ -16,13 +16,15 @@ from data.synthesis import furniture
 from data.synthesis.lettering import contrast, imprint, lay, number, piece, script, seal, typeset
 from data.synthesis.textures import clouds, grain
 
-FAR = 4.0  # sides of the square: where an edge is that lies outside
+FAR = 4.0  # in sides of the square: position of an edge outside it
 
 
 @dataclass
 class Sheet:
-    """A piece of paper in a scan: its distance (H, W), its corners (4, 2) in px from the top left one
-    clockwise, and the scan without it, (H, W).
+    """A piece of paper in a scan.
+
+    Its distance (H, W), its corners (4, 2) in px clockwise from the top left, and the scan without it, (H,
+    W).
     """
 
     distance: np.ndarray
@@ -31,7 +33,7 @@ class Sheet:
 
 
 class Frame:
-    """Coordinates along the sides of a print that lies slightly askew; boxes are left, top, right, bottom."""
+    """Coordinates along the sides of a slightly tilted print; boxes are left, top, right, bottom."""
 
     def __init__(self, shape, rng):
         self.shape, self.side = shape, min(shape)
@@ -63,7 +65,7 @@ class Frame:
         return np.hypot(np.maximum(x, 0), np.maximum(y, 0)) + inside - np.float32(radius)
 
     def oval(self, box):
-        """To the ellipse in a box, nearly: exact on its outline."""
+        """Approximate distance to the ellipse in a box; exact on its outline."""
         left, top, right, bottom = (np.float32(edge) for edge in box)
         a, b = (right - left) / 2, (bottom - top) / 2
         x, y = (self.u - (left + right) / 2) / a, (self.v - (top + bottom) / 2) / b
@@ -71,7 +73,7 @@ class Frame:
         return (reach - 1) * reach / np.maximum(np.hypot(x / a, y / b), 1e-6)
 
     def box(self, rng):
-        """The box of a photograph of which the square sees one side, a corner, two sides, or all."""
+        """The box of a photograph of which the square shows one side, a corner, two sides, or everything."""
         visible = np.array([(1, 0, 0, 0), (1, 1, 0, 0), (1, 1, 1, 0), (1, 1, 1, 1)])[
             rng.choice(4, p=(0.3, 0.4, 0.1, 0.2))
         ]
@@ -82,12 +84,12 @@ class Frame:
 
 
 def grown(box, widths):
-    """A box with an edge around it, `widths` one number or four."""
+    """A box with a margin around it; `widths` is one number or four."""
     return np.asarray(box) + np.array([-1, -1, 1, 1]) * widths
 
 
 class Composition:
-    """A scan being put together, from the lid upwards."""
+    """A scan being put together, from the lid up."""
 
     def __init__(self, photo, rng):
         self.photo, self.frame, self.side = photo, Frame(photo.shape, rng), min(photo.shape)
@@ -95,22 +97,24 @@ class Composition:
         self.sheets, self.papers = [], []
 
     def ground(self, field):
-        """Paper that fills the square in place of the lid."""
+        """Fills the square with paper in place of the lid."""
         self.picture = field
         self.papers.append(np.full(field.shape, -1, np.float32))
 
     def keep_to_paper(self, damaged, clean):
-        """Undoes what was painted beside the paper, on the lid: in place."""
+        """Undoes what was drawn outside the paper, on the lid: in place."""
         beside = np.clip(0.5 + np.minimum.reduce(self.papers), 0, 1)
         damaged += beside * (clean - damaged)
 
     def fill(self, distance, field, soft=0.0):
-        """Lay a tone or a field (H, W) where `distance` is below 0; soft: px of its edge beyond one."""
+        """Lays a tone or a field (H, W) where `distance` is below 0. soft: width of the soft edge in px,
+        beyond 1.
+        """
         alpha = np.clip(0.5 - distance / np.float32(1 + soft), 0, 1)
         self.picture += alpha * (field - self.picture)
 
     def sheet(self, box, distance, field, rng):
-        """A piece of paper with its shadow."""
+        """Lays a piece of paper with its shadow."""
         self.sheets.append(Sheet(distance, self.frame.corners(box), self.picture.copy()))
         self.papers.append(distance)
         if rng.random() < 0.75:
@@ -118,23 +122,25 @@ class Composition:
             below = self.frame.distance(box + np.concatenate([shift, shift]))
             self.picture *= 1 - np.float32(rng.uniform(0.1, 0.6)) * np.exp(-np.maximum(below, 0) / reach)
         self.fill(distance, field)
-        if rng.random() < 0.5:  # the thickness of the paper, lit or in the shade
+        if rng.random() < 0.5:  # the thickness of the paper, lit or in shadow
             self.line(distance, -rng.uniform(0.5, 1.5), rng.uniform(0.8, 2), rng.uniform(0, 1), 0.4)
 
     def line(self, distance, at, width, tone, opacity=1.0):
-        """A line along an outline, `at` px from it, `width` px wide."""
+        """Draws a line along an outline, `at` px from it, `width` px wide."""
         alpha = np.clip(0.5 + np.float32(width / 2) - abs(distance - np.float32(at)), 0, 1)
         self.picture += np.float32(opacity) * alpha * (np.float32(tone) - self.picture)
 
     def emboss(self, distance, at, width, depth):
-        """A groove along an outline: a light and a dark side, which the lamp swaps on the far sides."""
+        """Draws a groove along an outline: a light and a dark side, swapped on the sides away from
+        the lamp.
+        """
         step = max(1, round(width / 2))
         slope = np.clip(1 - abs(distance - np.float32(at)) / np.float32(width), 0, 1)
         self.picture[step:, step:] += np.float32(depth) * (slope[step:, step:] - slope[:-step, :-step])
 
 
 def lid(shape, rng):
-    """What the scanner sees beside a print: white, black or grey, slightly uneven, (H, W) float32."""
+    """The scanner's background beside a print: white, black or grey, slightly uneven, (H, W) float32."""
     tone = (rng.uniform(0.9, 1.02), rng.uniform(0, 0.14), rng.uniform(0.2, 0.88))[rng.integers(3)]
     field = np.full(shape, tone, np.float32)
     field += np.float32(rng.uniform(0, 0.015)) * clouds(shape, rng, 2)
@@ -143,7 +149,7 @@ def lid(shape, rng):
 
 
 def paper(shape, rng, tone, rough=1.0):
-    """Card or paper (H, W) float32: cloudy, fibrous, laid, woven or grained as leather is."""
+    """Card or paper (H, W) float32: cloudy, fibrous, laid, woven or leather-grained."""
     field = np.full(shape, tone, np.float32)
     field += np.float32(0.015 * rough * rng.random()) * clouds(shape, rng, rng.integers(2, 9))
     field += np.float32(0.012 * rough * rng.random()) * grain(shape, rng, rng.integers(1, 4))
@@ -197,7 +203,7 @@ def _print(scan, rng, box, bordered=0.8):
 
 
 def _caption(scan, rng, box, widths, kinds=(script, script, typeset, number, imprint)):
-    """Lettering in the broadest border that is seen, or along any."""
+    """Lettering in the broadest visible border, or along any."""
     half = np.array([scan.photo.shape[1], scan.photo.shape[0]] * 2) / 2
     seen = np.abs(box) < half - 4
     if not seen.any():
@@ -215,7 +221,9 @@ def _caption(scan, rng, box, widths, kinds=(script, script, typeset, number, imp
 
 
 def snapshot(scan, rng):
-    """A print with its border on the lid, perhaps another one beside it, a chart or a ruler at the rim."""
+    """A print with its border on the lid, sometimes with another one beside it, or a chart or ruler at the
+    rim.
+    """
     box = scan.frame.box(rng)
     if rng.random() < 0.3:
         _second(scan, rng, box)
@@ -225,7 +233,7 @@ def snapshot(scan, rng):
 
 
 def album(scan, rng):
-    """A print on the page of an album: textured, black or grey or cream, with captions and photo corners."""
+    """A print on an album page: textured, black, grey or cream, with captions and photo corners."""
     tone = rng.choice(
         [rng.uniform(0.05, 0.3), rng.uniform(0.05, 0.3), rng.uniform(0.35, 0.7), rng.uniform(0.75, 0.95)]
     )
@@ -246,7 +254,7 @@ def album(scan, rng):
 
 
 def _second(scan, rng, box):
-    """Another print, its edge beside the first: the same photograph turned about, in another tone."""
+    """The edge of another print beside the first: the same photograph rotated, in another tone."""
     half = np.array([scan.photo.shape[1], scan.photo.shape[0]] * 2) / 2
     free = np.flatnonzero(np.abs(box) < 0.86 * half)
     if not len(free):
@@ -264,8 +272,8 @@ def _second(scan, rng, box):
 
 
 def card(scan, rng):
-    """A cabinet card or a mounted print: the photograph on card with rounded or square corners, lines and
-    ornaments around it, an imprint below.
+    """A cabinet card or mounted print: the photograph on card with rounded or square corners, lines and
+    ornaments around it and an imprint below.
     """
     box = scan.frame.box(rng)
     widths = scan.side * np.exp(rng.uniform(np.log(0.02), np.log(0.3))) * np.exp(rng.normal(0, 0.2, 4))
@@ -287,8 +295,9 @@ def card(scan, rng):
 
 
 def mat(scan, rng):
-    """Behind the opening of a mat, oval, arched or with cut corners, its edge bevelled; as tintypes,
-    daguerreotypes and studio portraits are kept.
+    """Behind the opening of a mat, which is oval, arched or has cut corners, and a beveled edge.
+
+    Tintypes, daguerreotypes and studio portraits are kept like this.
     """
     box = scan.frame.box(rng)
     box = np.clip(box, -1.2 * scan.side, 1.2 * scan.side)
@@ -315,7 +324,7 @@ def mat(scan, rng):
 
 
 def vignette(scan, rng):
-    """A portrait that fades into white or grey paper, as cameras and printers masked it."""
+    """A portrait that fades into white or grey paper, as masked by camera or printer."""
     box = np.clip(scan.frame.box(rng), -0.9 * scan.side, 0.9 * scan.side)
     tone = rng.choice([rng.uniform(0.8, 1), rng.uniform(0.8, 1), rng.uniform(0.05, 0.3)])
     reach, distance = scan.side * rng.uniform(0.02, 0.25), scan.frame.oval(box)
@@ -330,7 +339,7 @@ def vignette(scan, rng):
 
 
 def negative(scan, rng):
-    """The rebate of a negative, printed black, or clear on the light table: perforations, frame numbers,
+    """The rebate of a negative, printed black or clear on the light table: perforations, frame numbers,
     notches, a holder's edge.
     """
     box = scan.frame.box(rng)
@@ -351,7 +360,7 @@ def negative(scan, rng):
     scan.fill(inner, scan.photo, rng.uniform(0, 2))
 
 
-SETTINGS = {  # name -> (function, how often it is drawn, relative to the others)
+SETTINGS = {  # name -> (function, relative frequency)
     setting.__name__: (setting, odds)
     for setting, odds in (
         (snapshot, 3.0),
@@ -366,9 +375,9 @@ SETTINGS = {  # name -> (function, how often it is drawn, relative to the others
 
 def compose(photo, rng, setting=None) -> Composition:
     """A scan of the photograph: its `picture` (H, W) float32 in [0, 1], and the `sheets` that damage can
-    tear, the outermost first.
+    tear, outermost first.
 
-    photo: (H, W) float32 in [0, 1], left alone. setting: a name out of `SETTINGS`, by default one by chance.
+    photo: (H, W) float32 in [0, 1], not modified. setting: a name from `SETTINGS`, random by default.
     """
     if setting is None:
         odds = np.array([often for _, often in SETTINGS.values()])

@@ -1,6 +1,7 @@
-"""Damage to the surface of a print or negative: scratches, dust, fibres, stains, abrasion, tape, ink.
+"""Damage to the surface of a print or negative: scratches, dust, fibers, stains, abrasion, tape, ink.
 
-Each kind is painted by a function of its own: (canvas, rng)."""
+Each kind is drawn by a function of its own: (canvas, rng).
+"""
 
 from math import cos, exp, pi, sin
 
@@ -12,7 +13,7 @@ from data.synthesis.textures import clouds, grain
 
 
 def _scratches(canvas, rng, light):
-    """Long, thin, nearly straight, often broken."""
+    """Long, thin, nearly straight, often interrupted."""
     for _ in range(2):
         layer, draw = canvas.layer()
         for _ in range(canvas.count(rng, 1, 7)):
@@ -40,7 +41,7 @@ def dark_scratches(canvas, rng):
 
 
 def scratch_field(canvas, rng):
-    """Many fine, nearly parallel scratches, as from wiping; often light and dark ones together."""
+    """Many fine, nearly parallel scratches, as from wiping; often both light and dark ones."""
     angle, spread = rng.uniform(0, pi), rng.choice([0.02, 0.06, 0.2])
     centre, reach = canvas.point(rng), canvas.side * rng.uniform(0.15, 0.6)
     for light in ([1.0], [1.0], [0.0], [1.0, 0.0])[rng.integers(4)]:
@@ -67,7 +68,7 @@ def scratch_field(canvas, rng):
 
 
 def _specks(canvas, rng, number, sizes, light, spread):
-    """Many small irregular polygons around a few centres."""
+    """Many small irregular polygons around a few centers."""
     layer, draw = canvas.layer()
     centres = rng.uniform(0, 1, (4, 2)) * (canvas.width, canvas.height)
     middles = centres[rng.integers(0, 4, number)] + rng.normal(0, 1, (number, 2)) * spread * canvas.side
@@ -88,14 +89,14 @@ def _specks(canvas, rng, number, sizes, light, spread):
 
 
 def dust(canvas, rng):
-    """Specks, often hundreds, mostly light ones (dust on the negative), spread evenly or in clouds."""
+    """Specks, often hundreds, mostly light (dust on the negative), spread evenly or in clouds."""
     for light in ([1.0], [1.0], [0.0], [1.0, 0.0])[rng.integers(4)]:
         number = 6 + int(rng.random() * (40 + 500 * canvas.amount**2) * canvas.area)
         _specks(canvas, rng, number, rng.uniform(0.6, 1.6), light, rng.choice([0.1, 0.3, 2.0]))
 
 
 def spots(canvas, rng):
-    """Few larger flakes and dots of mould or fixer, 5-20 px."""
+    """A few larger flakes and dots of mold or fixer, 5-20 px."""
     _specks(
         canvas,
         rng,
@@ -117,17 +118,17 @@ def _fibres(canvas, rng, number, lengths, turn, light):
 
 
 def hair(canvas, rng):
-    """Smooth curved fibres lying on the print or the negative."""
+    """Smooth curved fibers on the print or the negative."""
     _fibres(canvas, rng, canvas.count(rng, 1, 5), (40, 400), 0.12, rng.choice([0.0, 1.0]))
 
 
 def lint(canvas, rng):
-    """Short curly fibres."""
+    """Short curly fibers."""
     _fibres(canvas, rng, canvas.count(rng, 2, 30), (8, 40), 0.45, rng.choice([0.0, 1.0, 1.0]))
 
 
 def stains(canvas, rng):
-    """Soft blots of damp, darker or bleached, with the line that the tide left."""
+    """Soft blots of damp, darker or bleached, with a tide line."""
     for _ in range(canvas.count(rng, 1, 4)):
         small = Image.new("L", (canvas.width // 6 + 1, canvas.height // 6 + 1))
         draw = ImageDraw.Draw(small)
@@ -148,7 +149,7 @@ def stains(canvas, rng):
 
 
 def abrasion(canvas, rng):
-    """A rubbed patch: the paper shows through in a crowd of small points, densest in the middle."""
+    """A rubbed patch: paper shows through in many small points, densest in the middle."""
     small = Image.new("L", (canvas.width // 8 + 1, canvas.height // 8 + 1))
     radius = canvas.side * exp(rng.uniform(-2.6, -1.2)) / 16
     polygon(ImageDraw.Draw(small), outline(rng, canvas.point(rng) / 16, radius, 0.6, 30, 4))
@@ -205,7 +206,7 @@ def ink(canvas, rng):
 
 
 def shapes(canvas, rng):
-    """Real defects from scanned film and authored ones, from `textures`; without textures, flakes."""
+    """Defect shapes from `textures`, from scanned film or hand-made; flakes if there are none."""
     if not canvas.textures:
         return spots(canvas, rng)
     for _ in range(canvas.count(rng, 1, 6)):

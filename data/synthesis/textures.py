@@ -1,7 +1,7 @@
-"""Random fields and real defect shapes: the raw material of `data/synthesis/defects.py`.
+"""Random fields and shapes of real defects, the raw material of synthetic damage.
 
-Everything is drawn from a numpy Generator handed in, so the same generator state gives the same field on any
-machine.
+Everything is drawn from the numpy Generator passed in, so the same generator state gives the same field on
+any machine.
 """
 
 from dataclasses import dataclass, field
@@ -11,16 +11,21 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-_SIDE = 512  # of one period of the noise bank, px
-_TILE = 256  # of a tile cut from a large scan, px
+_SIDE = 512  # px, period of the noise bank
+_TILE = 256  # px, side of a tile cut from a large scan
 
 
 @lru_cache(maxsize=1)
 def _bank() -> tuple[np.ndarray, ...]:
-    """Periodic Gaussian noise of mean 0 and deviation 1 at four sizes of grain, each laid out 2 x 2."""
+    """Periodic Gaussian noise of mean 0 and standard deviation 1 with four grain sizes, each tiled 2 x 2."""
     noise = np.random.default_rng(1839).standard_normal((_SIDE, _SIDE), dtype=np.float32)
     bank = []
-    for passes in (0, 1, 3, 12):  # binomial passes: deviation of the grain's shape 0, 0.7, 1.2, 2.4 px
+    for passes in (
+        0,
+        1,
+        3,
+        12,
+    ):  # binomial passes: standard deviation of the grain's shape 0, 0.7, 1.2, 2.4 px
         field = noise
         for _ in range(passes):
             for axis in (0, 1):
@@ -30,8 +35,9 @@ def _bank() -> tuple[np.ndarray, ...]:
 
 
 def grain(shape, rng, size=0) -> np.ndarray:
-    """Noise, (H, W) float32 of mean 0 and deviation 1; size 0 (white) to 3 (grains of some 5 px). Read-only
-    use: may be a view.
+    """Noise, (H, W) float32 of mean 0 and standard deviation 1. size: 0 (white) to 3 (grains of about 5 px).
+
+    May be a view: read only.
     """
     tile = _bank()[size]
     top, left, mirror = rng.integers(_SIDE), rng.integers(_SIDE), rng.integers(4)
@@ -44,8 +50,8 @@ def grain(shape, rng, size=0) -> np.ndarray:
 
 
 def clouds(shape, rng, cells=4) -> np.ndarray:
-    """Smooth noise, (H, W) float32 of mean 0 and deviation near 0.7, with about `cells` bumps along the
-    longer side.
+    """Smooth noise, (H, W) float32 of mean 0 and standard deviation near 0.7, with about `cells` bumps along
+    the longer side.
     """
     height, width = shape
     scale = cells / max(shape)
@@ -61,7 +67,9 @@ def enlarge(array, shape) -> np.ndarray:
 
 
 def blur(picture, amount):
-    """One binomial pass, deviation sqrt(2 amount) px, in place; a negative amount sharpens as scanners do."""
+    """One binomial pass of standard deviation sqrt(2 amount) px, in place; a negative amount sharpens as
+    scanners do.
+    """
     picture[:, 1:-1] += amount * (picture[:, 2:] + picture[:, :-2] - 2 * picture[:, 1:-1])
     picture[1:-1] += amount * (picture[2:] + picture[:-2] - 2 * picture[1:-1])
     return picture
@@ -69,7 +77,7 @@ def blur(picture, amount):
 
 @dataclass
 class Textures:
-    """Real and authored defect shapes, white on black. False when there are none."""
+    """Shapes of real and hand-made defects, white on black. False if there are none."""
 
     # one list per folder of ((width, height), packed bits)
     groups: list[list[tuple]] = field(default_factory=list)
@@ -78,8 +86,8 @@ class Textures:
         return bool(self.groups)
 
     def draw(self, rng, scale) -> Image.Image:
-        """One shape as an 8-bit picture, scaled, turned, mirrored and cropped to what is white. Thin shapes
-        are 3-6 px wide at scale 1.
+        """A shape as an 8-bit picture, scaled, rotated, mirrored and cropped. Thin shapes are 3-6 px wide at
+        scale 1.
         """
         group = self.groups[rng.integers(len(self.groups))]
         shape = Image.frombytes("1", *group[rng.integers(len(group))]).convert("L")
@@ -91,11 +99,11 @@ class Textures:
 
 
 def load_textures(folder) -> Textures:
-    """All shapes under `folder`, each direct sub-folder one group, drawn equally often. No folder or None:
-    empty.
+    """All shapes under `folder`, each direct subfolder a group that is drawn equally often. Empty if None or
+    missing.
 
-    Large scans are halved and cut into tiles, empty tiles dropped. Left out are masks that are mostly white
-    (drawn inverted, or a whole sheet) and those with a ruled frame: they are no shapes of defects.
+    Large scans are halved and cut into tiles, and empty tiles dropped. Masks that are mostly white (drawn
+    inverted, or a whole sheet) or have a ruled frame are left out, since they are not shapes of defects.
     """
     folder = Path(folder) if folder else None
     if folder is None or not folder.is_dir():
