@@ -25,11 +25,19 @@ photo keeps its own luma.
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import engine
-from data import ballot, batch
+import numpy as np
+
+from data import ballot, batch, findings
+from data.errors import PhotoError, UserError
+from data.folder import evenly_chosen, images_in, thinned, validation, validation_photos
+from data.hints import Hints, read_hints, simulate
+from data.photo import read_photo
+from data.pixels import bands, luma, merge_chroma, resize, rgb_to_ycbcr
+from engine import PROGRAM, commands, options
 
 STAGE = "colorize"
 WEIGHTS = Path(__file__).parent / "weights" / "colorize.pt"
@@ -48,17 +56,31 @@ def build(options: dict):
     return AlbuNet(**{**options, "norm": NORMS[options.get("norm", "batch")]})
 
 
-def build_critic(args):
-    """The critic of adversarial training, from the options of `train`."""
-    from nets.sagan import Discriminator
+def build_discriminator(processes, *, width: int, lr: float, weights: Path | None):
+    """The discriminator of adversarial training with its optimizer; `weights`: where it starts from."""
+    from engine import optim
+    from nets import sagan
 
-    return Discriminator(args.critic_width)
+    return optim.Discriminator(sagan.Discriminator(width), lr, processes, weights)
 
 
-def step(net, samples: dict, args, total, critic=None, vgg=None) -> dict:
+def compute_losses(
+    net,
+    batch: dict,
+    *,
+    chroma_weight: float,
+    l1_weight: float,
+    adversarial_weight: float = 0.0,
+    perceptual_weight: float = 0.0,
+    vgg=None,
+    discriminator=None,
+    total=None,
+) -> dict:
     """The losses of one batch at the network's output scale, half the input's.
 
-    The critic and VGG-16 see the truth and the network's colours over the same luma: only colours can differ.
+    The discriminator and VGG-16 see the truth and the network's colours over the same luma: only colours can
+    differ. batch: luma (B, 1, S, S) in [0, 1], cbcr (B, 2, S, S) and perhaps hints (B, 3, S, S), of
+    `data.datasets.ColorizeSamples`. total: not needed, as every loss is a mean over the batch.
     """
     import torch
     import torch.nn.functional as F
@@ -67,168 +89,206 @@ def step(net, samples: dict, args, total, critic=None, vgg=None) -> dict:
     from nets.ops.exposure import even_exposure
     from nets.ops.hints import with_hints
 
-    x = even_exposure(samples["luma"])
-    cbcr = net(with_hints(x, samples["hints"]) if "hints" in samples else x).float()  # (B, 2, S / 2, S / 2)
-    luma, truth = F.avg_pool2d(samples["luma"], 2), F.avg_pool2d(samples["cbcr"], 2)
-    losses = {"l1": colorization.chroma_l1(cbcr, truth, args.chroma_weight)}
+    x = even_exposure(batch["luma"])
+    cbcr = net(with_hints(x, batch["hints"]) if "hints" in batch else x).float()  # (B, 2, S / 2, S / 2)
+    luma, truth = F.avg_pool2d(batch["luma"], 2), F.avg_pool2d(batch["cbcr"], 2)
+    losses = {"l1": colorization.chroma_l1(cbcr, truth, chroma_weight)}
+    loss = l1_weight * losses["l1"]
     if vgg is not None:
         with torch.no_grad():
             expected = vgg(colorization.rgb(luma, truth))
         losses["perceptual"] = perceptual.feature_mse(vgg(colorization.rgb(luma, cbcr)), expected)
-    if critic is not None:
-        critic.requires_grad_(False)
-        losses["adversarial"] = adversarial.generator_hinge(critic(luma, cbcr))
-        critic.requires_grad_(True)
-    losses["loss"] = sum(getattr(args, f"{name}_weight") * loss for name, loss in losses.items())
-    if critic is not None:
-        real, fake = critic(torch.cat([luma, luma]), torch.cat([truth, cbcr.detach()])).chunk(2)
-        losses["critic"] = adversarial.discriminator_hinge(real, fake)
-    return losses
+        loss = loss + perceptual_weight * losses["perceptual"]
+    if discriminator is not None:
+        discriminator.requires_grad_(False)
+        losses["adversarial"] = adversarial.generator_hinge(discriminator(luma, cbcr))
+        discriminator.requires_grad_(True)
+        loss = loss + adversarial_weight * losses["adversarial"]
+        both = torch.cat([luma, luma]), torch.cat([truth, cbcr.detach()])
+        losses["discriminator"] = adversarial.discriminator_hinge(*discriminator(*both).chunk(2))
+    return {"loss": loss, **losses}
 
 
 def train(args) -> int:
     from data.datasets import ColorizeSamples
-    from data.folder import validation_photos
-    from nets.vgg import VGG16
+    from engine.networks import load_encoder, network_options
+    from engine.training import Stage, fit
 
+    check_losses(args)
+    network = network_options(
+        STAGE,
+        args.weights,
+        {
+            "channels": channels(args.hint_share, args.weights),
+            "out_channels": 2,
+            "stem": "imagenet",
+            "extra_levels": 0,
+        },
+        depth=("encoder", args.encoder, 50),
+        width=("width", args.width, 64),
+        norm=("norm", args.norm, "batch"),
+    )
+    stage = Stage(
+        STAGE,
+        build,
+        samples=partial(
+            ColorizeSamples, args.data, seed=args.seed, side=args.crop, hint_share=args.hint_share
+        ),
+        losses=partial(
+            compute_losses,
+            chroma_weight=args.chroma_weight,
+            l1_weight=args.l1_weight,
+            adversarial_weight=args.adversarial_weight,
+            perceptual_weight=args.perceptual_weight,
+            vgg=feature_network(args),
+        ),
+        evaluate=partial(evaluate, data=args.data),
+        validation_set=partial(validation_photos, args.data),
+    )
+    if args.encoder_weights:
+        start = partial(load_encoder, source=args.encoder_weights, depth=network["depth"])
+        stage = replace(stage, initialize=start)
+    if args.adversarial_weight:
+        start = {"width": args.critic_width, "lr": args.critic_lr, "weights": args.critic_weights}
+        stage = replace(stage, discriminator=partial(build_discriminator, **start))
+    return fit(stage, args, network)
+
+
+def check_losses(args) -> None:
+    """Raises UserError for weights of losses that make no sense together."""
     if not args.l1_weight + args.adversarial_weight + args.perceptual_weight:
-        raise ValueError(
+        raise UserError(
             "nothing to train on: all of --l1-weight, --adversarial-weight and --perceptual-weight are 0"
         )
     if args.critic_weights and not args.adversarial_weight:
-        raise ValueError("--critic-weights needs --adversarial-weight above 0")
+        raise UserError("--critic-weights needs --adversarial-weight above 0")
     if args.perceptual_weight and not args.vgg_weights:
-        raise ValueError("--perceptual-weight needs --vgg-weights")
-    options = engine.network(
-        args,
-        STAGE,
-        {"channels": channels(args), "out_channels": 2, "stem": "imagenet", "extra_levels": 0},
-        depth=("encoder", 50),
-        width=("width", 64),
-        norm=("norm", "batch"),
-    )
-    vgg = (
-        engine.pretrained(VGG16, args.vgg_weights, args.device)
-        if args.perceptual_weight and not args.dry_run
-        else None
-    )
-    return engine.fit(
-        args,
-        STAGE,
-        options,
-        build,
-        ColorizeSamples,
-        partial(step, vgg=vgg) if vgg else step,
-        evaluate,
-        validation_photos,
-        critic=build_critic if args.adversarial_weight else None,
-    )
+        raise UserError("--perceptual-weight needs --vgg-weights")
 
 
-def channels(args) -> int:
-    """Of the network's input: 4 with hints, 1 without. Raises ValueError if `--weights` takes hints and none
-    are to come.
+def feature_network(args):
+    """VGG-16 where the loss on features is asked for, else None. Raises UserError."""
+    from engine.networks import load_vgg
+    from engine.processes import pick_device
+    from nets.vgg import VGG16
+
+    if args.dry_run or not args.perceptual_weight:
+        return None
+    return load_vgg(VGG16, args.vgg_weights, pick_device(args.device, training=True))
+
+
+def channels(hint_share: float, weights: Path | None) -> int:
+    """Of the network's input: 4 with hints, 1 without. Raises UserError if the network of `weights` takes
+    hints and none are to come.
     """
     from data import checkpoint
 
-    if (
-        not args.hint_share
-        and args.weights
-        and checkpoint.read_weights(args.weights, STAGE)["build"]["channels"] == 4
-    ):
-        raise ValueError(
-            f"--hint-share 0: the network of {args.weights} takes hints, and would forget what they are"
+    if hint_share:
+        return 4
+    if weights and checkpoint.read_weights(weights, STAGE)["build"]["channels"] == 4:
+        raise UserError(
+            f"--hint-share 0: the network of {weights} takes hints, and would forget what they are"
         )
-    return 4 if args.hint_share else 1
+    return 1
 
 
-def evaluate(net, args, processes, infer: dict | None = None) -> dict:
+# ------------------------------------------------------------------------------------------- measuring
+
+
+def evaluate(net, *, data: Path, processes, infer: dict | None = None) -> dict:
     """Chroma and colour measures on the validation photographs, the grey picture beside.
 
-    With `infer` also those that take longer: CIEDE2000, and the error with the few hints that a person might
-    give.
+    Without `infer`, as in training, a part of the photographs is measured and `samples` holds pictures. With
+    it also what takes longer: CIEDE2000, and the error with the few hints that a person might give. Raises
+    UserError if no photograph has colours.
     """
-    import numpy as np
-    import torch
+    from losses import summary
 
-    from data.folder import validation_photos
-    from data.hints import Hints, simulate
-    from data.photo import read_photo
-    from data.pixels import luma, merge_chroma, resize, rgb_to_ycbcr
-    from losses import metrics
-
-    infer, training = infer or {}, infer is None
-    colorizer, photos = Colorizer(net, processes.device, **infer), validation_photos(args.data)
-    photos = photos[:: max(1, len(photos) // 16)] if training else photos
+    training, photos = infer is None, validation_photos(data)
+    photos = thinned(photos, 16) if training else photos
+    colorizer = Colorizer(net, processes.device, **(infer or {}))
     rows, samples = [], []
     for number, path in processes.share(list(enumerate(photos))):
-        pixels = read_photo(path).pixels
-        if pixels.ndim == 2:
+        pixels = small_color(path)
+        if pixels is None:
             continue
-        if pixels.dtype != np.uint8:
-            pixels = np.rint(pixels / 257).astype("uint8")
-        if max(pixels.shape) > 512:
-            height, width = (round(side * 512 / max(pixels.shape)) for side in pixels.shape[:2])
-            pixels = (
-                (resize(pixels.astype("float32"), (width, height), "box") + 0.5).clip(0, 255).astype("uint8")
-            )
         grey = luma(pixels)
         picture = merge_chroma(grey, colorizer.chroma(grey))
-        ours, truth = (
-            torch.from_numpy(x.astype("float32") / 255).permute(2, 0, 1) for x in (picture, pixels)
-        )
-        flat = torch.from_numpy(grey).expand(3, -1, -1)
-        cbcr, true_cbcr = (
-            torch.from_numpy(rgb_to_ycbcr(x)[..., 1:].copy()).permute(2, 0, 1) for x in (picture, pixels)
-        )
-        row = {
-            "photo": path.name,
-            "group": path.parent.name,
-            "mse": metrics.chroma_mse(cbcr, true_cbcr),
-            "mse_grey": metrics.chroma_mse(0 * true_cbcr, true_cbcr),
-            "psnr": metrics.psnr(ours, truth),
-            "psnr_grey": metrics.psnr(flat, truth),
-            "colourfulness": metrics.colourfulness(ours),
-            "colourfulness_truth": metrics.colourfulness(truth),
-        }
-        for name, x in (("", cbcr), ("_truth", true_cbcr)):
-            row["cb" + name], row["cr" + name] = (float(mean) * 255 for mean in x.mean((1, 2)))
+        row = {"photo": path.name, "group": path.parent.name, **measure(picture, pixels, grey)}
         if not training:
-            row["ciede2000"], row["ciede2000_grey"] = (
-                metrics.ciede2000(ours, truth),
-                metrics.ciede2000(flat, truth),
-            )
-            strokes = simulate(true_cbcr.numpy(), np.random.default_rng([3, number]))
-            hinted = merge_chroma(
-                grey, colorizer.chroma(grey, Hints(strokes[:2].transpose(1, 2, 0), strokes[2]))
-            )
-            row["mse_hints"] = metrics.chroma_mse(
-                torch.from_numpy(rgb_to_ycbcr(hinted)[..., 1:]).permute(2, 0, 1), true_cbcr
-            )
-        rows.append(row)
-        if training:
+            row |= slow_measures(colorizer, picture, pixels, grey, number)
+        else:
             samples.append((path.stem, (grey, picture, pixels)))
-    rows, samples = processes.gather(rows), processes.gather(samples)
+        rows.append(row)
+
+    rows, samples = processes.gather(rows), processes.gather(samples[:6])
     if not rows:
-        raise ValueError(f"{args.data}: no colour photographs to measure on")
-    result = {"photos": len(rows), **_means(rows)}
-    result["mse_95"] = metrics.bootstrap([row["mse"] for row in rows])
-    groups = {
-        "people": [r for r in rows if r["group"] == "people"],
-        "others": [r for r in rows if r["group"] != "people"],
-    }
-    for name, members in groups.items():
-        if members:
-            result[name] = {**_means(members), "mse_95": metrics.bootstrap([row["mse"] for row in members])}
+        raise UserError(f"{data}: no colour photographs to measure on")
+    result = summary.colors(rows)
     if training:
         result["samples"] = dict(samples[:6])
-    return {**result, "score": -result["mse"] / max(result["mse_grey"], 1e-6), "infer": infer, "rows": rows}
+    return {**result, "infer": infer or {}, "rows": rows}
 
 
-def _means(rows: list[dict]) -> dict:
-    return {
-        name: sum(row[name] for row in rows) / len(rows) for name in rows[0] if name not in ("photo", "group")
+def small_color(path: Path):
+    """A colour photograph (H, W, 3) uint8 at a longer side of at most 512 px; None if it is grey."""
+    pixels = read_photo(path).pixels
+    if pixels.ndim == 2:
+        return None
+    if pixels.dtype != np.uint8:
+        pixels = np.rint(pixels / 257).astype("uint8")
+    if max(pixels.shape) > 512:
+        height, width = (round(side * 512 / max(pixels.shape)) for side in pixels.shape[:2])
+        pixels = resize(pixels.astype("float32"), (width, height), "box") + 0.5
+    return pixels.clip(0, 255).astype("uint8")
+
+
+def planes(pixels):
+    """Pixels (H, W, 3) uint8 as RGB (3, H, W) in [0, 1] and CbCr (2, H, W) in [-0.5, 0.5]."""
+    import torch
+
+    rgb = torch.from_numpy(pixels.astype("float32") / 255).permute(2, 0, 1)
+    return rgb, torch.from_numpy(rgb_to_ycbcr(pixels)[..., 1:].copy()).permute(2, 0, 1)
+
+
+def measure(picture, pixels, grey) -> dict:
+    """The measures of a coloured picture (H, W, 3) against the true pixels, and of luma (H, W) beside."""
+    import torch
+
+    from losses import metrics
+
+    (ours, cbcr), (truth, true_cbcr) = planes(picture), planes(pixels)
+    row = {
+        "mse": metrics.chroma_mse(cbcr, true_cbcr),
+        "mse_grey": metrics.chroma_mse(0 * true_cbcr, true_cbcr),
+        "psnr": metrics.psnr(ours, truth),
+        "psnr_grey": metrics.psnr(torch.from_numpy(grey).expand(3, -1, -1), truth),
+        "colourfulness": metrics.colourfulness(ours),
+        "colourfulness_truth": metrics.colourfulness(truth),
     }
+    for name, x in (("", cbcr), ("_truth", true_cbcr)):
+        row["cb" + name], row["cr" + name] = (float(mean) * 255 for mean in x.mean((1, 2)))
+    return row
+
+
+def slow_measures(colorizer: Colorizer, picture, pixels, grey, number: int) -> dict:
+    """CIEDE2000, and the error with simulated hints, always the same for photograph `number`."""
+    import torch
+
+    from losses import metrics
+
+    (ours, _), (truth, true_cbcr) = planes(picture), planes(pixels)
+    strokes = simulate(true_cbcr.numpy(), np.random.default_rng([3, number]))
+    hints = Hints(strokes[:2].transpose(1, 2, 0), strokes[2])
+    _, hinted = planes(merge_chroma(grey, colorizer.chroma(grey, hints)))
+    return {
+        "ciede2000": metrics.ciede2000(ours, truth),
+        "ciede2000_grey": metrics.ciede2000(torch.from_numpy(grey).expand(3, -1, -1), truth),
+        "mse_hints": metrics.chroma_mse(hinted, true_cbcr),
+    }
+
+
+# ------------------------------------------------------------------------------------------- colouring
 
 
 class Colorizer:
@@ -247,10 +307,6 @@ class Colorizer:
         self.device, self.precision, self.short_side, self.vivid = device, precision, short_side, vivid
 
     def __call__(self, luma, hints=None, dtype="uint8"):
-        import numpy as np
-
-        from data.pixels import merge_chroma
-
         if hints is not None or luma.size <= LARGE:
             return merge_chroma(luma, self.chroma(luma, hints), dtype)
         result = np.empty((*luma.shape, 3), dtype)
@@ -264,7 +320,6 @@ class Colorizer:
         """
         import torch
 
-        from data.pixels import bands
         from nets.ops.guided import guided_slope
         from nets.ops.tiling import enlarged, inference
 
@@ -317,10 +372,7 @@ class Colorizer:
 
     def shrunk(self, luma, hints, short_side):
         """Luma (1, 1, h, w) and the hints (1, 3, h, w), all 0 without, at a short side of `short_side` px."""
-        import numpy as np
         import torch
-
-        from data.pixels import resize
 
         # A long strip is brought to a bounded length too: at most four times the short side.
         scale = min(short_side / min(luma.shape), 4 * short_side / max(luma.shape))
@@ -353,15 +405,14 @@ class Colorizer:
 
 def load(weights: Path, device, **settings) -> Colorizer:
     """A Colorizer from a weights file. Raises WeightsError."""
-    net, infer = engine.load_net(weights, STAGE, build)
+    from engine.networks import load_net
+
+    net, infer = load_net(weights, STAGE, build)
     return Colorizer(net, device, **{**infer, **settings})
 
 
 def known(photo, source):
     """(Hints or None, notes) of what `--hints` has for a photo."""
-    from data.errors import PhotoError
-    from data.hints import read_hints
-
     if "hints" not in source.companions:
         return None, []
     try:
@@ -371,11 +422,10 @@ def known(photo, source):
 
 
 def infer(args) -> int:
-    from data import findings
     from data.checkpoint import fingerprint
-    from data.pixels import luma
+    from engine.processes import pick_device, rank, world
 
-    colorizer = load(args.weights, engine.pick_device(args.device), precision=args.precision)
+    colorizer = load(args.weights, pick_device(args.device), precision=args.precision)
 
     def work(photo, source):
         hints, notes = known(photo, source)
@@ -392,9 +442,9 @@ def infer(args) -> int:
         {},
         {STAGE: fingerprint(args.weights)},
         {"hints": args.hints},
-        rank=engine.rank(),
-        world_size=engine.world(),
-        program=engine.PROGRAM,
+        rank=rank(),
+        world_size=world(),
+        program=PROGRAM,
     )
 
 
@@ -402,41 +452,35 @@ def sheet(args) -> list:
     """Rows of a contact sheet: 12 old photographs with our colours, then 12 validation portraits, grey | ours
     | truth.
     """
-    import numpy as np
+    from engine.processes import pick_device
 
-    from data.folder import images_in, validation, validation_photos
-    from data.photo import read_photo
-    from data.pixels import luma
-
-    colorizer, rows = load(args.weights, engine.pick_device(args.device)), []
+    colorizer = load(args.weights, pick_device(args.device))
     clean = validation_photos(args.data)
     portraits = [path for path in clean if path.parent.name == "people"] or clean
-    for title, photos, columns in (
-        ("old photographs", images_in(validation(args.data) / "old"), 3),
-        ("portraits", portraits, 2),
-    ):
-        chosen = (
-            [photos[place] for place in np.unique(np.linspace(0, len(photos) - 1, 12).round().astype(int))]
-            if photos
-            else []
-        )
-        for first in range(0, len(chosen), columns):
-            cells = {}
-            for path in chosen[first : first + columns]:
-                pixels = read_photo(path).pixels
-                cells |= {path.stem: luma(pixels), f"{path.stem}, ours": colorizer(luma(pixels))}
-                if photos is portraits:
-                    cells[f"{path.stem}, truth"] = pixels
-            rows.append((title, cells))
-    return rows
+    old = evenly_chosen(images_in(validation(args.data) / "old"), 12)
+    rows = [("old photographs", sheet_row(colorizer, old[n : n + 3])) for n in range(0, len(old), 3)]
+    portraits = evenly_chosen(portraits, 12)
+    return rows + [
+        ("portraits", sheet_row(colorizer, portraits[n : n + 2], truth=True))
+        for n in range(0, len(portraits), 2)
+    ]
+
+
+def sheet_row(colorizer: Colorizer, paths: list[Path], truth=False) -> dict:
+    """label -> picture: of each photograph luma, our colours and, if asked for, its own."""
+    cells = {}
+    for path in paths:
+        pixels = read_photo(path).pixels
+        cells |= {path.stem: luma(pixels), f"{path.stem}, ours": colorizer(luma(pixels))}
+        if truth:
+            cells[f"{path.stem}, truth"] = pixels
+    return cells
 
 
 def vote(args) -> int:
-    import numpy as np
+    from engine.processes import pick_device
 
-    from data.pixels import luma
-
-    device = engine.pick_device(args.device)
+    device = pick_device(args.device)
 
     def grey(photo, source=None):  # what the networks see, and nothing of the true colours
         return np.rint(luma(photo.pixels) * 255).astype(np.uint8)
@@ -459,13 +503,13 @@ def hints_option(parser) -> None:
     )
 
 
-def main(argv=None) -> int:
-    parser, commands = engine.stage_parser(__doc__)
-    options = engine.train_command(commands, STAGE, train, batch_size=32, crop=256)
-    engine.encoder_options(options, 50)
-    options.add_argument(
+def training_options(parser) -> None:
+    """The options of `train` that are this stage's own."""
+    options.encoder_options(parser, 50)
+    add = parser.add_argument
+    add(
         "--chroma-weight",
-        type=engine.loss_weight,
+        type=options.loss_weight,
         default=6.0,
         help="how much more a colourful pixel counts than a grey one in the L1 term (default: 6)",
     )
@@ -474,47 +518,48 @@ def main(argv=None) -> int:
         ("adversarial", 0.0, "critic's opinion"),
         ("perceptual", 0.0, "squared differences of VGG-16's features"),
     ):
-        options.add_argument(
-            f"--{name}-weight",
-            type=engine.loss_weight,
-            default=weight,
-            help=f"weight of the {text} (default: {weight:g})",
-        )
-    options.add_argument(
+        text = f"weight of the {text} (default: {weight:g})"
+        add(f"--{name}-weight", type=options.loss_weight, default=weight, help=text)
+    add(
         "--vgg-weights",
         metavar="imagenet|FILE",
         help="torchvision's weights of VGG-16, downloaded or from a file (default: none)",
     )
-    options.add_argument(
+    add(
         "--critic-width",
-        type=engine.positive(int),
+        type=options.positive(int),
         default=64,
         help="channels of the critic's first layer; 64 is the published size (default: 64)",
     )
-    options.add_argument(
+    add(
         "--critic-lr",
-        type=engine.positive(float),
+        type=options.positive(float),
         default=4e-4,
         help="learning rate of the critic's AdamW (default: 0.0004)",
     )
-    options.add_argument(
+    add(
         "--critic-weights",
         type=Path,
         metavar="FILE",
         help="a last.pt of an adversarial run, whose critic goes on (default: a new critic)",
     )
-    options.add_argument(
+    add(
         "--hint-share",
-        type=engine.share,
+        type=options.share,
         default=0.5,
         help="share of samples with colour hints, 0 for a network that takes none (default: 0.5)",
     )
-    engine.eval_command(commands, STAGE, build, evaluate, WEIGHTS)
-    hints_option(batch.infer_command(commands, infer, WEIGHTS))
-    engine.sheet_command(commands, STAGE, sheet, WEIGHTS)
-    ballot.vote_command(commands, vote, include="grey")
-    ballot.tally_command(commands)
-    return engine.run_command(parser, argv)
+
+
+def main(argv=None) -> int:
+    parser, subparsers = commands.stage_parser(__doc__)
+    training_options(commands.train_command(subparsers, STAGE, train, batch_size=32, crop=256))
+    commands.eval_command(subparsers, STAGE, build, evaluate, WEIGHTS)
+    hints_option(commands.infer_command(subparsers, infer, WEIGHTS))
+    commands.sheet_command(subparsers, STAGE, sheet, WEIGHTS)
+    ballot.vote_command(subparsers, vote, include="grey")
+    ballot.tally_command(subparsers)
+    return commands.run_command(parser, argv)
 
 
 if __name__ == "__main__":

@@ -19,8 +19,14 @@ import sys
 from functools import partial
 from pathlib import Path
 
-import engine
+import numpy as np
+
 from data import ballot, batch
+from data.errors import PhotoError, UserError
+from data.folder import thinned, validation_pairs, validation_photos
+from data.photo import read_mask, read_photo
+from data.pixels import bands, luma, merge_chroma, resize, rgb8, rgb_to_ycbcr
+from engine import PROGRAM, commands, options
 
 STAGE = "inpaint"
 REMARK = "Damage painted in by a neural network, not evidence"
@@ -28,7 +34,13 @@ WEIGHTS = Path(__file__).parent / "weights" / "inpaint.pt"
 BINS = ((0.0, 0.02), (0.02, 0.10), (0.10, 0.25))  # hole shares that eval measures
 # px of a photograph from which tiles have at most this side, and the side
 LARGE, LARGE_TILE = (16_000_000, 512)
-FEATURE_WEIGHTS = {"perceptual_weight": 0.05, "style_weight": 120.0}  # of Liu et al. 2018
+# Of the losses (Liu et al. 2018): option -> default, and what it weighs
+PIXEL_WEIGHTS = {
+    "hole_weight": (6.0, "error in holes"),
+    "valid_weight": (1.0, "error outside holes"),
+    "tv_weight": (0.1, "variation"),
+}
+FEATURE_WEIGHTS = {"perceptual_weight": 0.05, "style_weight": 120.0}
 
 
 def build(options: dict):
@@ -39,15 +51,29 @@ def build(options: dict):
     return PartialUNet(**{**options, "norm": NORMS[options.get("norm", "batch")]})
 
 
-def step(net, samples: dict, args, total, vgg=None) -> dict:
+def compute_losses(
+    net,
+    batch: dict,
+    *,
+    hole_weight: float,
+    valid_weight: float,
+    tv_weight: float,
+    perceptual_weight: float = 0.0,
+    style_weight: float = 0.0,
+    vgg=None,
+    total=None,
+) -> dict:
     """The losses of one batch (Liu et al. 2018, section 3.3); those on features only with `vgg`, which gives
     them.
+
+    batch: luma (B, 1, S, S) in [0, 1] and mask (B, 1, S, S), 1 valid, of `data.datasets.InpaintSamples`.
+    total: not needed, as every loss is a mean over the batch.
     """
     import torch
 
     from losses import inpainting, perceptual
 
-    truth, mask = samples["luma"], samples["mask"]
+    truth, mask = batch["luma"], batch["mask"]
     painted = net(truth * mask, mask)  # (B, 1, S, S)
     composite = painted * (1 - mask) + truth * mask
     losses = {
@@ -55,112 +81,144 @@ def step(net, samples: dict, args, total, vgg=None) -> dict:
         "valid": inpainting.valid(painted, truth, mask),
         "tv": inpainting.total_variation(composite, mask),
     }
+    loss = hole_weight * losses["hole"] + valid_weight * losses["valid"] + tv_weight * losses["tv"]
     if vgg is not None:
         with torch.no_grad():
             expected = vgg(truth)
-        seen = [vgg(painted), vgg(composite)]
-        losses["perceptual"] = sum(perceptual.perceptual(features, expected) for features in seen)
-        losses["style"] = sum(perceptual.style(features, expected) for features in seen)
-    return {"loss": sum(getattr(args, f"{name}_weight") * loss for name, loss in losses.items()), **losses}
+        features = [vgg(painted), vgg(composite)]
+        losses["perceptual"] = sum(perceptual.perceptual(x, expected) for x in features)
+        losses["style"] = sum(perceptual.style(x, expected) for x in features)
+        loss = loss + perceptual_weight * losses["perceptual"] + style_weight * losses["style"]
+    return {"loss": loss, **losses}
 
 
 def train(args) -> int:
     from data.datasets import InpaintSamples
-    from data.folder import validation_photos
-    from nets.vgg import VGG16
+    from engine.networks import network_options
+    from engine.training import Stage, fit
 
+    weights = loss_weights(args)
+    least, most = args.hole_share
+    if not 0 < least <= most <= 1:
+        raise UserError(f"--hole-share {least:g} {most:g}: two shares above 0 are needed, the least first")
+    network = network_options(
+        STAGE,
+        args.weights,
+        {"channels": 1},
+        width=("width", args.width, 64),
+        levels=("levels", args.levels, 8),
+        widest=("widest", args.widest, 8),
+        norm=("norm", args.norm, "batch"),
+    )
+    stage = Stage(
+        STAGE,
+        build,
+        samples=partial(
+            InpaintSamples,
+            args.data,
+            seed=args.seed,
+            side=args.crop,
+            hole_share=args.hole_share,
+            masks=args.masks,
+            mask_share=args.mask_share,
+        ),
+        losses=partial(compute_losses, **weights, vgg=feature_network(args)),
+        evaluate=partial(evaluate, data=args.data, hole_share=args.hole_share),
+        validation_set=partial(validation_photos, args.data),
+    )
+    return fit(stage, args, network)
+
+
+def loss_weights(args) -> dict[str, float]:
+    """The weights of all losses by the names of their options; those on features get their defaults in `args`
+    too, which are stored. Raises UserError.
+    """
     for name, weight in FEATURE_WEIGHTS.items():
         if getattr(args, name) is None:
             setattr(args, name, weight if args.vgg_weights else 0.0)
-    on_features = any(getattr(args, name) > 0 for name in FEATURE_WEIGHTS)
-    if on_features and not args.vgg_weights:
-        raise ValueError("--perceptual-weight and --style-weight need --vgg-weights")
-    losses = step
-    if on_features and not args.dry_run:
-        losses = partial(step, vgg=engine.pretrained(VGG16, args.vgg_weights, args.device))
-    options = engine.network(
-        args,
-        STAGE,
-        {"channels": 1},
-        width=("width", 64),
-        levels=("levels", 8),
-        widest=("widest", 8),
-        norm=("norm", "batch"),
-    )
-    return engine.fit(args, STAGE, options, build, InpaintSamples, losses, evaluate, validation_photos)
+    if args.perceptual_weight + args.style_weight > 0 and not args.vgg_weights:
+        raise UserError("--perceptual-weight and --style-weight need --vgg-weights")
+    return {name: getattr(args, name) for name in (*PIXEL_WEIGHTS, *FEATURE_WEIGHTS)}
 
 
-def evaluate(net, args, processes, infer: dict | None = None) -> dict:
-    """PSNR and SSIM on validation photographs with synthetic holes, OpenCV's classics beside;
-    by hole share.
+def feature_network(args):
+    """VGG-16 where a loss on features is asked for, else None. Raises UserError."""
+    from engine.networks import load_vgg
+    from engine.processes import pick_device
+    from nets.vgg import VGG16
+
+    if args.dry_run or args.perceptual_weight + args.style_weight == 0:
+        return None
+    return load_vgg(VGG16, args.vgg_weights, pick_device(args.device, training=True))
+
+
+# ------------------------------------------------------------------------------------------- measuring
+
+
+def evaluate(net, *, data: Path, processes, infer: dict | None = None, hole_share=()) -> dict:
+    """PSNR and SSIM on validation photographs with synthetic holes, OpenCV's classics beside; by hole share.
+
+    Without `infer`, as in training, a part of the photographs is measured and `samples` holds pictures.
+    hole_share: (least, most) of training, to be stored.
     """
-    import numpy as np
-    import torch
-
-    from data.folder import validation_photos
-    from data.photo import read_photo
-    from data.pixels import luma, resize
-    from data.synthesis.holes import draw_holes
     from data.synthesis.textures import load_textures
-    from losses import metrics
+    from losses import summary
 
+    training, photos = infer is None, validation_photos(data)
+    photos = thinned(photos, 12) if training else photos
+    textures = load_textures(data / "textures")
     painter = Painter(net, processes.device, grain=False)
-    photos = validation_photos(args.data)
-    textures = load_textures(args.data / "textures")
     painters = {"ours": painter.grey, "telea": _opencv("TELEA"), "navier_stokes": _opencv("NS")}
+
     rows, samples = [], []
-    for number, path in processes.share(
-        list(enumerate(photos if infer is not None else photos[:: max(1, len(photos) // 12)]))
-    ):
-        truth = luma(read_photo(path).pixels)
-        scale = 512 / max(truth.shape)
-        if scale < 1:
-            truth = resize(truth, tuple(round(side * scale) for side in truth.shape[::-1]), "box")
-        truth = np.round(truth * 255) / 255  # what a file of 8 bits holds
-        measured = []
-        for bin, share in enumerate(BINS):
-            rng = np.random.default_rng([7, number, bin])
-            holes = draw_holes(truth.shape, rng, (max(share[0], 0.002), share[1]), textures)
-            where, row = (
-                torch.from_numpy(holes > 0),
-                {"photo": path.name, "bin": bin, "share": float((holes > 0).mean())},
-            )
-            for name, paint in painters.items():
-                if paint is None:
-                    row[name] = None
-                    continue
-                painted = torch.from_numpy(paint(np.where(holes > 0, 0, truth).astype(np.float32), holes))[
-                    None
-                ]
-                target = torch.from_numpy(truth.astype(np.float32))[None]
-                row[name] = {
-                    "hole_psnr": metrics.psnr(painted, target, where),
-                    "psnr": metrics.psnr(painted, target),
-                    "hole_ssim": metrics.ssim(painted, target, where),
-                    "ssim": metrics.ssim(painted, target),
-                    "seam": metrics.seam(painted, target, where),
-                }
-            measured.append(row)
-        rows.append(measured)
-        if infer is None:  # of the largest holes
-            holed = np.where(holes > 0, 0, truth).astype(np.float32)
-            samples.append((path.stem, (holed, painter.grey(holed, holes), truth)))
-    rows = [row for measured in processes.gather(rows) for row in measured]
-    result = {"photos": len(rows) // len(BINS)}
-    if infer is None:
-        result["samples"] = dict(processes.gather(samples)[:6])
-    for bin, share in enumerate(BINS):
-        for name in painters:
-            seen = [row[name] for row in rows if row["bin"] == bin and row[name]]
-            key = f"{name}_{share[0]:.0%}_{share[1]:.0%}".replace("%", "")
-            result[key] = {m: sum(s[m] for s in seen) / len(seen) for m in seen[0]} if seen else None
-            if seen:
-                result[key]["hole_psnr_95"] = metrics.bootstrap([s["hole_psnr"] for s in seen])
+    for number, path in processes.share(list(enumerate(photos))):
+        truth = eight_bits(luma(read_photo(path).pixels))
+        holes = [holes_of(truth.shape, number, bin, textures) for bin in range(len(BINS))]
+        measures = [measure(painters, truth, mask) for mask in holes]
+        rows.append([{"photo": path.name, "bin": bin, **row} for bin, row in enumerate(measures)])
+        if training:  # of the largest holes
+            holed = np.where(holes[-1] > 0, np.float32(0), truth)
+            samples.append((path.stem, (holed, painter.grey(holed, holes[-1]), truth)))
+
+    rows = [row for photo in processes.gather(rows) for row in photo]
+    result = {"photos": len(rows) // len(BINS), **summary.paintings(rows, list(painters), BINS)}
+    if training:
+        result["samples"] = dict(processes.gather(samples[:6])[:6])
     if painters["telea"] is None:
         result["telea_reason"] = "OpenCV is not installed"
-    ours = [row["ours"]["hole_psnr"] for row in rows]
-    result["score"] = sum(ours) / len(ours)
-    return {**result, "infer": {"hole_share": list(getattr(args, "hole_share", ()))}, "rows": rows}
+    return {**result, "infer": {"hole_share": list(hole_share)}, "rows": rows}
+
+
+def eight_bits(grey):
+    """Luma (H, W) at a longer side of at most 512 px, in steps of 1 / 255 as a file of 8 bits holds it."""
+    scale = 512 / max(grey.shape)
+    if scale < 1:
+        grey = resize(grey, tuple(round(side * scale) for side in grey.shape[::-1]), "box")
+    return (np.round(grey * 255) / 255).astype(np.float32)
+
+
+def holes_of(shape, number: int, bin: int, textures):
+    """The synthetic holes of photograph `number` for a bin of `BINS`: (H, W) uint8, always the same."""
+    from data.synthesis.holes import draw_holes
+
+    least, most = BINS[bin]
+    return draw_holes(shape, np.random.default_rng([7, number, bin]), (max(least, 0.002), most), textures)
+
+
+def measure(painters: dict, truth, holes) -> dict:
+    """name -> measures of what each painter makes of luma (H, W) with these holes; None without OpenCV."""
+    import torch
+
+    from losses import metrics
+
+    inside, target = torch.from_numpy(holes > 0), torch.from_numpy(truth)[None]
+    holed = np.where(holes > 0, np.float32(0), truth)
+    row = {"share": float((holes > 0).mean())}
+    for name, paint in painters.items():
+        row[name] = None
+        if paint is not None:
+            row[name] = metrics.painting(torch.from_numpy(paint(holed, holes))[None], target, inside)
+    return row
 
 
 def _opencv(method: str):
@@ -171,8 +229,6 @@ def _opencv(method: str):
         import cv2
     except ImportError:
         return None
-    import numpy as np
-
     flag = getattr(cv2, f"INPAINT_{method}")
     return lambda pixels, holes: (
         cv2.inpaint(np.round(pixels * 255).astype("uint8"), holes, 3, flag).astype("float32") / 255
@@ -181,17 +237,10 @@ def _opencv(method: str):
 
 def sheet(args) -> list:
     """Rows of a contact sheet of the labelled validation photographs: photo | mask | Telea | ours."""
-    import numpy as np
+    from engine.processes import pick_device
 
-    from data.errors import PhotoError
-    from data.folder import validation_pairs
-    from data.photo import read_mask, read_photo
-
-    painter, telea, rows = (
-        load(args.weights, engine.pick_device(args.device), grain=args.grain),
-        _opencv("TELEA"),
-        [],
-    )
+    painter, telea = load(args.weights, pick_device(args.device), grain=args.grain), _opencv("TELEA")
+    rows = []
     for path, drawn in validation_pairs(args.data):
         try:
             photo = read_photo(path)
@@ -203,6 +252,9 @@ def sheet(args) -> list:
         cells = {"photo": photo.pixels, "mask": mask, "Telea": classic, "ours": painter(photo.pixels, mask)}
         rows.append((f"{path.stem}, {holes.mean():.1%} holes", cells))
     return rows
+
+
+# ------------------------------------------------------------------------------------------- painting
 
 
 class Known:
@@ -236,10 +288,6 @@ class Painter:
         self.tiling = Tiling(tile, overlap)
 
     def __call__(self, pixels, mask):
-        import numpy as np
-
-        from data.pixels import bands, luma, merge_chroma, rgb_to_ycbcr
-
         if not (mask == 255).any():
             return pixels
         painted, result = self._grey(luma(pixels), mask), pixels.copy()
@@ -258,8 +306,6 @@ class Painter:
         """What a report should say of painting this mask. Raises PhotoError if one that was `given` leaves
         nothing.
         """
-        from data.errors import PhotoError
-
         share = (mask == 255).mean()
         if share == 1 and given:
             raise PhotoError("the mask covers the whole photograph: there is nothing to continue from")
@@ -308,7 +354,6 @@ class Painter:
         import torch
         import torch.nn.functional as F
 
-        from data.pixels import bands
         from nets.ops.tiling import strips
 
         height, width = picture.shape[-2:]
@@ -370,17 +415,19 @@ class Painter:
 
 def load(weights: Path, device, **settings) -> Painter:
     """A Painter from a weights file. Raises WeightsError."""
-    net, stored = engine.load_net(weights, STAGE, build)
+    from engine.networks import load_net
+
+    net, stored = load_net(weights, STAGE, build)
     return Painter(net, device, hole_share=stored.get("hole_share"), **settings)
 
 
 def infer(args) -> int:
     from data.checkpoint import fingerprint
-    from data.errors import PhotoError
+    from engine.processes import pick_device, rank, world
 
     painter = load(
         args.weights,
-        engine.pick_device(args.device),
+        pick_device(args.device),
         precision=args.precision,
         tile=args.tile,
         overlap=args.overlap,
@@ -403,21 +450,18 @@ def infer(args) -> int:
         {"grain": args.grain},
         {STAGE: fingerprint(args.weights)},
         {"mask": args.mask},
-        program=engine.PROGRAM,
-        rank=engine.rank(),
-        world_size=engine.world(),
+        program=PROGRAM,
+        rank=rank(),
+        world_size=world(),
     )
 
 
 def vote(args) -> int:
-    import numpy as np
+    from engine.processes import pick_device
 
-    from data.errors import PhotoError
-    from data.pixels import rgb8
-
-    device, telea = engine.pick_device(args.device), _opencv("TELEA")
+    device, telea = pick_device(args.device), _opencv("TELEA")
     if args.include and telea is None:
-        raise ValueError("--include telea needs OpenCV: pip install opencv-python-headless")
+        raise UserError("--include telea needs OpenCV: pip install opencv-python-headless")
 
     def holes(photo, source):
         if "mask" not in source.companions:
@@ -450,16 +494,12 @@ def painting_options(parser) -> None:
     )
 
 
-def main(argv=None) -> int:
-    parser, commands = engine.stage_parser(__doc__)
-    options = engine.train_command(commands, STAGE, train, batch_size=16, crop=256, freeze_bn_from=0.8)
-    engine.network_option(
-        options, "--levels", "scales of the UNet, each half the last", 8, type=engine.positive(int)
-    )
-    engine.network_option(
-        options, "--widest", "widest layer in units of --width", 8, type=engine.positive(int)
-    )
-    options.add_argument(
+def training_options(parser) -> None:
+    """The options of `train` that are this stage's own."""
+    add, whole = parser.add_argument, options.positive(int)
+    options.network_option(parser, "--levels", "scales of the UNet, each half the last", 8, type=whole)
+    options.network_option(parser, "--widest", "widest layer in units of --width", 8, type=whole)
+    add(
         "--hole-share",
         type=float,
         nargs=2,
@@ -467,63 +507,56 @@ def main(argv=None) -> int:
         metavar=("LEAST", "MOST"),
         help="share of a training crop that is holes (default: 0.002 0.25)",
     )
-    options.add_argument(
+    add(
         "--masks",
         type=Path,
         metavar="DIR",
         help="folder of masks of real photographs, as segment.py infer writes them (default: none)",
     )
-    options.add_argument(
+    add(
         "--mask-share",
-        type=engine.share,
+        type=options.share,
         default=0.25,
         help="share of the samples with holes from --masks and labelled/masks, if any (default: 0.25)",
     )
-    for name, weight, text in (
-        ("hole", 6.0, "error in holes"),
-        ("valid", 1.0, "error outside holes"),
-        ("tv", 0.1, "variation"),
-    ):
-        options.add_argument(
-            f"--{name}-weight",
-            type=engine.loss_weight,
-            default=weight,
-            help=f"weight of the {text} (default: {weight})",
-        )
+    for name, (weight, text) in PIXEL_WEIGHTS.items():
+        text = f"weight of the {text} (default: {weight})"
+        add(f"--{name.replace('_', '-')}", type=options.loss_weight, default=weight, help=text)
     for name, weight in FEATURE_WEIGHTS.items():
-        option = name.replace("_", "-")
-        options.add_argument(
-            f"--{option}",
-            type=engine.loss_weight,
-            help=f"weight of the {option.split('-')[0]} loss on VGG-16's features "
-            f"(default: {weight:g} with --vgg-weights, else 0)",
-        )
-    options.add_argument(
+        text = f"weight of the {name.split('_')[0]} loss on VGG-16's features"
+        text += f" (default: {weight:g} with --vgg-weights, else 0)"
+        add(f"--{name.replace('_', '-')}", type=options.loss_weight, help=text)
+    add(
         "--vgg-weights",
         metavar="imagenet|FILE",
         help="torchvision's VGG-16 for the losses on features, downloaded or from a file (default: none)",
     )
-    engine.eval_command(commands, STAGE, build, evaluate, WEIGHTS)
-    painting_options(engine.sheet_command(commands, STAGE, sheet, WEIGHTS))
-    options = batch.infer_command(commands, infer, WEIGHTS)
-    options.add_argument(
+
+
+def mask_option(parser) -> None:
+    """The masks of what to paint, for `infer` and `vote`."""
+    parser.add_argument(
         "--mask",
         type=Path,
         required=True,
         metavar="FILE_OR_FOLDER",
         help="what to paint: 255 damaged, 0 clean; a folder is paired by stem",
     )
-    painting_options(options)
-    options = ballot.vote_command(commands, vote, include="telea")
-    options.add_argument(
-        "--mask",
-        type=Path,
-        required=True,
-        metavar="FILE_OR_FOLDER",
-        help="what to paint: 255 damaged, 0 clean; a folder is paired by stem",
+
+
+def main(argv=None) -> int:
+    parser, subparsers = commands.stage_parser(__doc__)
+    training_options(
+        commands.train_command(subparsers, STAGE, train, batch_size=16, crop=256, freeze_bn_from=0.8)
     )
-    ballot.tally_command(commands)
-    return engine.run_command(parser, argv)
+    commands.eval_command(subparsers, STAGE, build, evaluate, WEIGHTS)
+    painting_options(commands.sheet_command(subparsers, STAGE, sheet, WEIGHTS))
+    inferring = commands.infer_command(subparsers, infer, WEIGHTS)
+    mask_option(inferring)
+    painting_options(inferring)
+    mask_option(ballot.vote_command(subparsers, vote, include="telea"))
+    ballot.tally_command(subparsers)
+    return commands.run_command(parser, argv)
 
 
 if __name__ == "__main__":

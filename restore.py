@@ -22,10 +22,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import colorize
-import engine
 import inpaint
 import segment
 from data import batch
+from engine import PROGRAM, commands, options
 
 PICTURES = {
     "mask": "_mask.png",
@@ -57,9 +57,7 @@ def layered(photo, files: dict, mask, probability, weights: dict) -> bytes:
         stack.append(Layer("Probability", (probability * 255).round().astype("uint8"), visible=False))
     shown = [name for name in ("restored_color", "restored", "color") if name in files]
     pixels, remark, *stages = files[shown[0]] if shown else (photo.pixels, "")
-    packet = (
-        xmp.stamp(photo.xmp, remark, batch.tool(engine.PROGRAM, weights, stages)) if remark else photo.xmp
-    )
+    packet = xmp.stamp(photo.xmp, remark, batch.tool(PROGRAM, weights, stages)) if remark else photo.xmp
     return photoshop(photo, stack, pixels, packet)
 
 
@@ -71,9 +69,10 @@ def restore(args) -> int:
     from data.photo import encode, read_photo
     from data.pixels import luma
     from data.sheet import compare
+    from engine.processes import pick_device, rank, world
 
     wanted = [name for name in PICTURES if name in (args.only or PICTURES)]
-    device = engine.pick_device(args.device)
+    device = pick_device(args.device)
     weights, finder, threshold = {}, None, None
     if args.mask is None and wanted != ["color"]:
         weights[segment.STAGE] = fingerprint(args.segment_weights)
@@ -182,9 +181,9 @@ def restore(args) -> int:
         {"mask": args.mask, "protect": args.protect, "hints": args.hints},
         commit=True,
         max_pixels=args.max_pixels,
-        rank=engine.rank(),
-        world_size=engine.world(),
-        program=engine.PROGRAM,
+        rank=rank(),
+        world_size=world(),
+        program=PROGRAM,
     )
 
 
@@ -192,7 +191,7 @@ def main(argv=None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("--version", action="version", version=engine.PROGRAM)
+    parser.add_argument("--version", action="version", version=PROGRAM)
     for stage in (segment, inpaint, colorize):
         parser.add_argument(
             f"--{stage.STAGE}-weights",
@@ -201,7 +200,7 @@ def main(argv=None) -> int:
             metavar="FILE",
             help=f"weights of the {stage.STAGE} stage (default: the bundled ones)",
         )
-    batch.infer_options(parser)
+    options.infer_options(parser)
     segment.finding_options(parser)
     inpaint.painting_options(parser)
     parser.add_argument(
@@ -229,7 +228,7 @@ def main(argv=None) -> int:
     )
     parser.add_argument(
         "--max-pixels",
-        type=batch.count(1),
+        type=options.count(1),
         default=batch.MAX_PIXELS,
         metavar="N",
         help=f"refuse photographs of more pixels (default: {batch.MAX_PIXELS})",
@@ -237,7 +236,7 @@ def main(argv=None) -> int:
 
     def run(args) -> int:
         single = len(args.only or ()) == 1 and not args.compare and not args.psd and not args.probability
-        batch.check(parser, args, stdout=single)
+        options.check(parser, args, stdout=single)
         if args.probability and (args.mask or set(args.only or ()) == {"color"}):
             parser.error("--probability: nothing is searched for defects here")
         if args.psd and not find_spec("psd_tools"):
@@ -245,7 +244,7 @@ def main(argv=None) -> int:
         return restore(args)
 
     parser.set_defaults(run=run)
-    return engine.run_command(parser, argv)
+    return commands.run_command(parser, argv)
 
 
 if __name__ == "__main__":

@@ -15,12 +15,21 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import engine
+import numpy as np
+
 from data import batch
+from data.errors import UserError
+from data.files import write_whole
+from data.folder import images_in, measured_pairs, pairs_in, thinned, validation
+from data.photo import encode, read_mask, read_photo
+from data.pixels import luma, resize
+from data.sheet import grid, overlay
+from engine import PROGRAM, commands, options
 
 if TYPE_CHECKING:
     import torch
@@ -38,8 +47,6 @@ DILATE = 2  # px of the working size: a crack's anti-aliased edge must not stay
 # most damage does not: a share of the logits from afar is taken off. Weights store a lower certainty if this
 # one costs too much.
 SURE, SURE_PIXELS, SURE_AFAR = 0.96, 40, 0.3
-# of the best mean Dice: the highest threshold, and then the highest certainty to ask for, that keep so much
-NEARLY_BEST = 0.96
 
 
 def build(options: dict):
@@ -50,185 +57,179 @@ def build(options: dict):
     return AlbuNet(**{**options, "norm": NORMS[options.get("norm", "inplace")]})
 
 
-def step(net, samples: dict, args, total) -> dict:
-    """The losses of one batch: weighted cross-entropy and soft Dice."""
+def compute_losses(net, batch: dict, *, total, positive_weight: float | str, dice_weight: float) -> dict:
+    """The losses of one batch: weighted cross-entropy and soft Dice.
+
+    batch: luma (B, 1, S, S) float32 in [0, 1] and mask (B, 1, S, S) uint8, of `data.datasets.SegmentSamples`.
+    total: sums a tensor over all processes.
+    """
     from losses import segmentation
 
-    logits = net(samples["luma"]).float()  # (B, 1, S, S)
-    mask = samples["mask"]
-    weight = segmentation.positive_weight(mask, total, args.positive_weight)
+    logits = net(batch["luma"]).float()  # (B, 1, S, S)
+    mask = batch["mask"]
+    weight = segmentation.positive_weight(mask, total, positive_weight)
     bce = segmentation.bce(logits, mask, weight)
     dice = segmentation.soft_dice(logits, mask)
-    return {"loss": bce + args.dice_weight * dice, "bce": bce, "dice": dice}
+    return {"loss": bce + dice_weight * dice, "bce": bce, "dice": dice}
 
 
 def train(args) -> int:
     from data.datasets import SegmentSamples
-    from data.folder import measured_pairs
+    from engine.networks import load_encoder, network_options
+    from engine.training import Stage, fit
 
-    options = engine.network(
-        args,
+    network = network_options(
         STAGE,
+        args.weights,
         {"channels": 1, "out_channels": 1, "stem": "full", "extra_levels": 2},
-        depth=("encoder", 18),
-        width=("width", 64),
-        norm=("norm", "inplace"),
+        depth=("encoder", args.encoder, 18),
+        width=("width", args.width, 64),
+        norm=("norm", args.norm, "inplace"),
     )
-    return engine.fit(
-        args,
+    stage = Stage(
         STAGE,
-        options,
         build,
-        SegmentSamples,
-        step,
-        evaluate,
-        lambda data: measured_pairs(data, args.hold_out),
+        samples=partial(
+            SegmentSamples,
+            args.data,
+            seed=args.seed,
+            side=args.crop,
+            labelled_share=args.labelled_share,
+            hold_out=args.hold_out,
+        ),
+        losses=partial(compute_losses, positive_weight=args.positive_weight, dice_weight=args.dice_weight),
+        evaluate=partial(evaluate, data=args.data, hold_out=args.hold_out),
+        validation_set=partial(measured_pairs, args.data, args.hold_out),
     )
+    if args.encoder_weights:
+        start = partial(load_encoder, source=args.encoder_weights, depth=network["depth"])
+        stage = replace(stage, initialize=start)
+    return fit(stage, args, network)
 
 
-def evaluate(net, args, processes, infer: dict | None = None) -> dict:
+# ------------------------------------------------------------------------------------------- measuring
+
+
+class Case(NamedTuple):
+    """A labelled photograph, and what was seen of it."""
+
+    path: Path
+    mask: torch.Tensor  # (H, W) uint8: 255 damaged, 0 clean, 128 ignored
+    seen: Seen
+
+
+def evaluate(
+    net, *, data: Path, processes, infer: dict | None = None, tta=False, max_side=MAX_SIDE, hold_out=None
+) -> dict:
     """Measures a network on the validation photographs; each process takes its share of them.
 
-    Without `infer` the threshold is searched, the highest with nearly the best mean Dice, and returned in
-    `infer`. With it also what takes longer is measured: all undamaged photographs, and them with each kind of
-    hard negative.
+    Without `infer`, as in training, the settings are searched and returned in it, few undamaged photographs
+    are looked at, and `samples` holds pictures. With it also what takes longer is measured: all undamaged
+    photographs, and them with each kind of hard negative. hold_out: the fold "I/N" of labelled/ to measure
+    on, in place of val/. Raises UserError if there is no damage to measure on.
     """
+    from losses import operating_point, summary
+
+    training, sure = infer is None, infer.get("sure", SURE) if infer else None
+    finder = Finder(net, processes.device, tta=tta, max_side=max_side, sure=sure)
+    cases = [look_at(finder, *pair) for pair in processes.share(measured_pairs(data, hold_out))]
+
+    histograms = processes.gather([histogram(finder, case) for case in cases])
+    damaged = [row for row in histograms if row["damaged"]]
+    if not damaged:
+        raise UserError(f"{validation(data) / 'labelled'}: no mask marks any damage to measure on")
+    if training:
+        counts, certainty = [row["counts"] for row in damaged], [row["certainty"] for row in damaged]
+        infer = operating_point.search(counts, certainty, SURE)
+        finder.sure = infer["sure"]
+
+    threshold = infer["threshold"]
+    rows = processes.gather([overlap(finder, case, threshold) for case in cases])
+    clean = images_in(validation(data) / "clean")
+    clean = thinned(clean, 12) if training else clean
+    alarms = processes.gather([alarm(finder, path, threshold) for path in processes.share(clean)])
+
+    found = [row for row, labelled in zip(rows, histograms, strict=True) if labelled["damaged"]]
+    result = {"infer": infer, **summary.defects(found, histograms), **summary.false_alarms(alarms)}
+    if training:
+        result["samples"] = dict(processes.gather([strip(finder, case) for case in cases[:6]])[:6])
+    elif alarms:
+        result["negatives"] = negatives(finder, threshold, clean, processes)
+    return {**result, "rows": rows, "clean_rows": alarms}
+
+
+def look_at(finder: Finder, path: Path, mask_path: Path) -> Case:
     import torch
 
-    from data.folder import images_in, measured_pairs, validation
-    from data.photo import read_mask, read_photo
-    from data.pixels import luma
+    photo = read_photo(path)
+    mask, _ = read_mask(mask_path, photo.size)
+    return Case(path, torch.from_numpy(mask), finder(luma(photo.pixels)))
+
+
+def histogram(finder: Finder, case: Case) -> dict:
+    """Counts of the probability over clean and damaged pixels, from which curves follow."""
     from losses import metrics
 
-    finder = Finder(
-        net,
-        processes.device,
-        tta=getattr(args, "tta", False),
-        max_side=getattr(args, "max_side", MAX_SIDE),
-        sure=infer.get("sure", SURE) if infer else None,
-    )
-    training, pairs = infer is None, measured_pairs(args.data, getattr(args, "hold_out", None))
-    clean, rows, samples = images_in(validation(args.data) / "clean"), [], []
-    clean, looked_at = clean[:: max(1, len(clean) // 12)] if training else clean, []
-    for path, mask_path in processes.share(pairs):
-        photo = read_photo(path)
-        mask, grey = torch.from_numpy(read_mask(mask_path, photo.size)[0]), luma(photo.pixels)
-        seen = finder(grey)
-        enlarged = finder.enlarge(seen.probability, photo.size)
-        if training:
-            samples.append((path.stem, (grey, enlarged.numpy(), mask.numpy())))
-        counts = metrics.histograms(enlarged, mask)
-        looked_at.append((path.name, seen, mask))
-        rows.append(
-            {
-                "photo": path.name,
-                "damaged": bool((mask > 128).any()),
-                "counts": counts,
-                "certainty": seen.certainty,
-            }
-        )
-    rows = processes.gather(rows)
-    if not any(row["damaged"] for row in rows):
-        raise ValueError(f"{validation(args.data) / 'labelled'}: no mask marks any damage to measure on")
-    each = torch.stack([metrics.dice_by_threshold(row["counts"]) for row in rows if row["damaged"]])
-    curves = each.mean(0)
-    if infer is None:
-        best = int((curves >= NEARLY_BEST * curves.max()).nonzero()[-1])
-        infer = {
-            "threshold": best / metrics.BINS,
-            "sure": surest(each[:, best].tolist(), [row["certainty"] for row in rows if row["damaged"]]),
-        }
-        finder.sure = infer["sure"]
-    threshold = infer["threshold"]
-    pooled = torch.stack([row.pop("counts") for row in rows]).sum(0)
-    measured = []
-    for name, seen, mask in looked_at:
-        found = finder.found(seen, mask.shape[::-1], threshold)
-        measured.append(
-            {
-                "photo": name,
-                **metrics.overlap(found, mask),
-                "tolerant_dice": metrics.tolerant_dice(found, mask),
-                "marked": float(found.float().mean()),
-            }
-        )
-    measured = processes.gather(measured)
-    alarms = []
-    for path in processes.share(clean):
-        photo = read_photo(path)
-        seen = finder(luma(photo.pixels))
-        found, widened = (finder.found(seen, photo.size, threshold, dilate) for dilate in (0, DILATE))
-        alarms.append(
-            {
-                "photo": path.name,
-                "marked": float(found.float().mean()),
-                "widened": float(widened.float().mean()),
-            }
-        )
-    alarms = processes.gather(alarms)
-    damaged = [row for row, seen in zip(measured, rows) if seen["damaged"]]
-    result = {"score": sum(row["dice"] for row in damaged) / len(damaged), "infer": infer}
-    for name in ("dice", "iou", "tolerant_dice"):
-        values = [row[name] for row in damaged]
-        result[name] = sum(values) / len(values)
-        result[name + "_95"] = metrics.bootstrap(values)
-    result |= {
-        "best_threshold": float(curves.argmax()) / metrics.BINS,
-        "best_dice": float(curves.max()),
-        "roc_auc": metrics.roc_auc(pooled),
-        "average_precision": metrics.average_precision(pooled),
-        "photos": len(damaged),
+    return {
+        "damaged": bool((case.mask > 128).any()),
+        "counts": metrics.histograms(finder.enlarge(case.seen.probability, case.mask.shape[::-1]), case.mask),
+        "certainty": case.seen.certainty,
     }
-    if alarms:
-        result["clean_marked"] = sum(row["marked"] for row in alarms) / len(alarms)
-        result["clean_marked_95"] = metrics.bootstrap([row["marked"] for row in alarms])
-        result["clean_widened"] = sum(row["widened"] for row in alarms) / len(alarms)
-        result["clean_without_mark"] = sum(row["marked"] == 0 for row in alarms) / len(alarms)
-        result["clean_photos"] = len(alarms)
-        if not training:
-            result["negatives"] = negatives(finder, threshold, clean, processes)
-    if training:
-        result["samples"] = dict(processes.gather(samples)[:6])
-    return {**result, "rows": measured, "clean_rows": alarms}
 
 
-def surest(dice: list[float], certainty: list[float]) -> float:
-    """The highest certainty up to `SURE` to ask for: damaged photographs, with `dice` found, of which it
-    leaves those alone that are less certain, keep nearly the mean Dice.
-    """
-    kept = lambda least: sum(found for found, sure in zip(dice, certainty) if sure >= least)  # noqa: E731
-    return max(
-        (least for least in [*certainty, SURE] if least <= SURE and kept(least) >= NEARLY_BEST * sum(dice)),
-        default=0.0,
-    )
+def overlap(finder: Finder, case: Case, threshold: float) -> dict:
+    """How well what is marked agrees with the mask drawn by hand."""
+    from losses import metrics
+
+    found = finder.found(case.seen, case.mask.shape[::-1], threshold)
+    return {
+        "photo": case.path.name,
+        **metrics.overlap(found, case.mask),
+        "tolerant_dice": metrics.tolerant_dice(found, case.mask),
+        "marked": float(found.float().mean()),
+    }
+
+
+def alarm(finder: Finder, path: Path, threshold: float) -> dict:
+    """What is marked in an undamaged photograph, as found and widened as by default; shares of its pixels."""
+    photo = read_photo(path)
+    seen = finder(luma(photo.pixels))
+    found, widened = (finder.found(seen, photo.size, threshold, dilate) for dilate in (0, DILATE))
+    marked, widened = (float(mask.float().mean()) for mask in (found, widened))
+    return {"photo": path.name, "marked": marked, "widened": widened}
+
+
+def strip(finder: Finder, case: Case) -> tuple:
+    """(name, pictures) of a case: photograph, probability and mask."""
+    grey = luma(read_photo(case.path).pixels)
+    probability = finder.enlarge(case.seen.probability, grey.shape[::-1])
+    return case.path.stem, (grey, probability.numpy(), case.mask.numpy())
 
 
 def negatives(finder: Finder, threshold: float, clean: list, processes) -> dict:
     """kind of hard negative -> share of its pixels that are marked, on up to ten undamaged photographs for
     each kind.
     """
-    import numpy as np
-
-    from data.photo import read_photo
-    from data.pixels import luma, resize
     from data.synthesis import lookalikes
 
-    cases = [(kind, path) for kind in lookalikes.KINDS for path in clean[:: max(1, len(clean) // 10)][:10]]
+    cases = [(kind, path) for kind in lookalikes.KINDS for path in thinned(clean, 10)[:10]]
     rows = []
     for number, (kind, path) in processes.share(list(enumerate(cases))):
         grey = luma(read_photo(path).pixels)
         # sizes are px of the network's scale
         grey = np.clip(resize(grey, finder.working_size(grey.shape[::-1]), "bicubic"), 0, 1)
         changed = lookalikes.hard_negative(grey, np.random.default_rng([5, number]), [kind])
-        there = np.abs(changed - grey) > 0.02
+        drawn = np.abs(changed - grey) > 0.02
         found = finder.found(finder(changed), grey.shape[::-1], threshold).numpy()
-        rows.append((kind, int((found & there).sum()), int(there.sum())))
-    rows = processes.gather(rows)
-    total = {
-        kind: [sum(column) for column in zip(*(row[1:] for row in rows if row[0] == kind), strict=True)]
-        for kind in lookalikes.KINDS
-    }
-    return {kind: marked / max(1, there) for kind, (marked, there) in total.items()}
+        rows.append((kind, int((found & drawn).sum()), int(drawn.sum())))
+    marked, total = dict.fromkeys(lookalikes.KINDS, 0), dict.fromkeys(lookalikes.KINDS, 0)
+    for kind, found, drawn in processes.gather(rows):
+        marked[kind] += found
+        total[kind] += drawn
+    return {kind: marked[kind] / max(1, total[kind]) for kind in lookalikes.KINDS}
+
+
+# ------------------------------------------------------------------------------------------- finding
 
 
 def scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
@@ -238,8 +239,6 @@ def scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
 
 def brought(luma, size: tuple[int, int]):
     """Luma (H, W) at another (width, height); itself, if it has that one."""
-    from data.pixels import resize
-
     return (
         luma
         if size == luma.shape[::-1]
@@ -357,7 +356,9 @@ def load(weights: Path, device, threshold: float | None = None, **settings) -> t
     Whoever asks for more by a threshold below that of the weights is obeyed: then all that reaches it is
     marked, in any photo.
     """
-    net, infer = engine.load_net(weights, STAGE, build)
+    from engine.networks import load_net
+
+    net, infer = load_net(weights, STAGE, build)
     threshold = infer["threshold"] if threshold is None else threshold
     sure = infer.get("sure", SURE) if threshold >= infer["threshold"] else None
     return Finder(net, device, sure=sure, **settings), threshold
@@ -367,8 +368,6 @@ def find(finder: Finder, photo, source, args, threshold: float):
     """The final mask (H, W) uint8 of a photo, after dilation and protection, its probability, and notes for
     the report.
     """
-    from data.pixels import luma
-
     seen = finder(luma(photo.pixels))
     mask = finder.found(seen, photo.size, threshold, args.dilate).byte().mul_(255).numpy()
     notes = finder.tiling.warned()
@@ -391,11 +390,11 @@ def protect(mask, photo, source) -> list[str]:
 
 def infer(args) -> int:
     from data.checkpoint import fingerprint
-    from data.photo import encode
+    from engine.processes import pick_device, rank, world
 
     finder, threshold = load(
         args.weights,
-        engine.pick_device(args.device),
+        pick_device(args.device),
         args.threshold,
         precision=args.precision,
         tta=args.tta,
@@ -419,16 +418,14 @@ def infer(args) -> int:
         finding(args, finder, threshold),
         {STAGE: fingerprint(args.weights)},
         {"protect": args.protect},
-        program=engine.PROGRAM,
-        rank=engine.rank(),
-        world_size=engine.world(),
+        program=PROGRAM,
+        rank=rank(),
+        world_size=world(),
     )
 
 
 def probability_file(probability) -> bytes:
     """A 16-bit PNG of (H, W) in [0, 1]."""
-    from data.photo import encode
-
     return encode((probability * 65535).round().astype("uint16"), None, "PNG")
 
 
@@ -439,14 +436,10 @@ def sheet(args) -> list:
     In the overlay red is what was found; where there is a hand-made mask, green is found in both and blue in
     that alone.
     """
-    import numpy as np
-
-    from data.folder import images_in, pairs_in, validation
-    from data.photo import read_mask, read_photo
-    from data.pixels import luma
+    from engine.processes import pick_device
 
     finder, threshold = load(
-        args.weights, engine.pick_device(args.device), args.threshold, tta=args.tta, max_side=args.max_side
+        args.weights, pick_device(args.device), args.threshold, tta=args.tta, max_side=args.max_side
     )
     folder, rows = validation(args.data), []
     unlabelled = images_in(folder / "clean")[::4] + images_in(folder / "old")
@@ -455,44 +448,26 @@ def sheet(args) -> list:
         grey = luma(photo.pixels)
         found = finder.found(finder(grey), photo.size, threshold, args.dilate).numpy()
         truth = read_mask(drawn, photo.size)[0] == 255 if drawn else np.zeros_like(found)
-        overlay = np.repeat(0.7 * grey[..., None], 3, 2)
-        for where, colour in (
-            (found & ~truth, (1, 0.1, 0.1)),
-            (found & truth, (0.1, 0.9, 0.2)),
-            (truth & ~found, (0.2, 0.4, 1)),
-        ):
-            overlay[where] = colour
-        cells = {"photo": photo.pixels, "mask": found.astype(np.float32), "overlay": overlay}
-        rows.append(
-            (
-                f"{path.stem}: {found.mean():.2%} marked"
-                + (f", by hand {truth.mean():.2%}" if drawn else ""),
-                cells,
-            )
-        )
+        title = f"{path.stem}: {found.mean():.2%} marked"
+        title += f", by hand {truth.mean():.2%}" if drawn else ""
+        mask, shown = found.astype(np.float32), overlay(grey, found, truth)
+        rows.append((title, {"photo": photo.pixels, "mask": mask, "overlay": shown}))
     if not rows:
-        raise ValueError(f"{folder}: no photographs in labelled/, clean/ or old/")
+        raise UserError(f"{folder}: no photographs in labelled/, clean/ or old/")
     return rows
 
 
 def preview(args) -> int:
     """Writes a sheet of training samples, picture and mask side by side."""
-    import numpy as np
-
     from data.datasets import SegmentSamples
-    from data.files import write_whole
-    from data.photo import encode
 
-    samples = SegmentSamples(args)
+    samples = SegmentSamples(args.data, seed=args.seed, side=args.crop, labelled_share=args.labelled_share)
     pairs = [samples[number] for number in range(args.count)]
     cells = [
         np.hstack([(pair["luma"][0].numpy() * 255).astype("uint8"), pair["mask"][0].numpy()])
         for pair in pairs
     ]
-    columns = max(1, min(args.count, 1600 // (2 * args.crop)))
-    cells += [np.zeros_like(cells[0])] * (-len(cells) % columns)
-    sheet = np.vstack([np.hstack(cells[row : row + columns]) for row in range(0, len(cells), columns)])
-    write_whole(args.out, encode(sheet, None, "PNG"), args.overwrite)
+    write_whole(args.out, encode(grid(cells), None, "PNG"), args.overwrite)
     return 0
 
 
@@ -517,7 +492,7 @@ def working_options(parser) -> None:
     )
     parser.add_argument(
         "--max-side",
-        type=engine.positive(int),
+        type=options.positive(int),
         default=MAX_SIDE,
         metavar="PX",
         help=f"working size of the longer side for finding defects (default: {MAX_SIDE} px)",
@@ -528,7 +503,7 @@ def marking_options(parser) -> None:
     """What makes a mask of a probability, shared by `infer`, `sheet` and restore.py."""
     parser.add_argument(
         "--threshold",
-        type=engine.share,
+        type=options.share,
         metavar="P",
         help="probability from which a pixel is damaged, 0 to 1 (default: that stored in the weights, and "
         "none in "
@@ -536,7 +511,7 @@ def marking_options(parser) -> None:
     )
     parser.add_argument(
         "--dilate",
-        type=batch.count(0),
+        type=options.count(0),
         default=DILATE,
         metavar="PX",
         help=f"widen found masks by this many px of the working size (default: {DILATE})",
@@ -570,65 +545,67 @@ def fold(text: str) -> str:
 
 def positive_weight(text: str) -> float | str:
     """An argparse type: "auto", or a number above 0."""
-    return text if text == "auto" else engine.positive(float)(text)
+    return text if text == "auto" else options.positive(float)(text)
 
 
-def main(argv=None) -> int:
-    parser, commands = engine.stage_parser(__doc__)
-    labelled = {
-        "type": engine.share,
-        "default": 0.25,
-        "metavar": "SHARE",
-        "help": "share of samples that come from labelled/, 0 to 1 (default: 0.25)",
-    }
-    options = engine.train_command(commands, STAGE, train, batch_size=16, crop=256, norm="inplace")
-    engine.encoder_options(options, 18)
-    options.add_argument("--labelled-share", **labelled)
-    options.add_argument(
+LABELLED_SHARE = {
+    "type": options.share,
+    "default": 0.25,
+    "metavar": "SHARE",
+    "help": "share of samples that come from labelled/, 0 to 1 (default: 0.25)",
+}
+
+
+def training_options(parser) -> None:
+    """The options of `train` that are this stage's own."""
+    options.encoder_options(parser, 18)
+    parser.add_argument("--labelled-share", **LABELLED_SHARE)
+    parser.add_argument(
         "--hold-out",
         type=fold,
         metavar="I/N",
         help="cross-validation: measure on every N-th labelled pair from the I-th on, and train on the "
-        "others "
-        "(default: measure on val/)",
+        "others (default: measure on val/)",
     )
-    options.add_argument(
+    parser.add_argument(
         "--positive-weight",
         type=positive_weight,
         default="auto",
         metavar="auto|N",
         help="what a damaged pixel counts against a clean one; auto: clean over damaged pixels of the "
-        "global batch, 1 "
-        "to 10 (default: auto)",
+        "global batch, 1 to 10 (default: auto)",
     )
-    options.add_argument(
-        "--dice-weight", type=engine.loss_weight, default=1.0, help="weight of soft Dice (default: 1)"
+    parser.add_argument(
+        "--dice-weight", type=options.loss_weight, default=1.0, help="weight of soft Dice (default: 1)"
     )
-    working_options(engine.eval_command(commands, STAGE, build, evaluate, WEIGHTS))
-    marking_options(engine.sheet_command(commands, STAGE, sheet, WEIGHTS))
-    finding_options(batch.infer_command(commands, infer, WEIGHTS))
-    options = commands.add_parser(
+
+
+def preview_options(parser) -> None:
+    parser.add_argument("out", type=Path, metavar="OUT.png", help="the sheet to write")
+    options.data_option(parser, STAGE)
+    parser.add_argument("--count", type=options.count(1), default=12, help="how many samples (default: 12)")
+    parser.add_argument(
+        "--crop", type=options.count(32), default=256, help="side of the samples in px (default: 256)"
+    )
+    parser.add_argument("--seed", type=options.count(0), default=0, help="seed of the samples (default: 0)")
+    parser.add_argument("--labelled-share", **LABELLED_SHARE)
+    options.overwrite_option(parser, "OUT.png")
+
+
+def main(argv=None) -> int:
+    parser, subparsers = commands.stage_parser(__doc__)
+    training_options(
+        commands.train_command(subparsers, STAGE, train, batch_size=16, crop=256, norm="inplace")
+    )
+    working_options(commands.eval_command(subparsers, STAGE, build, evaluate, WEIGHTS))
+    marking_options(commands.sheet_command(subparsers, STAGE, sheet, WEIGHTS))
+    finding_options(commands.infer_command(subparsers, infer, WEIGHTS))
+    drawing = subparsers.add_parser(
         "preview", help="draw training samples with their masks", allow_abbrev=False
     )
-    options.add_argument("out", type=Path, metavar="OUT.png", help="the sheet to write")
-    options.add_argument(
-        "--data",
-        type=Path,
-        default=Path("datasets") / STAGE,
-        metavar="DIR",
-        help=f"data folder (default: datasets/{STAGE})",
-    )
-    options.add_argument("--count", type=batch.count(1), default=12, help="how many samples (default: 12)")
-    options.add_argument(
-        "--crop", type=batch.count(32), default=256, help="side of the samples in px (default: 256)"
-    )
-    options.add_argument("--seed", type=int, default=0, help="seed of the samples (default: 0)")
-    options.add_argument("--labelled-share", **labelled)
-    options.add_argument(
-        "--overwrite", action="store_true", help="replace OUT.png if it exists (default: no)"
-    )
-    options.set_defaults(run=preview)
-    return engine.run_command(parser, argv)
+    preview_options(drawing)
+    drawing.set_defaults(run=preview)
+    return commands.run_command(parser, argv)
 
 
 if __name__ == "__main__":

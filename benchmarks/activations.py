@@ -18,21 +18,20 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import engine
 import segment
 from benchmarks import record
+from engine.optim import make_optimizer
+from engine.processes import pick_device
 from nets.norm import InPlaceABN, NormAct
 from nets.unet import AlbuNet
 
 # (width, side in px, batch size)
 CASES = {"cpu": [(16, 256, 4), (64, 128, 2)], "cuda": [(16, 256, 16), (64, 512, 8)]}
-LOSS = SimpleNamespace(positive_weight=10.0, dice_weight=1.0)
 
 
 def saved_bytes(forward, net) -> int:
@@ -63,7 +62,7 @@ class Trainee:
             norm=partial(norm, slope=0.01),
         )
         self.net.to(device, memory_format=torch.channels_last)
-        self.optimizer = engine.make_optimizer(self.net, 1e-3)
+        self.optimizer = make_optimizer(self.net, 1e-3)
         self.samples = {
             "luma": torch.rand(batch, 1, side, side, device=device),
             "mask": (torch.rand(batch, 1, side, side, device=device) > 0.95).to(torch.uint8) * 255,
@@ -72,7 +71,9 @@ class Trainee:
 
     def loss(self):
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            return segment.step(self.net, self.samples, LOSS, lambda x: x)["loss"]
+            return segment.compute_losses(
+                self.net, self.samples, positive_weight=10.0, dice_weight=1.0, total=lambda x: x
+            )["loss"]
 
     def step(self) -> float:
         """Seconds of one step."""
@@ -166,7 +167,7 @@ def main() -> None:
     )
     record.store_option(parser)
     args = parser.parse_args()
-    device = engine.pick_device(args.device)
+    device = pick_device(args.device)
     cases = [(*case, precision) for case in CASES[device.type] for precision in args.precision]
     rows = [compare(*case, device, args.rounds) for case in cases]
     results = {"steps": rows}

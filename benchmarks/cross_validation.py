@@ -18,15 +18,15 @@ import json
 import shlex
 import subprocess
 import sys
-from argparse import Namespace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import engine
 import segment
 from benchmarks import record
+from engine.networks import load_net
+from engine.processes import Processes
 
 MEASURES = ("dice", "tolerant_dice", "roc_auc", "average_precision", "clean_marked")
 
@@ -54,13 +54,13 @@ def trained(stage, run: Path):
     from data import checkpoint
 
     net = stage.build(json.loads((run / "args.json").read_text())["network"])
-    net.load_state_dict(checkpoint.read(run / "last.pt")["average"])
+    net.load_state_dict(checkpoint.read(run / "last.pt")["ema"])
     return net.eval()
 
 
 def measure(data: Path, net, fold: str) -> dict:
     """The metrics of a network on the photographs of a fold; "rows" has those of each photograph."""
-    return segment.evaluate(net, Namespace(data=data, hold_out=fold), engine.Processes("cpu"))
+    return segment.evaluate(net, data=data, hold_out=fold, processes=Processes("cpu"))
 
 
 def compare(results: list[list[dict]]) -> list[dict]:
@@ -112,7 +112,7 @@ def main() -> None:
         recipes.insert(0, "before")
         results.append(
             [
-                measure(args.data, engine.load_net(args.weights, segment.STAGE, segment.build)[0], fold)
+                measure(args.data, load_net(args.weights, segment.STAGE, segment.build)[0], fold)
                 for fold in folds
             ]
         )

@@ -18,12 +18,12 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import colorize
-import engine
 import inpaint
 import segment
 from benchmarks import record
 from benchmarks.partial import compare
 from benchmarks.speed import photograph
+from engine.networks import load_net
 from nets.ops import tiling
 from nets.ops.tiling import ready
 
@@ -32,7 +32,7 @@ STAGES = {segment: (1, 1, 512, 512), inpaint: (1, 1, 512, 512), colorize: (1, No
 
 
 def network(stage):
-    return engine.load_net(stage.WEIGHTS, stage.STAGE, stage.build)[0]
+    return load_net(stage.WEIGHTS, stage.STAGE, stage.build)[0]
 
 
 def inputs(stage, net) -> list:

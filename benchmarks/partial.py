@@ -23,8 +23,8 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import engine
 from benchmarks import record
+from engine.processes import pick_device
 from nets.ops.tiling import inference, ready
 from nets.partial import PartialConv2d, PartialUNet
 
@@ -180,7 +180,7 @@ def main() -> None:
     record.store_option(parser)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    device = engine.pick_device(args.device)
+    device = pick_device(args.device)
     torch.manual_seed(0)
     rows = [layer(*case, device, args.rounds) for case in LAYERS[device.type]]
     rows += [network(*case, device, args.rounds) for case in NETWORKS[device.type]]

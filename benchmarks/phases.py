@@ -10,7 +10,6 @@ are not repeated, so the same command continues.
 import argparse
 import subprocess
 import sys
-from argparse import Namespace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,9 +29,9 @@ PHASES = {
 
 def measure(net, data: Path) -> dict:
     """The result of `eval` for a network, without the rows of single photographs."""
-    import engine
+    from engine.processes import Processes
 
-    result = colorize.evaluate(net, Namespace(data=data), engine.Processes("cpu"), infer={})
+    result = colorize.evaluate(net, data=data, processes=Processes("cpu"), infer={})
     return {name: value for name, value in result.items() if name != "rows"}
 
 

@@ -93,17 +93,17 @@ def photograph(size: tuple[int, int]):
 def predictors(device, width: int | None, precision: str) -> dict:
     """stage -> call(luma, holes), with the bundled weights or random ones of the published architecture."""
     import colorize
-    import engine
     import inpaint
     import segment
     from benchmarks.training import PAPER
+    from engine.networks import load_net
 
     nets = {}
     for stage, (options, *_) in PAPER.items():
         nets[stage] = (
             stage.build({**options, "width": width})
             if width
-            else engine.load_net(stage.WEIGHTS, stage.STAGE, stage.build)[0]
+            else load_net(stage.WEIGHTS, stage.STAGE, stage.build)[0]
         )
     finder = segment.Finder(nets[segment], device, precision, tta=False)
     augmented = segment.Finder(nets[segment], device, precision, tta=True)
@@ -353,10 +353,10 @@ def main() -> None:
     if args.what == "stages":
         import torch
 
-        import engine
+        from engine.processes import pick_device
 
         torch.set_num_threads(args.threads)
-        device = engine.pick_device(args.device)
+        device = pick_device(args.device)
         results = {"stages": stage_rows(device, args.runs)}
         results |= (
             {"throughput": throughput(device)} if device.type == "cuda" else {"peers": peer_rows(args.runs)}

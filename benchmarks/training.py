@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from argparse import Namespace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -57,7 +57,11 @@ PAPER = {
         20,
     ),
 }
-SAMPLES = {segment: SegmentSamples, inpaint: InpaintSamples, colorize: ColorizeSamples}
+SAMPLES = {
+    segment: partial(SegmentSamples, labelled_share=0.2),
+    inpaint: partial(InpaintSamples, hole_share=(0.002, 0.25), mask_share=0.25),
+    colorize: ColorizeSamples,
+}
 
 
 def cost(stage, options, small: int, side: int, samples: int) -> dict:
@@ -108,17 +112,7 @@ def example_folder(folder: Path) -> Path:
 
 
 def samples(stage, data: Path, number: int) -> dict:
-    options = Namespace(
-        data=data,
-        seed=0,
-        crop=512,
-        labelled_share=0.2,
-        hole_share=(0.002, 0.25),
-        masks=None,
-        mask_share=0.25,
-        hint_share=0.0,
-    )
-    dataset, seconds = SAMPLES[stage](options), []
+    dataset, seconds = SAMPLES[stage](data, seed=0, side=512), []
     for item in range(number):
         began = time.process_time()
         dataset[item]

@@ -18,13 +18,13 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import engine
 import segment
 from benchmarks import record
 from data.checkpoint import fingerprint
 from data.folder import images_in, pairs_in, validation
 from data.photo import read_mask, read_photo
 from data.pixels import luma
+from engine.processes import pick_device
 from losses import metrics
 
 
@@ -81,7 +81,7 @@ def main() -> None:
     clean = [
         luma(read_photo(path).pixels) for path in images_in(validation(args.data) / "clean")[:: args.every]
     ]
-    finder, threshold = segment.load(args.weights, engine.pick_device("cpu"), tta=False)
+    finder, threshold = segment.load(args.weights, pick_device("cpu"), tta=False)
     rule = finder.least_side, finder.max_side
     rows, margin = [], segment.AFAR_MARGIN
     cases = [(side, side, 1, inf) for side in args.sides]

@@ -3,11 +3,11 @@
 A command adds the shared options, checks them, loads its networks, says what to do with one photo, and runs:
 
     parser = argparse.ArgumentParser(allow_abbrev=False)
-    batch.infer_options(parser)                    # photos, out, device, precision, tile, ..., quiet
+    options.infer_options(parser)                  # photos, out, device, precision, tile, ..., quiet
     arguments = parser.parse_args()
-    batch.check(parser, arguments)                 # usage errors, before anything is loaded
+    options.check(parser, arguments)               # usage errors, before anything is loaded
 
-(`infer_command` is these four lines for a subcommand.) Then:
+(`engine.commands.infer_command` is these four lines for a subcommand.) Then:
 
     def work(photo, source):                       # photo.Photo, Source
         mask, notes = source.mask("mask", photo)
@@ -42,7 +42,6 @@ import argparse
 import contextlib
 import json
 import os
-import re
 import shutil
 import signal
 import sys
@@ -88,134 +87,6 @@ class Source:
             return read_mask(path, photo.size, max(MAX_PIXELS, width * height))
         except PhotoError as error:
             raise PhotoError(f"{role} {path}: {error}") from None
-
-
-# ------------------------------------------------------------------------------------ command line
-
-
-def infer_options(parser: argparse.ArgumentParser) -> None:
-    """Add what all infer commands and restore have in common."""
-    add = parser.add_argument
-    add("photos", nargs="+", type=Path, metavar="PHOTO", help="a file, a folder, or - for standard input")
-    add("out", type=Path, metavar="OUT", help="folder for the results, made if missing")
-    add(
-        "--device",
-        type=_device,
-        default="auto",
-        metavar="auto|cpu|cuda[:N]|mps",
-        help="where the networks run (default: auto)",
-    )
-    add(
-        "--precision",
-        choices=["fp32", "bf16", "fp16"],
-        default="fp32",
-        help="number type of the networks (default: fp32)",
-    )
-    add(
-        "--tile",
-        type=count(1),
-        default=1024,
-        metavar="PX",
-        help=(
-            "largest side computed at once, in pixels (default: 1024; painting more than 16 megapixels, "
-            "at most 512)"
-        ),
-    )
-    add(
-        "--overlap",
-        type=count(0),
-        default=128,
-        metavar="PX",
-        help="overlap of tiles, in pixels (default: 128)",
-    )
-    add(
-        "--recursive",
-        action="store_true",
-        help="search folders in folders too; OUT gets the same tree (default: no)",
-    )
-    add(
-        "--overwrite",
-        action="store_true",
-        help="replace results that exist (default: no, such a photo fails)",
-    )
-    add(
-        "--format",
-        choices=["auto", *FORMATS],
-        default="auto",
-        help=(
-            "format of the pictures (default: auto: TIFF stays TIFF, all else becomes PNG); jpg is not "
-            "lossless"
-        ),
-    )
-    add(
-        "--json",
-        type=Path,
-        metavar="FILE|-",
-        help="append one JSON line per photo to FILE, - for standard output (default: none)",
-    )
-    add("--quiet", action="store_true", help="no progress on standard error, failures only (default: no)")
-
-
-def infer_command(
-    commands, run: Callable[[argparse.Namespace], int], weights: Path
-) -> argparse.ArgumentParser:
-    """Add the subcommand `infer` with `--weights` and the shared options, checked before `run` is called.
-
-    commands: of `add_subparsers`. Returns its parser, for the stage's own options.
-    """
-
-    def checked(arguments: argparse.Namespace) -> int:
-        check(parser, arguments)
-        return run(arguments)
-
-    parser = commands.add_parser("infer", help="process photographs", allow_abbrev=False)
-    parser.add_argument(
-        "--weights",
-        type=Path,
-        default=weights,
-        metavar="FILE",
-        help="weights of the network (default: the bundled ones)",
-    )
-    infer_options(parser)
-    parser.set_defaults(run=checked)
-    return parser
-
-
-def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace, stdout: bool = False) -> None:
-    """End with a usage error (status 2) where the shared options contradict; make OUT.
-
-    stdout: the command would write exactly one file per photo, so that OUT may be `-` for one photo.
-    """
-    if arguments.overlap >= arguments.tile:
-        parser.error(f"--overlap {arguments.overlap} must be smaller than --tile {arguments.tile}")
-    if arguments.out == STDIO:
-        if not stdout or len(arguments.photos) != 1 or arguments.photos[0].is_dir():
-            parser.error("OUT can be - for one photo with one result only")
-        if arguments.json == STDIO:
-            parser.error("OUT and --json cannot both be standard output")
-    else:
-        for photo in arguments.photos:
-            if photo != STDIO and photo.is_dir() and photo.resolve() == arguments.out.resolve():
-                parser.error(f"OUT must be another folder than the input folder {photo}")
-        try:
-            arguments.out.mkdir(parents=True, exist_ok=True)
-        except FileExistsError:
-            parser.error(f"OUT must be a folder, but {arguments.out} is a file")
-        except OSError as error:
-            parser.error(f"OUT {arguments.out} cannot be made: {error.strerror}")
-        if not os.access(arguments.out, os.W_OK | os.X_OK):
-            parser.error(f"OUT {arguments.out} cannot be written to")
-    if arguments.json not in (None, STDIO):
-        try:
-            open(arguments.json, "a").close()
-        except OSError as error:
-            parser.error(f"--json {arguments.json} cannot be written: {error.strerror}")
-
-
-def _device(text: str) -> str:
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is none of auto, cpu, cuda, cuda:N, mps")
-    return text
 
 
 def count(least: int) -> Callable[[str], int]:

@@ -51,11 +51,15 @@ class Clean:
 
 
 class _Samples(torch.utils.data.Dataset):
-    """A map from sample numbers to samples; the generator of sample n is seeded by (seed, n)."""
+    """A map from sample numbers to samples; the generator of sample n is seeded by (seed, n).
 
-    def __init__(self, args, clean=True):
-        self.seed, self.side = args.seed, args.crop
-        self.clean = Clean(args.data) if clean else None
+    data: the data folder; side: of the samples in px; clean: photographs of `clean/` are needed. Raises
+    PhotoError if there are none.
+    """
+
+    def __init__(self, data: Path, *, seed: int, side: int, clean: bool = True):
+        self.seed, self.side = seed, side
+        self.clean = Clean(data) if clean else None
 
     def __getitem__(self, number: int) -> dict:
         return self.sample(np.random.default_rng([self.seed, number]))
@@ -75,15 +79,20 @@ class _Samples(torch.utils.data.Dataset):
 class SegmentSamples(_Samples):
     """luma (1, S, S) float32 in [0, 1] and mask (1, S, S) uint8, 255 damaged, 0 sound, 128 ignored: synthetic
     damage, mixed with hand-labelled photographs and with undamaged old scans; see `synthesis/shares.py`.
+
+    labelled_share: share of the samples that come from `labelled/`, if there is any. hold_out: the fold "I/N"
+    of `labelled/` to leave out.
     """
 
-    def __init__(self, args):
-        self.textures = load_textures(args.data / "textures")
-        pairs, _ = held_out(pairs_in(args.data / "labelled"), getattr(args, "hold_out", None))
+    def __init__(
+        self, data: Path, *, seed: int, side: int, labelled_share: float, hold_out: str | None = None
+    ):
+        self.textures = load_textures(data / "textures")
+        pairs, _ = held_out(pairs_in(data / "labelled"), hold_out)
         self.labelled = [_labelled(*pair) for pair in pairs]
-        self.labelled_share = args.labelled_share if self.labelled else 0.0
-        self.old = [read_old_scan(path) for path in images_in(args.data / "negatives")]
-        super().__init__(args, clean=self.labelled_share < 1)
+        self.labelled_share = labelled_share if self.labelled else 0.0
+        self.old = [read_old_scan(path) for path in images_in(data / "negatives")]
+        super().__init__(data, seed=seed, side=side, clean=self.labelled_share < 1)
 
     def sample(self, rng) -> dict:
         if rng.random() < self.labelled_share:
@@ -170,19 +179,28 @@ class InpaintSamples(_Samples):
     folder `masks`. Their share of the crop is in the range `hole_share`.
     """
 
-    def __init__(self, args):
-        super().__init__(args)
-        self.textures = load_textures(args.data / "textures")
-        self.share = tuple(args.hole_share)
-        self.masks = [mask for path in images_in(args.data / "labelled/masks") if (mask := _damage(path))]
-        if args.masks:
-            given = images_in(args.masks)
+    def __init__(
+        self,
+        data: Path,
+        *,
+        seed: int,
+        side: int,
+        hole_share: tuple[float, float],
+        masks: Path | None = None,
+        mask_share: float = 0.0,
+    ):
+        super().__init__(data, seed=seed, side=side)
+        self.textures = load_textures(data / "textures")
+        self.share = tuple(hole_share)
+        self.masks = [mask for path in images_in(data / "labelled/masks") if (mask := _damage(path))]
+        if masks:
+            given = images_in(masks)
             # probabilities may lie beside them
             given = [path for path in given if path.stem.endswith("_mask")] or given
             if not given:
-                raise PhotoError(f"{args.masks}: no masks")
+                raise PhotoError(f"{masks}: no masks")
             self.masks += [mask for path in given if (mask := _damage(path))]
-        self.mask_share = args.mask_share if self.masks else 0.0
+        self.mask_share = mask_share if self.masks else 0.0
 
     def sample(self, rng) -> dict:
         picture = age(self.photo("L", rng), rng, strength=rng.uniform(0, 0.5))
@@ -223,14 +241,14 @@ class ColorizeSamples(_Samples):
     all of `clean/` without such a folder.
     """
 
-    def __init__(self, args):
-        super().__init__(args)
+    def __init__(self, data: Path, *, seed: int, side: int, hint_share: float = 0.0):
+        super().__init__(data, seed=seed, side=side)
         self.cutouts, self.backgrounds, self.overlays = (
-            images_in(args.data / part) for part in ("cutouts", "backgrounds", "overlays")
+            images_in(data / part) for part in ("cutouts", "backgrounds", "overlays")
         )
-        self.people = args.data / "clean/people"
+        self.people = data / "clean/people"
         self.sorted = self.people.is_dir()
-        self.hint_share = getattr(args, "hint_share", 0.0)
+        self.hint_share = hint_share
 
     def sample(self, rng) -> dict:
         picture, portrait = self._picture(rng)

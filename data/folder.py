@@ -47,6 +47,17 @@ def validation_pairs(data: Path) -> list[tuple[Path, Path]]:
     return pairs_in(folder) or _nothing(folder, "labelled photographs")
 
 
+def thinned(items: list, number: int) -> list:
+    """Every n-th of the items, so that at least `number` are left, less than twice as many; all if fewer."""
+    return items[:: max(1, len(items) // number)]
+
+
+def evenly_chosen(items: list, number: int) -> list:
+    """`number` of the items in equal steps, the first and the last among them; all if there are fewer."""
+    steps = max(1, min(number, len(items)) - 1)
+    return [items[round(place * (len(items) - 1) / steps)] for place in range(min(number, len(items)))]
+
+
 def held_out(pairs: list, fold: str | None) -> tuple[list, list]:
     """The labelled pairs split into those to train on and those to measure on.
 

@@ -69,3 +69,23 @@ def _fitted(pixels: np.ndarray, width: int) -> Image.Image:
         return picture
     height = max(1, round(picture.height * width / picture.width))
     return picture.resize((width, height), Image.Resampling.BOX)
+
+
+def overlay(grey: np.ndarray, found: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Found and true masks in colour over a darkened photograph: (H, W, 3) float in [0, 1].
+
+    Green is in both, red found alone, blue true alone. grey: (H, W) float in [0, 1]; masks: (H, W) bool.
+    """
+    picture = np.repeat(0.7 * grey[..., None], 3, 2)
+    picture[found & ~truth] = (1, 0.1, 0.1)
+    picture[found & truth] = (0.1, 0.9, 0.2)
+    picture[truth & ~found] = (0.2, 0.4, 1)
+    return picture
+
+
+def grid(pictures: list[np.ndarray], width: int = 1600) -> np.ndarray:
+    """Pictures (h, w) or (h, w, 3) of one size in rows of at most `width` px; the last row ends in black."""
+    columns = max(1, min(len(pictures), width // pictures[0].shape[1]))
+    pictures = pictures + [np.zeros_like(pictures[0])] * (-len(pictures) % columns)
+    rows = [np.hstack(pictures[first : first + columns]) for first in range(0, len(pictures), columns)]
+    return np.vstack(rows)

@@ -113,6 +113,17 @@ def _gaussian_mean(picture):
     return F.conv2d(picture, window[None, None])[:, 0]
 
 
+def painting(painted, truth, where):
+    """The measures of a painted picture, in holes and over all of it; `where` (H, W) bool, true in holes."""
+    return {
+        "hole_psnr": psnr(painted, truth, where),
+        "psnr": psnr(painted, truth),
+        "hole_ssim": ssim(painted, truth, where),
+        "ssim": ssim(painted, truth),
+        "seam": seam(painted, truth, where),
+    }
+
+
 def chroma_mse(cbcr, truth):
     """Mean squared error of 8-bit Cb and Cr; both (2, H, W) in [-0.5, 0.5]."""
     return float(((cbcr - truth) * 255).square().mean())

@@ -107,6 +107,22 @@ def tiny_weights(tmp_path_factory):
     return paths
 
 
+@pytest.fixture(scope="session")
+def trained(data_folder, tmp_path_factory):
+    """A finished run of every stage, made when it is asked for: stage -> run folder."""
+    from runs import train
+
+    runs = {}
+
+    def run(stage):
+        if stage not in runs:
+            runs[stage] = tmp_path_factory.mktemp("runs") / stage.STAGE
+            assert train(stage, data_folder, runs[stage]) == 0
+        return runs[stage]
+
+    return run
+
+
 def save(path, pixels, alpha=None, format=None, **facts):
     path.parent.mkdir(parents=True, exist_ok=True)
     format = format or {".tif": "TIFF", ".webp": "WEBP"}.get(path.suffix, "PNG")

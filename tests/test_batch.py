@@ -19,6 +19,8 @@ from PIL import Image
 from data import batch
 from data.batch import list_photos
 from data.photo import encode, read_mask, read_photo
+from engine import commands
+from engine.options import check, infer_options
 
 OUTPUTS = ["_mask.png", "_restored.{ext}"]
 
@@ -34,10 +36,10 @@ def command(*words, work=None, commit=True, options=None, outputs=OUTPUTS, weigh
     counts its calls.
     """
     parser = argparse.ArgumentParser(allow_abbrev=False)
-    batch.infer_options(parser)
+    infer_options(parser)
     parser.add_argument("--mask", type=Path)
     arguments = parser.parse_args([str(word) for word in words])
-    batch.check(parser, arguments, stdout=len(outputs) == 1)
+    check(parser, arguments, stdout=len(outputs) == 1)
     companions = {"mask": arguments.mask}
     return batch.run(
         arguments, work or same, outputs, options or {}, weights or {"x": "ab"}, companions, commit, **others
@@ -393,9 +395,9 @@ def test_usage_errors(tmp_path, monkeypatch, capsys, words, reason):
 
 def test_help_gives_every_default():
     parser = argparse.ArgumentParser(prog="x")
-    batch.infer_options(parser)
-    options = [action for action in parser._actions if action.option_strings and action.dest != "help"]
-    assert [o.dest for o in options] == [
+    infer_options(parser)
+    actions = [action for action in parser._actions if action.option_strings and action.dest != "help"]
+    assert [o.dest for o in actions] == [
         "device",
         "precision",
         "tile",
@@ -406,15 +408,15 @@ def test_help_gives_every_default():
         "json",
         "quiet",
     ]
-    for option in options:
+    for option in actions:
         default = {None: "n", False: "n"}.get(option.default, option.default)  # none, no
         assert f"(default: {default}" in option.help
 
 
 def test_infer_command_checks_before_it_runs(tmp_path, monkeypatch, capsys):
     parser = argparse.ArgumentParser()
-    options = batch.infer_command(parser.add_subparsers(), lambda arguments: 7, Path("w.pt"))
-    options.add_argument("--mask")
+    inferring = commands.infer_command(parser.add_subparsers(), lambda arguments: 7, Path("w.pt"))
+    inferring.add_argument("--mask")
     monkeypatch.chdir(tmp_path)
     arguments = parser.parse_args(["infer", "a.png", "out", "--mask", "m"])
     assert (arguments.run(arguments), arguments.weights, arguments.mask) == (7, Path("w.pt"), "m")
@@ -427,10 +429,11 @@ def test_infer_command_checks_before_it_runs(tmp_path, monkeypatch, capsys):
 SCRIPT = """
 import argparse, sys, time
 from data import batch
+from engine import options
 parser = argparse.ArgumentParser()
-batch.infer_options(parser)
+options.infer_options(parser)
 arguments = parser.parse_args()
-batch.check(parser, arguments)
+options.check(parser, arguments)
 def work(photo, source):
     if source.name == "b":
         print("computing", flush=True)

@@ -3,7 +3,6 @@ sheet.
 """
 
 import json
-from argparse import Namespace
 from unittest import mock
 
 import numpy as np
@@ -22,6 +21,7 @@ from data.pixels import luma, merge_chroma, rgb_to_ycbcr
 from losses import adversarial, colorization, metrics
 from nets.ops.exposure import even_exposure
 from nets.ops.guided import guided_upsample
+from nets.sagan import Discriminator
 from nets.vgg import VGG16
 
 CPU = torch.device("cpu")
@@ -52,16 +52,9 @@ def vgg_state():
 # --------------------------------------------------------------------------------- losses
 
 
-def weights(**changes):
-    return Namespace(
-        **{
-            "l1_weight": 1.0,
-            "adversarial_weight": 0.0,
-            "perceptual_weight": 0.0,
-            "chroma_weight": 2.0,
-            **changes,
-        }
-    )
+def compute_losses(net, samples, **changes):
+    weights = {"l1_weight": 1.0, "adversarial_weight": 0.0, "perceptual_weight": 0.0, "chroma_weight": 2.0}
+    return colorize.compute_losses(net, samples, **{**weights, **changes})
 
 
 def one_batch(hints=False):
@@ -87,7 +80,7 @@ def generator_net(channels=1):
 
 def test_absolute_error_alone():
     net, samples = generator_net(), one_batch()
-    losses = colorize.step(net, samples, weights(l1_weight=3.0), None)
+    losses = compute_losses(net, samples, l1_weight=3.0)
     assert losses.keys() == {"l1", "loss"} and losses["loss"] == 3 * losses["l1"]
     expected = colorization.chroma_l1(
         net(even_exposure(samples["luma"])), F.avg_pool2d(samples["cbcr"], 2), 2.0
@@ -97,10 +90,10 @@ def test_absolute_error_alone():
 
 def test_the_sum_of_all_terms(vgg_state):
     net, samples, vgg = generator_net(channels=4), one_batch(hints=True), VGG16(vgg_state)
-    critic = colorize.build_critic(Namespace(critic_width=8))
-    args = weights(l1_weight=0.5, adversarial_weight=0.1, perceptual_weight=0.01)
-    losses = colorize.step(net, samples, args, None, critic=critic, vgg=vgg)
-    assert losses.keys() == {"l1", "perceptual", "adversarial", "loss", "critic"}
+    critic = Discriminator(8)
+    weights = {"l1_weight": 0.5, "adversarial_weight": 0.1, "perceptual_weight": 0.01}
+    losses = compute_losses(net, samples, **weights, discriminator=critic, vgg=vgg)
+    assert losses.keys() == {"l1", "perceptual", "adversarial", "loss", "discriminator"}
     assert torch.allclose(
         losses["loss"], 0.5 * losses["l1"] + 0.1 * losses["adversarial"] + 0.01 * losses["perceptual"]
     )
@@ -109,15 +102,13 @@ def test_the_sum_of_all_terms(vgg_state):
 
 def test_each_network_learns_from_its_own_loss():
     """The colours' loss leaves the critic alone, and the other way round; both reach all of their network."""
-    net, critic = generator_net(), colorize.build_critic(Namespace(critic_width=8))
-    losses = colorize.step(
-        net, one_batch(), weights(l1_weight=0.0, adversarial_weight=1.0), None, critic=critic
-    )
+    net, critic = generator_net(), Discriminator(8)
+    losses = compute_losses(net, one_batch(), l1_weight=0.0, adversarial_weight=1.0, discriminator=critic)
     losses["loss"].backward()
     assert all(p.grad is None and p.requires_grad for p in critic.parameters())
     assert net.head.weight.grad.abs().sum() > 0 and net.encoder.conv1.weight.grad.abs().sum() > 0
     net.zero_grad()
-    losses["critic"].backward()
+    losses["discriminator"].backward()
     assert all(p.grad is None for p in net.parameters()) and all(
         p.grad is not None for p in critic.parameters()
     )
@@ -131,14 +122,16 @@ def test_the_critic_judges_both_over_the_same_luma():
             seen.append((luma, cbcr))
             return cbcr.mean((1, 2, 3))
 
-    losses = colorize.step(net, samples, weights(adversarial_weight=1.0), None, critic=Judge())
+    losses = compute_losses(net, samples, adversarial_weight=1.0, discriminator=Judge())
     (small, ours), (both, colours) = seen
     truth = F.avg_pool2d(samples["cbcr"], 2)
     assert torch.equal(small, F.avg_pool2d(samples["luma"], 2)) and torch.equal(
         both, torch.cat([small, small])
     )
     assert torch.equal(colours, torch.cat([truth, ours])) and ours.requires_grad and not colours.requires_grad
-    assert losses["critic"] == adversarial.discriminator_hinge(truth.mean((1, 2, 3)), ours.mean((1, 2, 3)))
+    assert losses["discriminator"] == adversarial.discriminator_hinge(
+        truth.mean((1, 2, 3)), ours.mean((1, 2, 3))
+    )
 
 
 def test_rgb_of_chroma(portrait):
@@ -208,15 +201,15 @@ def test_three_phases(data_folder, tmp_path, vgg_state):
     ]
     logged = [next(row for row in phase if "loss" in row).keys() for phase in rows]
     assert (
-        "critic" not in logged[0]
-        and {"l1", "adversarial", "critic"} <= logged[1]
+        "discriminator" not in logged[0]
+        and {"l1", "adversarial", "discriminator"} <= logged[1]
         and "perceptual" in logged[2]
     )
-    before, after = (checkpoint.read(run / "last.pt")["critic"]["net"] for run in (gan, last))
+    before, after = (checkpoint.read(run / "last.pt")["discriminator"]["net"] for run in (gan, last))
     kernels = [name for name in before if name.endswith("original")]
     # its critic went on
     assert kernels and all(torch.allclose(before[name], after[name], atol=1e-6) for name in kernels)
-    assert "critic" not in checkpoint.read(l1 / "last.pt")
+    assert "discriminator" not in checkpoint.read(l1 / "last.pt")
 
 
 def test_mistakes_in_the_losses(data_folder, tmp_path, tiny_weights, capsys):
@@ -249,9 +242,9 @@ def flat(path, colour, size=(64, 64), box=None, mode="RGB"):
     picture.save(path)
 
 
-def samples(folder, number=40, crop=32, **options):
+def samples(folder, number=40, side=32, **options):
     """Without the frames that some of them have."""
-    dataset = ColorizeSamples(Namespace(data=folder, seed=0, crop=crop, **options))
+    dataset = ColorizeSamples(folder, seed=0, side=side, **options)
     with mock.patch.object(datasets, "FRAMED_SHARE", 0.0):
         return [dataset[index] for index in range(number)]
 

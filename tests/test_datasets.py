@@ -1,6 +1,5 @@
 """Training samples: functions of (seed, n), from the parts of a data folder."""
 
-from argparse import Namespace
 from collections import Counter
 
 import numpy as np
@@ -16,9 +15,15 @@ from data.synthesis import shares
 KINDS = [SegmentSamples, InpaintSamples, ColorizeSamples]
 
 
-def options(data, **changes):
-    inpaint = {"hole_share": (0.02, 0.2), "masks": None, "mask_share": 0.25}
-    return Namespace(**{"data": data, "seed": 0, "crop": 48, "labelled_share": 0.5, **inpaint, **changes})
+OWN = {  # kind -> the options that it has alone
+    SegmentSamples: {"labelled_share": 0.5},
+    InpaintSamples: {"hole_share": (0.02, 0.2), "mask_share": 0.25},
+    ColorizeSamples: {},
+}
+
+
+def make(kind, data, **changes):
+    return kind(data, **{"seed": 0, "side": 48, **OWN[kind], **changes})
 
 
 def same(a, b):
@@ -27,19 +32,19 @@ def same(a, b):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_sample_is_a_function_of_seed_and_number(data_folder, kind):
-    one, two = kind(options(data_folder)), kind(options(data_folder))
+    one, two = make(kind, data_folder), make(kind, data_folder)
     for number in (0, 1, 12345678):
         assert same(one[number], two[number])
     one[5]  # what came before has no influence
     assert same(one[1], two[1])
     assert not same(one[0], one[1]) and not same(one[1], one[2])
-    assert not same(one[0], kind(options(data_folder, seed=1))[0])
+    assert not same(one[0], make(kind, data_folder, seed=1)[0])
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("side", [32, 65])
 def test_shapes_types_and_ranges(data_folder, kind, side):
-    samples = kind(options(data_folder, crop=side))
+    samples = make(kind, data_folder, side=side)
     for number in range(12):
         sample = samples[number]
         luma = sample["luma"]
@@ -58,7 +63,7 @@ def test_shapes_types_and_ranges(data_folder, kind, side):
 
 
 def test_a_loader_with_workers_gives_the_same(data_folder):
-    samples = InpaintSamples(options(data_folder))
+    samples = make(InpaintSamples, data_folder)
     loader = torch.utils.data.DataLoader(samples, batch_sampler=[[3, 4], [9, 1]], num_workers=1)
     for batch, numbers in zip(loader, ([3, 4], [9, 1]), strict=True):
         for row, number in enumerate(numbers):
@@ -92,10 +97,10 @@ def test_each_sub_folder_is_drawn_equally_often(tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_photographs_is_an_error_that_names_the_folder(tmp_path, kind):
     with pytest.raises(PhotoError, match=f"{tmp_path}/clean: no photographs"):
-        kind(options(tmp_path))
+        make(kind, tmp_path)
     (tmp_path / "clean/empty").mkdir(parents=True)
     with pytest.raises(PhotoError, match="no photographs"):
-        kind(options(tmp_path))
+        make(kind, tmp_path)
 
 
 def test_labelled_photographs_keep_their_masks(tmp_path):
@@ -111,7 +116,7 @@ def test_labelled_photographs_keep_their_masks(tmp_path):
     for folder, array in (("images", picture), ("masks", mask)):
         (tmp_path / "labelled" / folder).mkdir(parents=True)
         Image.fromarray(array).save(tmp_path / "labelled" / folder / "x.png")
-    samples, seen = SegmentSamples(options(tmp_path, labelled_share=1.0, crop=64)), set()
+    samples, seen = make(SegmentSamples, tmp_path, labelled_share=1.0, side=64), set()
     for number in range(30):
         luma, mask = (x[0].numpy() for x in samples[number].values())
         seen |= set(np.unique(mask))
@@ -130,7 +135,7 @@ def test_a_labelled_photograph_may_lie_on_its_side(tmp_path):
     (tmp_path / "labelled/images").mkdir(parents=True)
     Image.new("L", (80, 50)).save(tmp_path / "labelled/images/x.jpg", exif=exif)
     paint(tmp_path / "labelled/masks/x.png", 0, (50, 80))
-    ((luma, mask),) = SegmentSamples(options(tmp_path)).labelled
+    ((luma, mask),) = make(SegmentSamples, tmp_path).labelled
     assert luma.shape == mask.shape == (80, 50)
 
 
@@ -146,7 +151,7 @@ def test_real_damage_is_laid_on_other_photographs(tmp_path, monkeypatch):
     Image.fromarray(np.hstack([dark, bright])).resize((64, 64)).save(path)
     picture, mask = np.full((64, 64), 0.4, np.float32), np.zeros((64, 64), np.uint8)
     picture[30:33], mask[30:33] = 0.7, 255
-    samples = SegmentSamples(options(tmp_path, crop=64))
+    samples = make(SegmentSamples, tmp_path, side=64)
     samples._undamaged = lambda rng: np.asarray(Image.open(path), np.float32) / 255
     found, truth = samples._pasted(picture, mask, np.random.default_rng(0))
     assert found.dtype == np.float32 and found.min() >= 0 and found.max() <= 1
@@ -165,7 +170,7 @@ def test_undamaged_crops_are_seen_as_by_many_emulsions(tmp_path, monkeypatch):
     for name, colour in (("red", (200, 40, 40)), ("grey", (90, 90, 90))):
         (tmp_path / name / "clean").mkdir(parents=True)
         Image.new("RGB", (64, 64), colour).save(tmp_path / name / "clean/a.png")
-        samples = SegmentSamples(options(tmp_path / name))
+        samples = make(SegmentSamples, tmp_path / name)
         crops = [samples._undamaged(np.random.default_rng(number)) for number in range(40)]
         assert all(crop.shape == (48, 48) and crop.dtype == np.float32 for crop in crops)
         tones[name] = np.array([crop.mean() for crop in crops])
@@ -177,7 +182,7 @@ def test_undamaged_crops_are_seen_as_by_many_emulsions(tmp_path, monkeypatch):
 
 def test_labelled_share(data_folder):
     def labelled(share):
-        samples = SegmentSamples(options(data_folder, labelled_share=share))
+        samples = make(SegmentSamples, data_folder, labelled_share=share)
         calls = []
         real = samples._real
         samples._real = lambda rng: calls.append(1) or real(rng)
@@ -198,7 +203,7 @@ def test_undamaged_old_scans_are_sound_but_for_lone_specks(tmp_path, monkeypatch
     scan[50:53, 40:43] = scan[120:123, 60:63] = 240
     (tmp_path / "negatives").mkdir()
     Image.fromarray(scan).save(tmp_path / "negatives/x.png")
-    samples = SegmentSamples(options(tmp_path, crop=64))
+    samples = make(SegmentSamples, tmp_path, side=64)
     ((_, unsure),) = samples.old
     assert (unsure[50:53, 40:43] == 128).all() and (unsure[120:123, 60:63] == 128).all()
     assert (unsure > 0).sum() < 60 and not unsure[:, 104:].any()
@@ -209,7 +214,7 @@ def test_undamaged_old_scans_are_sound_but_for_lone_specks(tmp_path, monkeypatch
 @pytest.mark.parametrize("share, lowest, highest", [(0.0, 0, 0), (0.3, 20, 70), (1.0, 150, 150)])
 def test_share_of_old_scans(data_folder, monkeypatch, share, lowest, highest):
     monkeypatch.setattr(shares, "OLD_SCAN_SHARE", share)
-    samples = SegmentSamples(options(data_folder, labelled_share=0.0))
+    samples = make(SegmentSamples, data_folder, labelled_share=0.0)
     samples.old = [(np.full((60, 70), 90, np.uint8), np.zeros((60, 70), np.uint8))]
     drawn, calls = samples._old, []
     samples._old = lambda rng: calls.append(1) or drawn(rng)
@@ -221,7 +226,7 @@ def test_share_of_old_scans(data_folder, monkeypatch, share, lowest, highest):
 def test_real_damage_is_laid_on_old_scans_too(data_folder, monkeypatch):
     """At full strength, and specks of the ground that nobody marked are ignored."""
     monkeypatch.setattr(shares, "PASTED_ON_OLD_SHARE", 1.0)
-    samples = SegmentSamples(options(data_folder, crop=64))
+    samples = make(SegmentSamples, data_folder, side=64)
     unsure = np.zeros((64, 64), np.uint8)
     unsure[5:8, 5:8] = 128
     samples.old, samples._old = [None], lambda rng: (np.full((64, 64), 0.2, np.float32), unsure)
@@ -233,7 +238,7 @@ def test_real_damage_is_laid_on_old_scans_too(data_folder, monkeypatch):
 
 
 def test_holes_have_the_asked_share(data_folder):
-    samples = InpaintSamples(options(data_folder, hole_share=(0.05, 0.15), crop=96))
+    samples = make(InpaintSamples, data_folder, hole_share=(0.05, 0.15), side=96)
     shares = [float((samples[number]["mask"] == 0).float().mean()) for number in range(12)]
     assert all(0.04 < share < 0.17 for share in shares) and max(shares) > 0.08
 
@@ -244,7 +249,7 @@ def test_colour_samples_are_true_to_the_photograph(tmp_path, monkeypatch):
     for level, name in (((200, 40, 40), "red"), ((90, 90, 90), "grey")):
         (tmp_path / name / "clean").mkdir(parents=True)
         Image.new("RGB", (64, 64), level).save(tmp_path / name / "clean/a.png")
-    red, grey = (ColorizeSamples(options(tmp_path / name)) for name in ("red", "grey"))
+    red, grey = (make(ColorizeSamples, tmp_path / name) for name in ("red", "grey"))
     for number in range(3):
         cb, cr = red[number]["cbcr"]
         assert (cb + 0.168736 * 200 / 255 + 0.331264 * 40 / 255 - 0.5 * 40 / 255).abs().max() < 0.01 and (
@@ -257,7 +262,7 @@ def test_the_frame_around_a_print_has_no_colour(tmp_path, monkeypatch):
     (tmp_path / "clean").mkdir()
     Image.new("RGB", (64, 64), (200, 40, 40)).save(tmp_path / "clean/a.png")
     monkeypatch.setattr(datasets, "FRAMED_SHARE", 1.0)
-    samples, shares = ColorizeSamples(options(tmp_path)), []
+    samples, shares = make(ColorizeSamples, tmp_path), []
     for number in range(12):
         coloured = (samples[number]["cbcr"] != 0).all(0)
         assert (samples[number]["cbcr"][:, coloured][1] > 0.25).all()
@@ -321,4 +326,4 @@ def test_a_broken_photograph_is_named(tmp_path):
     (tmp_path / "clean/cut.png").write_bytes(whole[: len(whole) // 2])
     for kind in KINDS:
         with pytest.raises(PhotoError, match=r"clean/cut\.png: "):
-            kind(options(tmp_path, labelled_share=0.0))[0]
+            make(kind, tmp_path, **({"labelled_share": 0.0} if kind is SegmentSamples else {}))[0]

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 import colorize
-import engine
 import inpaint
 import restore
 import segment
@@ -37,7 +36,7 @@ def test_commands_are_found():
 
 @pytest.mark.parametrize("command", commands())
 def test_command_parses(command, monkeypatch):
-    monkeypatch.setattr(engine, "run_command", lambda parser, argv: parser.parse_args(argv))
+    monkeypatch.setattr("engine.commands.run_command", lambda parser, argv: parser.parse_args(argv))
     script, *arguments = shlex.split(re.sub(r"[<>] *\S+", "", command))
     SCRIPTS[script].main(arguments)
 

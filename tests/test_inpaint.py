@@ -4,7 +4,6 @@ sheet.
 
 import json
 import sys
-from argparse import Namespace
 from urllib.error import URLError
 
 import numpy as np
@@ -14,13 +13,13 @@ import torchvision
 from conftest import files, save, square
 from PIL import Image
 
-import engine
 import inpaint
 from data import checkpoint
 from data.datasets import InpaintSamples
 from data.errors import PhotoError
 from data.photo import read_photo
 from data.sheet import GAP, LINE, contact_sheet
+from engine import networks
 from losses import inpainting
 from nets.vgg import VGG16
 
@@ -51,7 +50,7 @@ def batch():
 
 def test_step_without_features_is_the_pixel_losses():
     samples, painted = batch()
-    losses = inpaint.step(lambda picture, mask: painted, samples, Namespace(**WEIGHTS), lambda x: x)
+    losses = inpaint.compute_losses(lambda picture, mask: painted, samples, **WEIGHTS)
     assert losses.keys() == {"loss", "hole", "valid", "tv"}
     assert torch.equal(losses["hole"], inpainting.hole(painted, samples["luma"], samples["mask"]))
     expected = 6 * losses["hole"] + losses["valid"] + 0.1 * losses["tv"]
@@ -63,8 +62,8 @@ def test_step_with_features_judges_the_output_and_the_composite():
     samples, painted = batch()
     truth, hole = samples["luma"], 1 - samples["mask"]
     painted.requires_grad_()
-    losses = inpaint.step(
-        lambda picture, mask: painted, samples, Namespace(**WEIGHTS), lambda x: x, vgg=lambda x: [x, 2 * x]
+    losses = inpaint.compute_losses(
+        lambda picture, mask: painted, samples, **WEIGHTS, vgg=lambda x: [x, 2 * x]
     )
     error = (painted - truth).abs()
     torch.testing.assert_close(losses["perceptual"], 3 * (error.mean() + (error * hole).mean()))
@@ -80,9 +79,7 @@ def test_step_with_features_judges_the_output_and_the_composite():
 def test_the_network_sees_nothing_of_the_holes():
     samples, painted = batch()
     seen = []
-    inpaint.step(
-        lambda picture, mask: seen.append((picture, mask)) or painted, samples, Namespace(**WEIGHTS), None
-    )
+    inpaint.compute_losses(lambda picture, mask: seen.append((picture, mask)) or painted, samples, **WEIGHTS)
     ((picture, mask),) = seen
     assert (picture[..., 4:12, 4:12] == 0).all() and mask is samples["mask"]
 
@@ -215,7 +212,7 @@ def test_imagenet_is_torchvisions_verified_download(data_folder, tmp_path, capsy
 
     monkeypatch.setattr(torchvision.models.VGG16_Weights, "get_state_dict", get_state_dict)
     assert torch.equal(
-        engine.pretrained(VGG16, "imagenet", "cpu").features[0].bias, vgg_state["features.0.bias"].float()
+        networks.load_vgg(VGG16, "imagenet", CPU).features[0].bias, vgg_state["features.0.bias"].float()
     )
     assert asked == [("VGG16_Weights.IMAGENET1K_V1", {"check_hash": True})]
     for reason in ("no route to host", "invalid hash value"):
@@ -230,7 +227,7 @@ def test_imagenet_is_torchvisions_verified_download(data_folder, tmp_path, capsy
 
 
 def test_a_dry_run_downloads_nothing(data_folder, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(engine, "pretrained", pytest.fail)
+    monkeypatch.setattr(networks, "load_vgg", pytest.fail)
     assert train(data_folder, tmp_path / "run", "--vgg-weights", "imagenet", "--dry-run") == 0
     assert json.loads(capsys.readouterr().out)["style_weight"] == 120
 
@@ -238,20 +235,8 @@ def test_a_dry_run_downloads_nothing(data_folder, tmp_path, capsys, monkeypatch)
 # ------------------------------------------------------------------------------- masks in training
 
 
-def samples_of(data, **changes):
-    return InpaintSamples(
-        Namespace(
-            **{
-                "data": data,
-                "seed": 0,
-                "crop": 64,
-                "hole_share": (0.02, 0.3),
-                "masks": None,
-                "mask_share": 1.0,
-                **changes,
-            }
-        )
-    )
+def samples_of(data, mask_share=1.0, **changes):
+    return InpaintSamples(data, seed=0, side=64, hole_share=(0.02, 0.3), mask_share=mask_share, **changes)
 
 
 @pytest.fixture

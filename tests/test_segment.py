@@ -80,21 +80,6 @@ def test_augmentation_is_the_mean_of_looks_and_what_is_sure_from_afar(large):
     assert seen.certainty == pytest.approx(float(certainty), abs=1e-5)
 
 
-@pytest.mark.parametrize(
-    "dice, sure, expected",
-    [
-        ([0.5, 0.5], [0.99, 0.999], segment.SURE),
-        ([0.5, 0.4], [0.99, 0.6], 0.6),
-        ([0.5, 0.02], [0.99, 0.6], segment.SURE),  # of that one hardly anything is found anyway
-        ([0.5, 0.4, 0.01], [0.9, 0.95, 0.3], 0.9),
-        ([0.0], [0.2], segment.SURE),
-        ([float("nan")], [float("nan")], 0.0),
-    ],
-)
-def test_sure_is_what_nearly_all_damage_reaches(dice, sure, expected):
-    assert segment.surest(dice, sure) == expected
-
-
 def run(*words):
     return segment.main([str(word) for word in words])
 

@@ -1,0 +1,128 @@
+"""The sub-commands of the stage scripts: train, eval, sheet and infer; and how every command ends.
+
+Modules that import torch are imported inside the functions that need them, so that `--help` and usage errors
+answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from data.errors import PhotoError, UserError
+from data.files import write_whole
+from engine import PROGRAM, options
+
+
+def stage_parser(doc: str):
+    """(parser, its sub-commands) of a stage script, whose docstring `doc` is the description."""
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=PROGRAM)
+    return parser, parser.add_subparsers(required=True, metavar="COMMAND")
+
+
+def run_command(parser: argparse.ArgumentParser, argv) -> int:
+    """Parses and runs a command; returns the exit status.
+
+    A mistake of the user gives one line and status 2, Ctrl-C gives 130. Anything else is a bug, and shows its
+    traceback.
+    """
+    args = parser.parse_args(argv)
+    run = args.run
+    del args.run  # what stays are the options
+    try:
+        return run(args)
+    except (UserError, OSError) as error:
+        print(f"{parser.prog}: {str(error).strip()}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def train_command(
+    subparsers, stage: str, train: Callable[[argparse.Namespace], int], **defaults
+) -> argparse.ArgumentParser:
+    """Add `train` with the options that every stage has; `defaults` are the stage's own."""
+    parser = subparsers.add_parser("train", help="train on a data folder", allow_abbrev=False)
+    options.train_options(parser, stage, **defaults)
+    parser.set_defaults(run=train)
+    return parser
+
+
+def eval_command(
+    subparsers, stage: str, build: Callable, evaluate: Callable, weights: Path
+) -> argparse.ArgumentParser:
+    """Add `eval`: the measures of a weights file on a data folder, as one JSON object on standard output.
+
+    evaluate(net, data=..., processes=..., infer=..., and the stage's own options by name) -> dict.
+    """
+    parser = subparsers.add_parser("eval", help="measure weights on a data folder", allow_abbrev=False)
+    options.data_option(parser, stage, "data folder; its val/ is measured, if there is one")
+    options.weights_option(parser, weights)
+    options.device_option(parser)
+
+    def run(args) -> int:
+        from data.checkpoint import fingerprint
+        from engine.networks import load_net
+        from engine.processes import Processes
+
+        own = {name: value for name, value in vars(args).items() if name not in ("data", "weights", "device")}
+        with closing(Processes(args.device)) as processes:
+            net, infer = load_net(args.weights, stage, build)
+            result = evaluate(net, data=args.data, processes=processes, infer=infer, **own)
+        if processes.rank == 0:
+            print(json.dumps({"stage": stage, "weights_sha256": fingerprint(args.weights), **result}))
+        return 0
+
+    parser.set_defaults(run=run)
+    return parser
+
+
+def sheet_command(
+    subparsers, stage: str, rows: Callable[[argparse.Namespace], list], weights: Path
+) -> argparse.ArgumentParser:
+    """Add `sheet`: a contact sheet to look at; rows(args) are those of `data.sheet.contact_sheet`."""
+    text = "draw a contact sheet of validation photographs"
+    parser = subparsers.add_parser("sheet", help=text, allow_abbrev=False)
+    parser.add_argument("out", type=Path, metavar="OUT.png", help="where to write the sheet")
+    options.data_option(parser, stage, "data folder; its val/ is shown, if there is one")
+    options.weights_option(parser, weights)
+    options.device_option(parser)
+    text = "widest picture, in px (default: 480)"
+    parser.add_argument("--cell", type=options.positive(int), default=480, metavar="PX", help=text)
+    options.overwrite_option(parser, "OUT.png")
+
+    def run(args) -> int:
+        from data.photo import encode
+        from data.sheet import contact_sheet
+
+        if os.path.lexists(args.out) and not args.overwrite:  # before computing, which takes time
+            raise PhotoError(f"{args.out} exists: give --overwrite to replace it")
+        write_whole(args.out, encode(contact_sheet(rows(args), args.cell), None, "PNG"), args.overwrite)
+        return 0
+
+    parser.set_defaults(run=run)
+    return parser
+
+
+def infer_command(
+    subparsers, run: Callable[[argparse.Namespace], int], weights: Path
+) -> argparse.ArgumentParser:
+    """Add `infer` with `--weights` and the shared options, which are checked before `run` is called."""
+
+    def checked(args: argparse.Namespace) -> int:
+        options.check(parser, args)
+        return run(args)
+
+    parser = subparsers.add_parser("infer", help="process photographs", allow_abbrev=False)
+    options.weights_option(parser, weights)
+    options.infer_options(parser)
+    parser.set_defaults(run=checked)
+    return parser

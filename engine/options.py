@@ -1,0 +1,251 @@
+"""Options of the commands: number types, the groups that several commands share, and their checks.
+
+Nothing here imports torch, so that `--help` and usage errors answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from data.batch import FORMATS, STDIO
+
+# ------------------------------------------------------------------------------------------- types
+
+
+def positive(kind: type) -> Callable[[str], int | float]:
+    """An argparse type: a finite number of `kind`, int or float, above zero."""
+
+    def parse(text):
+        value = kind(text)
+        if not 0 < value < math.inf:
+            raise ValueError
+        return value
+
+    parse.__name__ = f"positive {kind.__name__}"  # argparse puts it into its message
+    return parse
+
+
+def count(least: int) -> Callable[[str], int]:
+    """An argparse type: a whole number of at least `least`."""
+
+    def parse(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
+        return int(text)
+
+    return parse
+
+
+def loss_weight(text: str) -> float:
+    """An argparse type: a finite number of at least 0."""
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number of at least 0")
+    return value
+
+
+def share(text: str) -> float:
+    """An argparse type: a number from 0 to 1."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not between 0 and 1")
+    return value
+
+
+def device(text: str) -> str:
+    """An argparse type: the name of a device, which need not exist."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is none of auto, cpu, cuda, cuda:N, mps")
+    return text
+
+
+# ------------------------------------------------------------------------------------------- training
+
+
+def train_options(parser: argparse.ArgumentParser, stage: str, **defaults) -> None:
+    """Add the options that `train` has in every stage; `defaults` are the stage's own."""
+
+    def add(name, text, default, **kwargs):
+        default = defaults.get(name[2:].replace("-", "_"), default)
+        parser.add_argument(name, default=default, help=f"{text} (default: {default})", **kwargs)
+
+    add("--data", "data folder", Path("datasets") / stage, type=Path, metavar="DIR")
+    text = "run folder; the same command again resumes"
+    add("--run-dir", text, Path("runs") / stage, type=Path, metavar="DIR")
+    add("--steps", "optimizer steps of the whole run", 100000, type=positive(int))
+    add("--batch-size", "samples of a step, over all processes", 32, type=positive(int))
+    add("--lr", "peak learning rate of AdamW", 1e-3, type=positive(float))
+    add("--crop", "side of the training crops in px", 256, type=positive(int))
+    add("--precision", "number format of the forward pass", "fp32", choices=("fp32", "bf16"))
+    add("--ema", "decay of the averaged weights per step", 0.999, type=share)
+    text = "share of the steps after which the norms keep their statistics, 1 for never"
+    add("--freeze-bn-from", text, 1.0, type=share)
+    add("--workers", "processes that make samples, per training process", 2, type=count(0))
+    add("--seed", "seed of weights and samples", 0, type=count(0))
+    add("--keep", "how many of the best checkpoints stay", 1, type=positive(int))
+    add("--device", "auto, cpu, cuda or cuda:N", "auto")
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="start from these weights, with their network (default: from random ones)",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print the derived configuration and stop")
+    network_option(
+        parser, "--width", "channels of the first layer; 64 is the published size", 64, type=positive(int)
+    )
+    text = "batch: BatchNorm; inplace: half its memory, statistics shared over processes"
+    network_option(parser, "--norm", text, defaults.get("norm", "batch"), choices=("batch", "inplace"))
+
+
+def network_option(parser: argparse.ArgumentParser, name: str, text: str, default, **kwargs) -> None:
+    """Add an option that decides the network; the value None stands for that of `--weights` or the default
+    (see `engine.training.network_options`).
+    """
+    parser.add_argument(name, help=f"{text} (default: {default}, or that of --weights)", **kwargs)
+
+
+def encoder_options(parser: argparse.ArgumentParser, depth: int) -> None:
+    """Add the options of a ResNet encoder; depth: the stage's default."""
+    network_option(parser, "--encoder", "depth of the ResNet", depth, type=int, choices=(18, 34, 50))
+    parser.add_argument(
+        "--encoder-weights",
+        metavar="imagenet|FILE",
+        help="start the encoder from torchvision's ImageNet weights, downloaded or from a file of the same "
+        "layout; needs --width 64 (default: random weights)",
+    )
+
+
+# ------------------------------------------------------------------------------------------- measuring
+
+
+def data_option(parser: argparse.ArgumentParser, stage: str, text: str = "data folder") -> None:
+    """Add `--data`, by default the stage's folder."""
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path("datasets") / stage,
+        metavar="DIR",
+        help=f"{text} (default: datasets/{stage})",
+    )
+
+
+def weights_option(parser: argparse.ArgumentParser, weights: Path) -> None:
+    """Add `--weights`, by default the bundled ones."""
+    text = "weights of the network (default: the bundled ones)"
+    parser.add_argument("--weights", type=Path, default=weights, metavar="FILE", help=text)
+
+
+def device_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--device` for running networks; training has its own, without mps."""
+    parser.add_argument(
+        "--device",
+        type=device,
+        default="auto",
+        metavar="auto|cpu|cuda[:N]|mps",
+        help="where the networks run (default: auto)",
+    )
+
+
+def overwrite_option(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add `--overwrite` for one output file; what: its name in the usage."""
+    text = f"replace {what} if it exists (default: no)"
+    parser.add_argument("--overwrite", action="store_true", help=text)
+
+
+# ------------------------------------------------------------------------------------------- photographs
+
+
+def infer_options(parser: argparse.ArgumentParser) -> None:
+    """Add what all infer commands and restore have in common."""
+    add = parser.add_argument
+    add("photos", nargs="+", type=Path, metavar="PHOTO", help="a file, a folder, or - for standard input")
+    add("out", type=Path, metavar="OUT", help="folder for the results, made if missing")
+    device_option(parser)
+    add(
+        "--precision",
+        choices=["fp32", "bf16", "fp16"],
+        default="fp32",
+        help="number type of the networks (default: fp32)",
+    )
+    add(
+        "--tile",
+        type=count(1),
+        default=1024,
+        metavar="PX",
+        help="largest side computed at once, in pixels (default: 1024; painting more than 16 megapixels, "
+        "at most 512)",
+    )
+    add(
+        "--overlap",
+        type=count(0),
+        default=128,
+        metavar="PX",
+        help="overlap of tiles, in pixels (default: 128)",
+    )
+    add(
+        "--recursive",
+        action="store_true",
+        help="search folders in folders too; OUT gets the same tree (default: no)",
+    )
+    add(
+        "--overwrite",
+        action="store_true",
+        help="replace results that exist (default: no, such a photo fails)",
+    )
+    add(
+        "--format",
+        choices=["auto", *FORMATS],
+        default="auto",
+        help="format of the pictures (default: auto: TIFF stays TIFF, all else becomes PNG); jpg is not "
+        "lossless",
+    )
+    add(
+        "--json",
+        type=Path,
+        metavar="FILE|-",
+        help="append one JSON line per photo to FILE, - for standard output (default: none)",
+    )
+    add("--quiet", action="store_true", help="no progress on standard error, failures only (default: no)")
+
+
+def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace, stdout: bool = False) -> None:
+    """End with a usage error (status 2) where the options of `infer_options` contradict; make OUT.
+
+    stdout: the command would write exactly one file per photo, so that OUT may be `-` for one photo.
+    """
+    if arguments.overlap >= arguments.tile:
+        parser.error(f"--overlap {arguments.overlap} must be smaller than --tile {arguments.tile}")
+    if arguments.out == STDIO:
+        if not stdout or len(arguments.photos) != 1 or arguments.photos[0].is_dir():
+            parser.error("OUT can be - for one photo with one result only")
+        if arguments.json == STDIO:
+            parser.error("OUT and --json cannot both be standard output")
+    else:
+        _check_folder(parser, arguments)
+    if arguments.json not in (None, STDIO):
+        try:
+            open(arguments.json, "a").close()
+        except OSError as error:
+            parser.error(f"--json {arguments.json} cannot be written: {error.strerror}")
+
+
+def _check_folder(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Make the folder OUT, or end with a usage error."""
+    out = arguments.out
+    for photo in arguments.photos:
+        if photo != STDIO and photo.is_dir() and photo.resolve() == out.resolve():
+            parser.error(f"OUT must be another folder than the input folder {photo}")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        parser.error(f"OUT must be a folder, but {out} is a file")
+    except OSError as error:
+        parser.error(f"OUT {out} cannot be made: {error.strerror}")
+    if not os.access(out, os.W_OK | os.X_OK):
+        parser.error(f"OUT {out} cannot be written to")

@@ -1,0 +1,374 @@
+"""The training loop: the same for every stage, for one process or many.
+
+A run folder is the whole state of a run (data/run_folder.py says what lies in it). Sample n is a function of
+(seed, n), and `last.pt` holds the rest, so that a run that was stopped goes on bit for bit on the CPU.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from data import checkpoint
+from data.errors import UserError
+from data.run_folder import RunFolder, read_log
+from engine import VERSION
+from engine.optim import EMA, Discriminator, LossTally, freeze_statistics, make_optimizer, schedule
+from engine.processes import Processes, StopSignals, peak_memory
+
+LOG_EVERY = 50  # steps between two lines of the log: enough for smooth curves
+READ_EVERY = 10  # steps between two looks at what the device has computed; in between nothing waits for it
+SAVE_EVERY = 200  # steps between checkpoints, besides those at evaluations; a kill loses at most these
+EVALUATIONS = 12  # over a run, the last at its end: enough to see overfitting, and a small part of the time
+MAX_BAD_STEPS = 20  # steps in a row without a finite gradient: more are no accident, and the run gives up
+MAX_GRADIENT_NORM = 1.0  # gradients are clipped to it: one odd batch must not undo many steps
+BATCHES_AHEAD = 4  # made by each worker process, which evens out samples that take long
+
+# What may differ between a run and its continuation without making it another run.
+FREE_ON_RESUME = {"workers", "device", "dry_run", "keep", "run_dir"}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What differs between the stages. Their own options are bound in the functions already."""
+
+    name: str
+    build: Callable[[dict], nn.Module]
+    """build(options) -> network; options are the constructor's arguments, stored in the weights"""
+    samples: Callable[[], Dataset]
+    """samples() -> dataset, whose item n is a function of (seed, n)"""
+    losses: Callable[..., dict[str, torch.Tensor]]
+    """losses(net, batch, total=, [discriminator=]) -> scalars, "loss" among them; total sums a tensor over
+    all processes. With a discriminator also "discriminator", the loss of that"""
+    evaluate: Callable[..., dict]
+    """evaluate(net, processes=) -> measures: "score" (greater is better), "infer" (stored in the weights),
+    "samples" (name -> input, prediction, truth: pictures of fixed validation photographs), and others"""
+    validation_set: Callable[[], list]
+    """validation_set() -> what evaluate measures on. Raises UserError if there is nothing"""
+    initialize: Callable[[nn.Module], None] | None = None
+    """initialize(net) loads what a new network starts from, such as published weights"""
+    discriminator: Callable[[Processes], Discriminator] | None = None
+    """discriminator(processes) for adversarial training"""
+
+
+def fit(stage: Stage, args, options: dict) -> int:
+    """Trains a stage; returns the exit status.
+
+    args: the options of `engine.options.train_options`; those of the stage are only stored. options: the
+    network's constructor arguments. Raises UserError for options that do not fit together or to the data.
+    """
+    with closing(Processes(args.device, training=True)) as processes:
+        torch.manual_seed(args.seed)
+        net = stage.build(options)
+        _check(args, net, processes.world)
+        if args.dry_run:
+            if processes.rank == 0:
+                print(json.dumps(_derived(stage, args, options, net, processes), indent=2))
+            return 0
+        stage.validation_set()  # nothing to measure on is said now, and not at the first evaluation
+        return Trainer(stage, args, options, net, processes).train()
+
+
+def _check(args, net: nn.Module, world: int) -> None:
+    if args.batch_size % world:
+        raise UserError(f"--batch-size {args.batch_size} cannot be shared by {world} processes")
+    if args.crop % net.size_divisor:
+        raise UserError(
+            f"--crop {args.crop} is not a multiple of {net.size_divisor}, as this network needs it"
+        )
+
+
+def _derived(stage: Stage, args, options: dict, net: nn.Module, processes: Processes) -> dict:
+    """What `--dry-run` prints."""
+    return {
+        **stored(args),
+        "stage": stage.name,
+        "parameters": sum(p.numel() for p in net.parameters()),
+        "processes": processes.world,
+        "device": str(processes.device),
+        "samples_per_process": args.batch_size // processes.world,
+        "network": options,
+    }
+
+
+def stored(args) -> dict:
+    """The options as plain types, for `args.json` and checkpoints."""
+    return {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()}
+
+
+def changed_options(before: dict, now: dict) -> list[str]:
+    """Names of options that forbid going on from a checkpoint."""
+    return [name for name in now if name not in FREE_ON_RESUME and before.get(name) != now[name]]
+
+
+class Batches(Dataset):
+    """Item `step` is this process's part of the batch of that step: a function of (step, rank) alone.
+
+    An error of the user's (a photograph that cannot be read) is given in place of the batch: raised in a
+    worker process it would come with that process's traceback.
+    """
+
+    def __init__(self, samples: Dataset, batch_size: int, rank: int, world: int):
+        self.samples, self.batch_size = samples, batch_size
+        self.local = batch_size // world
+        self.offset = rank * self.local
+
+    def __getitem__(self, step: int) -> dict[str, torch.Tensor] | Exception:
+        start = step * self.batch_size + self.offset
+        try:
+            return default_collate([self.samples[number] for number in range(start, start + self.local)])
+        except (UserError, OSError) as error:
+            return error
+
+
+class Clock:
+    """Speed since the last line of the log; evaluations do not count."""
+
+    def __init__(self):
+        self.restart(0)
+
+    def restart(self, done: int) -> None:
+        """Measures from now on; done: steps until now."""
+        self.since, self.waited, self.began = done, 0.0, time.perf_counter()
+
+    def steps_per_s(self, done: int) -> float:
+        return (done - self.since) / (time.perf_counter() - self.began)
+
+    def watch(self, batches: Iterable) -> Iterator:
+        """The batches; the time until each is there adds to `waited`, in seconds."""
+        mark = time.perf_counter()
+        for batch in batches:
+            self.waited += time.perf_counter() - mark
+            yield batch
+            mark = time.perf_counter()
+
+    @contextmanager
+    def paused(self):
+        mark = time.perf_counter()
+        yield
+        self.began += time.perf_counter() - mark
+
+
+class Trainer:
+    """A run of a stage: its networks, optimizers and progress, which `last.pt` holds, and the loop."""
+
+    def __init__(self, stage: Stage, args, options: dict, net: nn.Module, processes: Processes):
+        self.stage, self.args, self.options, self.processes = stage, args, options, processes
+        self.device, self.samples = processes.device, stage.samples()
+        self.run = RunFolder(args.run_dir, writes=processes.rank == 0)
+        resumes = self.run.last.exists()  # then what the run began from is not needed any more
+        if not resumes:
+            self.initialize(net)
+        self.net = net.to(self.device, memory_format=torch.channels_last)
+        self.ema = EMA(net, args.ema)
+        self.optimizer = make_optimizer(net, args.lr)
+        self.discriminator = stage.discriminator and stage.discriminator(processes)
+        self.done, self.best = 0, []  # steps; (score, file name) of the best weights so far
+        if resumes:
+            self.resume()
+        else:
+            self.begin()
+        self.model = net
+        if processes.world > 1:
+            ids = [self.device] if self.device.type == "cuda" else None
+            self.model = nn.parallel.DistributedDataParallel(net, device_ids=ids)
+        self.evaluate_every = max(1, args.steps // EVALUATIONS)  # steps
+        self.tally, self.clock = LossTally(), Clock()
+
+    # ------------------------------------------------------------------------------- begin and resume
+
+    def initialize(self, net: nn.Module) -> None:
+        """Loads what the network starts from."""
+        if self.stage.initialize:
+            self.stage.initialize(net)
+        if weights := self.args.weights:
+            checkpoint.load_state(net, checkpoint.read_weights(weights, self.stage.name), weights)
+
+    def begin(self) -> None:
+        if self.discriminator:
+            self.discriminator.start()
+        facts = {"stage": self.stage.name, "version": VERSION, "network": self.options}
+        self.run.begin({**facts, **stored(self.args)})
+
+    def resume(self) -> None:
+        """Goes on from `last.pt`. Raises UserError if it is of a run with other options."""
+        state = checkpoint.read(self.run.last)
+        if "ema" not in state:
+            raise UserError(f"{self.run.last}: of another version of photo-restore; give another --run-dir")
+        if changed := changed_options(state["args"], stored(self.args)):
+            names = ", ".join("--" + name.replace("_", "-") for name in changed)
+            raise UserError(
+                f"{self.run.last}: this run was started with another {names}; "
+                "give another --run-dir, or --weights to start from its result"
+            )
+        self.load(state)
+        self.run.go_on(self.done)
+
+    def state(self) -> dict:
+        """What `last.pt` holds."""
+        state = {
+            "args": stored(self.args),
+            "net": self.net.state_dict(),
+            "ema": self.ema.net.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "done": self.done,
+            "best": self.best,
+        }
+        return {**state, "discriminator": self.discriminator.state()} if self.discriminator else state
+
+    def load(self, state: dict) -> None:
+        self.net.load_state_dict(state["net"])
+        self.ema.net.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.discriminator:
+            self.discriminator.load(state["discriminator"])
+        self.done, self.best = state["done"], [tuple(entry) for entry in state["best"]]
+
+    # ------------------------------------------------------------------------------- the loop
+
+    def train(self) -> int:
+        """Goes on to the last step, or until told to stop; returns the exit status."""
+        args, alone = self.args, self.processes.world == 1
+        if args.weights and self.done == 0:
+            self.evaluate()  # what fine-tuning has to beat; the start stays among the best if it does not
+        self.clock.restart(self.done)
+        stop = False
+        with StopSignals() as signals:
+            for batch in self.clock.watch(self.batches()):
+                self.tally.add(*self.step(batch))
+                last = self.done == args.steps
+
+                # Losses stay on the device and are read now and then; only then all hear of a signal
+                logs = self.done == 1 or self.done % LOG_EVERY == 0
+                if logs or last or self.done % READ_EVERY == 0 or (signals.received and alone):
+                    skipped, skipped_in_a_row, stop = self.tally.read(self.processes, signals.received)
+                    if skipped:
+                        self.run.log(
+                            step=self.done, skipped=f"{skipped:g} steps: their gradients are not finite"
+                        )
+                    if skipped_in_a_row >= MAX_BAD_STEPS:
+                        return self.give_up(skipped_in_a_row)
+                if logs:
+                    self.log()
+
+                # Evaluate and save
+                evaluates = last or self.done % self.evaluate_every == 0
+                if evaluates:
+                    self.evaluate()
+                if stop or evaluates or self.done % SAVE_EVERY == 0:
+                    self.run.save(self.state())
+                if stop:
+                    self.say(f"stopped at step {self.done}; the same command goes on from there")
+                    return 130
+        if args.weights:
+            self.compare_with_start()
+        return 0
+
+    def batches(self) -> Iterator[dict]:
+        """This process's part of the batches of all steps that are left."""
+        args, processes = self.args, self.processes
+        loader = DataLoader(
+            Batches(self.samples, args.batch_size, processes.rank, processes.world),
+            batch_size=None,  # an item is a batch
+            sampler=range(self.done, args.steps),
+            num_workers=args.workers,
+            pin_memory=self.device.type == "cuda",
+            prefetch_factor=BATCHES_AHEAD if args.workers else None,
+        )
+        for batch in loader:
+            if isinstance(batch, Exception):
+                raise batch
+            yield batch
+
+    def step(self, batch: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        """One step of the optimizers: its losses, and whether it was skipped, 0 or 1, both on the device."""
+        losses = self.losses(batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        losses["loss"].backward()
+        norm = nn.utils.clip_grad_norm_(self.net.parameters(), MAX_GRADIENT_NORM)
+
+        # The optimizers read it on the device, and do nothing if it is 1
+        found_inf = (~norm.isfinite()).float()
+        self.optimizer.found_inf = found_inf
+        for group in self.optimizer.param_groups:
+            group["lr"] = schedule(self.done, self.args.steps, self.args.lr)
+        self.optimizer.step()
+        self.done += 1
+        self.ema.update(self.net, self.done)
+        if self.discriminator:
+            self.discriminator.step(losses["discriminator"], found_inf)
+        return losses, found_inf
+
+    def losses(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The losses of the stage in the number format of `--precision`."""
+        args = self.args
+        batch = {name: x.to(self.device, non_blocking=True) for name, x in batch.items()}
+        self.model.train()
+        if args.freeze_bn_from < 1 and self.done >= args.freeze_bn_from * args.steps:
+            freeze_statistics(self.model)
+        networks = {"discriminator": self.discriminator.net} if self.discriminator else {}
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=args.precision == "bf16"):
+            return self.stage.losses(self.model, batch, total=self.processes.total, **networks)
+
+    # ------------------------------------------------------------------------------- what is said and kept
+
+    def log(self) -> None:
+        self.run.log(
+            step=self.done,
+            **self.tally.means(),
+            lr=self.optimizer.param_groups[0]["lr"],
+            samples_per_s=self.clock.steps_per_s(self.done) * self.args.batch_size,
+            waiting_s=self.clock.waited,
+            memory_mb=peak_memory(self.device),
+        )
+        self.clock.restart(self.done)
+
+    def evaluate(self) -> None:
+        """Measures the averaged weights and keeps them if they are among the best; all processes compute the
+        same list.
+        """
+        with self.clock.paused():
+            began = time.perf_counter()
+            result = self.stage.evaluate(self.ema.net, processes=self.processes)
+            pictures, name = result.pop("samples"), f"best-{self.done}.pt"
+            entries = [*self.best, (result["score"], name)]
+            # Of equal scores the first stays
+            self.best = sorted(entries, key=lambda entry: entry[0], reverse=True)[: self.args.keep]
+            self.run.keep_best(self.best, name, lambda: self.weights(result))
+            numbers = {name: x for name, x in result.items() if not isinstance(x, (list, dict))}
+            self.run.log(step=self.done, evaluation_s=time.perf_counter() - began, **numbers)
+            self.run.draw(pictures)
+
+    def weights(self, result: dict) -> dict:
+        """The content of a weights file of the averaged weights, which have these measures."""
+        training = {**stored(self.args), "done": self.done, "result": result}
+        name, net = self.stage.name, self.ema.net
+        return checkpoint.weights(name, VERSION, self.options, net, result["infer"], training)
+
+    def give_up(self, skipped_in_a_row: float) -> int:
+        self.say(
+            f"{skipped_in_a_row:g} steps in a row gave no finite gradient: lower --lr or use --precision fp32"
+        )
+        return 1
+
+    def compare_with_start(self) -> None:
+        """Says what fine-tuning brought."""
+        scores = [row["score"] for row in read_log(self.args.run_dir) if "score" in row]
+        best, name = self.best[0]
+        self.say(
+            f"score: {scores[0]:.4f} before, {scores[-1]:.4f} after, {best:.4f} in {self.args.run_dir / name}"
+        )
+
+    def say(self, line: str) -> None:
+        """One line on standard error, of the first process alone."""
+        if self.processes.rank == 0:
+            print(line, file=sys.stderr)

@@ -1,0 +1,92 @@
+"""From the rows of single photographs to what `eval` reports of all: means, and 95 % intervals."""
+
+import torch
+
+from losses import metrics
+
+
+def mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def means(rows: list[dict], leave_out: tuple[str, ...] = ()) -> dict:
+    """name -> mean over the rows, which all have the same names."""
+    return {name: mean([row[name] for row in rows]) for name in rows[0] if name not in leave_out}
+
+
+def defects(rows: list[dict], histograms: list[dict]) -> dict:
+    """Measures of found defects; "score" is the mean Dice.
+
+    rows: "dice", "iou" and "tolerant_dice" of each damaged photograph. histograms: of all photographs,
+    "damaged" and "counts" (`metrics.histograms`).
+    """
+    result = {"score": mean([row["dice"] for row in rows])}
+    for name in ("dice", "iou", "tolerant_dice"):
+        values = [row[name] for row in rows]
+        result[name] = mean(values)
+        result[name + "_95"] = metrics.bootstrap(values)
+    damaged = [row["counts"] for row in histograms if row["damaged"]]
+    curve = torch.stack([metrics.dice_by_threshold(counts) for counts in damaged]).mean(0)
+    pooled = torch.stack([row["counts"] for row in histograms]).sum(0)
+    return {
+        **result,
+        "best_threshold": float(curve.argmax()) / metrics.BINS,
+        "best_dice": float(curve.max()),
+        "roc_auc": metrics.roc_auc(pooled),
+        "average_precision": metrics.average_precision(pooled),
+        "photos": len(rows),
+    }
+
+
+def false_alarms(rows: list[dict]) -> dict:
+    """What was marked in undamaged photographs; empty without any.
+
+    rows: "marked" and "widened", shares of the pixels of each photograph.
+    """
+    if not rows:
+        return {}
+    marked = [row["marked"] for row in rows]
+    return {
+        "clean_marked": mean(marked),
+        "clean_marked_95": metrics.bootstrap(marked),
+        "clean_widened": mean([row["widened"] for row in rows]),
+        "clean_without_mark": mean([share == 0 for share in marked]),
+        "clean_photos": len(rows),
+    }
+
+
+def paintings(rows: list[dict], painters: list[str], hole_shares) -> dict:
+    """Measures of painted holes, painter by painter and by hole share; "score" is the mean PSNR in holes of
+    "ours".
+
+    rows: "bin", the index in `hole_shares`, (least, most) each, and the measures of each painter, or None.
+    """
+    result = {}
+    for bin, (least, most) in enumerate(hole_shares):
+        for name in painters:
+            measures = [row[name] for row in rows if row["bin"] == bin and row[name]]
+            key = f"{name}_{100 * least:.0f}_{100 * most:.0f}"
+            result[key] = means(measures) if measures else None
+            if measures:
+                result[key]["hole_psnr_95"] = metrics.bootstrap([row["hole_psnr"] for row in measures])
+    return {**result, "score": mean([row["ours"]["hole_psnr"] for row in rows])}
+
+
+def colors(rows: list[dict]) -> dict:
+    """Measures of colours, of all, and of people and others apart; "score" is the negative mean squared error
+    of chroma, in units of that of the grey picture.
+
+    rows: "photo", "group" (the folder of the photograph), and measures.
+    """
+
+    def measures(members: list[dict]) -> dict:
+        interval = metrics.bootstrap([row["mse"] for row in members])
+        return {**means(members, leave_out=("photo", "group")), "mse_95": interval}
+
+    result = {"photos": len(rows), **measures(rows)}
+    groups = {
+        "people": [row for row in rows if row["group"] == "people"],
+        "others": [row for row in rows if row["group"] != "people"],
+    }
+    result |= {name: measures(members) for name, members in groups.items() if members}
+    return {**result, "score": -result["mse"] / max(result["mse_grey"], 1e-6)}

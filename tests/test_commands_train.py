@@ -1,0 +1,174 @@
+"""The command `train`: dry runs, fine-tuning, cross-validation, and mistakes of the user."""
+
+import json
+import shutil
+import subprocess
+import sys
+from argparse import ArgumentParser, Namespace
+
+import pytest
+import torch
+from runs import STAGES, log, train
+
+import colorize
+import segment
+from data import checkpoint
+from data.datasets import SegmentSamples
+from data.errors import UserError
+from data.folder import measured_pairs
+from engine import commands, training
+
+
+@STAGES
+def test_dry_run_prints_json_and_leaves_nothing(data_folder, tmp_path, capsys, stage):
+    assert train(stage, data_folder, tmp_path / "run", "--dry-run") == 0
+    derived = json.loads(capsys.readouterr().out)
+    assert derived["stage"] == stage.STAGE
+    assert derived["processes"] == 1
+    assert derived["samples_per_process"] == 4
+    assert derived["parameters"] == sum(p.numel() for p in stage.build(derived["network"]).parameters())
+    assert derived["crop"] == 64
+    assert derived["device"] == "cpu"
+    assert "run" not in derived
+    assert not (tmp_path / "run").exists()
+
+
+def test_fine_tuning_starts_from_weights(trained, data_folder, tmp_path):
+    (best,) = trained(segment).glob("best-*.pt")
+    assert train(segment, data_folder, tmp_path, "--weights", best, "--lr", "1e-9", steps=1) == 0
+    start = checkpoint.read_weights(best, "segment")["state"]
+    net = checkpoint.read(tmp_path / "last.pt")["net"]
+    kernels = [name for name, x in net.items() if x.dim() == 4]
+    assert kernels
+    assert all((net[name] - start[name].float()).abs().max() < 1e-6 for name in kernels)
+
+
+def test_fine_tuning_takes_the_network_of_its_weights_and_says_what_it_brought(
+    trained, data_folder, tmp_path, capsys
+):
+    """A folder of one's own masks is enough: no clean photographs, no validation part."""
+    (best,) = trained(segment).glob("best-*.pt")
+    own, run = tmp_path / "own", tmp_path / "run"
+    shutil.copytree(data_folder / "labelled", own / "labelled")
+    words = ["--data", own, "--run-dir", run, "--weights", best, "--labelled-share", 1, "--steps", 2]
+    words += ["--crop", 64, "--batch-size", 2, "--lr", 1e-9, "--device", "cpu", "--workers", 0]
+    words = ["train", *map(str, words)]
+    assert segment.main(words) == 0
+    scores = [(row["step"], row["score"]) for row in log(run) if "score" in row]
+    assert [step for step, _ in scores] == [0, 1, 2]
+    assert f"score: {scores[0][1]:.4f} before, {scores[-1][1]:.4f} after" in capsys.readouterr().err
+    assert json.loads((run / "args.json").read_text())["network"]["width"] == 8
+    assert segment.main([*words, "--width", "16"]) == 2
+    assert f"--width 16: the network of {best} has 8" in capsys.readouterr().err
+
+
+def test_cross_validation_measures_on_what_it_does_not_train_on(data_folder, tmp_path, capsys):
+    folder = tmp_path / "data"
+    shutil.copytree(data_folder, folder)
+    for part in ("images", "masks"):
+        for name in "bc":
+            shutil.copy(folder / f"labelled/{part}/scratched.png", folder / f"labelled/{part}/{name}.png")
+    assert [path.stem for path, _ in measured_pairs(folder, "3/3")] == ["scratched"]
+    samples = SegmentSamples(folder, seed=0, side=64, labelled_share=1.0, hold_out="3/3")
+    assert len(samples.labelled) == 2
+    assert train(segment, folder, tmp_path / "run", "--hold-out", "1/3", steps=1) == 0
+    assert [path.name for path in (tmp_path / "run/samples").iterdir()] == ["b.png"]
+    assert train(segment, folder, tmp_path / "none", "--hold-out", "5/9", steps=1) == 2
+    assert "no labelled photographs in fold 5/9" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        train(segment, folder, tmp_path / "none", "--hold-out", "4/3", steps=1)
+
+
+def test_mistakes_give_one_line_and_status_2(trained, data_folder, tmp_path, capsys):
+    (colors,) = trained(colorize).glob("best-*.pt")
+    none, picture = tmp_path / "none.pt", data_folder / "clean/people/a.png"
+    narrow = f"--encoder-weights {colors}: published weights need --width 64, not 8"
+    capsys.readouterr()
+    for data, words, reason in (
+        (data_folder, ["--weights", colors], "weights of colorize, but segment was asked for"),
+        (data_folder, ["--weights", none], "no such weights file"),
+        (data_folder, ["--weights", picture], "not a readable weights file"),
+        (data_folder, ["--encoder-weights", none], "no such weights file"),
+        (data_folder, ["--encoder-weights", colors], narrow),
+        (data_folder, ["--encoder-weights", colors, "--width", "64"], "not a torchvision ResNet of the same"),
+        (data_folder, ["--device", "cuda:99"], "--device cuda:99"),
+        (tmp_path, [], "labelled: no labelled photographs to measure on"),
+        (data_folder, ["--crop", "60"], "--crop 60"),
+    ):
+        assert train(segment, data, tmp_path / "run", *words, steps=1) == 2
+        error = capsys.readouterr().err
+        assert reason in error
+        assert error.count("\n") == 1, error
+        assert not (tmp_path / "run/last.pt").exists()
+
+
+@pytest.mark.parametrize("words", [["--seed", -1], ["--workers", -1], ["--keep", 0], ["--steps", 0]])
+def test_numbers_out_of_range_are_usage_errors(data_folder, tmp_path, capsys, words):
+    with pytest.raises(SystemExit, match="2"):
+        train(segment, data_folder, tmp_path / "run", *words)
+    assert words[0] in capsys.readouterr().err
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(data_folder, tmp_path, monkeypatch, capsys):
+    three = Namespace(rank=0, world=3, device=torch.device("cpu"), close=lambda: None)
+    monkeypatch.setattr(training, "Processes", lambda *_, **__: three)
+    assert train(segment, data_folder, tmp_path / "run") == 2
+    assert "--batch-size 4 cannot be shared by 3 processes" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_unreadable_photograph_is_named_in_one_line(data_folder, tmp_path, capsys, workers):
+    folder = tmp_path / "data"
+    shutil.copytree(data_folder, folder)
+    for path in (folder / "clean").rglob("*.*"):
+        path.write_bytes(path.read_bytes()[:300])
+    assert train(colorize, folder, tmp_path / "run", "--workers", workers, steps=1) == 2
+    error = capsys.readouterr().err
+    assert f": {folder / 'clean'}" in error
+    assert error.count("\n") == 1
+    assert "Traceback" not in error
+    assert "DataLoader" not in error
+
+
+def command(run):
+    """The exit status of a command that does `run`."""
+    parser = ArgumentParser("tool")
+    parser.set_defaults(run=run)
+    return commands.run_command(parser, [])
+
+
+@pytest.mark.parametrize("error", [UserError("a.png: cut"), OSError("a.png: cut")])
+def test_a_mistake_of_the_user_is_one_line(capsys, error):
+    def run(args):
+        raise error
+
+    assert command(run) == 2
+    assert capsys.readouterr().err == "tool: a.png: cut\n"
+
+
+def test_ctrl_c_is_130():
+    def run(args):
+        raise KeyboardInterrupt
+
+    assert command(run) == 130
+
+
+def test_a_bug_shows_its_traceback(data_folder, tmp_path):
+    """A ValueError of ours, such as one of shapes, must not look like a mistake of the user."""
+    code = (
+        "import sys, segment\n"
+        "def compute_losses(*_, **__): raise ValueError('shapes differ')\n"
+        "segment.compute_losses = compute_losses\n"
+        f"sys.exit(segment.main({['train', '--data', str(data_folder), '--run-dir', str(tmp_path)]} + "
+        "['--device', 'cpu', '--width', '4', '--crop', '64', '--batch-size', '2', '--workers', '0']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=commands.__file__[: -len("engine/commands.py")],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert done.stderr.endswith("ValueError: shapes differ\n")

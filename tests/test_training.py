@@ -1,0 +1,233 @@
+"""A whole training run of every stage: the loss falls, and a run folder holds what it should."""
+
+import json
+import math
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from conftest import randomized
+from PIL import Image
+from runs import STAGES, STEPS, contents, log, poisoned, stopped_at, train
+
+import colorize
+import engine
+import inpaint
+import segment
+from data import checkpoint, run_folder
+from data.datasets import ColorizeSamples, InpaintSamples, SegmentSamples
+from data.errors import PhotoError
+from engine import training
+from nets.norm import InPlaceABN
+
+SAMPLES = {
+    segment: partial(SegmentSamples, labelled_share=0.25),
+    inpaint: partial(InpaintSamples, hole_share=(0.002, 0.25), mask_share=0.25),
+    colorize: partial(ColorizeSamples, hint_share=0.5),
+}
+LOSSES = {
+    segment: {"positive_weight": "auto", "dice_weight": 1.0},
+    inpaint: {"hole_weight": 6.0, "valid_weight": 1.0, "tv_weight": 0.1},
+    colorize: {"chroma_weight": 6.0, "l1_weight": 1.0},
+}
+
+
+class Numbers(torch.utils.data.Dataset):
+    """Item n is n."""
+
+    def __getitem__(self, number):
+        return torch.tensor(number)
+
+
+@pytest.mark.parametrize("world", [1, 2, 4])
+def test_the_batches_of_all_processes_are_the_global_batch(world):
+    for step in (0, 3):
+        parts = [training.Batches(Numbers(), 8, rank, world)[step].tolist() for rank in range(world)]
+        assert sorted(number for part in parts for number in part) == list(range(step * 8, step * 8 + 8))
+        assert {len(part) for part in parts} == {8 // world}
+
+
+def test_a_mistake_in_the_samples_takes_the_place_of_the_batch():
+    class Unreadable(Numbers):
+        def __getitem__(self, number):
+            raise PhotoError("a.png: cut")
+
+    loader = torch.utils.data.DataLoader(
+        training.Batches(Unreadable(), 4, 0, 1), batch_size=None, sampler=range(1), num_workers=1
+    )
+    (error,) = list(loader)
+    assert isinstance(error, PhotoError)
+    assert str(error) == "a.png: cut"
+
+
+def network_of(run):
+    return json.loads((run / "args.json").read_text())["network"]
+
+
+@STAGES
+def test_training_lowers_the_loss(trained, data_folder, tmp_path, stage):
+    run = trained(stage)
+    torch.manual_seed(0)
+    start = stage.build(network_of(run))
+    if stage is inpaint:  # begins with the smooth filling, which is hard to beat: here from bad weights
+        content = checkpoint.weights(stage.STAGE, "", {}, randomized(start), {}, {})
+        checkpoint.save(tmp_path / "start.pt", content)
+        run = tmp_path / "run"
+        assert train(stage, data_folder, run, "--weights", tmp_path / "start.pt") == 0
+    samples = SAMPLES[stage](data_folder, seed=0, side=64)
+    batch = torch.utils.data.default_collate([samples[10**6 + number] for number in range(12)])
+
+    def loss(net):
+        with torch.no_grad():
+            losses = stage.compute_losses(net.train(), batch, **LOSSES[stage], total=lambda x: x)
+        return float(losses["loss"])
+
+    before = loss(start)
+    start.load_state_dict(checkpoint.read(run / "last.pt")["net"])
+    assert loss(start) < 0.9 * before
+
+
+@STAGES
+def test_a_run_folder(trained, data_folder, stage):
+    run = trained(stage)
+    (best,) = run.glob("best-*.pt")
+    drawn = {segment: ["v"], inpaint: ["p", "q"], colorize: ["p", "q"]}[stage]
+    files = ["args.json", "log.jsonl", "last.pt", best.name, "curves.png"]
+    assert sorted(contents(run)) == sorted([*files, *(f"samples/{name}.png" for name in drawn)])
+
+    content = json.loads((run / "args.json").read_text())
+    assert content["stage"] == stage.STAGE
+    assert content["version"] == engine.VERSION
+    assert content["data"] == str(data_folder)
+    assert content["steps"] == STEPS
+    assert content["network"]["width"] == 8
+    assert content["commit"] in (None, run_folder.commit())
+
+
+@STAGES
+def test_the_log_of_a_run(trained, stage):
+    run = trained(stage)
+    rows = log(run)
+    assert [row["step"] for row in rows if "loss" in row] == [1]  # the next is 50
+    assert rows[0]["samples_per_s"] > 0
+    assert rows[0]["lr"] > 0
+    assert math.isfinite(rows[0]["loss"])
+    assert 10 < rows[0]["memory_mb"] < 10**5
+    evaluations = [row for row in rows if "score" in row]
+    assert [row["step"] for row in evaluations] == [STEPS // 2, STEPS]
+    assert all(row["evaluation_s"] > 0 for row in evaluations)
+    (best,) = run.glob("best-*.pt")
+    stored = checkpoint.read_weights(best, stage.STAGE)["training"]
+    assert best.name == f"best-{stored['done']}.pt"
+    highest = max(row["score"] for row in evaluations)
+    assert stored["result"]["score"] == pytest.approx(highest, abs=1e-6)  # the log is rounded
+
+
+@STAGES
+def test_pictures_of_a_run(trained, stage):
+    """Input, prediction and truth of fixed validation photographs, and the curves."""
+    run = trained(stage)
+    assert np.asarray(Image.open(run / "curves.png")).min() < 255
+    strip = np.asarray(Image.open(next((run / "samples").iterdir()))).astype(int)
+    shown, predicted, truth = np.split(strip, 3, 1)
+    assert strip.shape[0] in (48, 64)
+    assert len(np.unique(shown)) > 10
+    if stage is segment:
+        assert set(np.unique(truth)) <= {0, 128, 255}
+        assert len(np.unique(predicted)) > 2
+    elif stage is inpaint:  # equal where nothing was to do
+        kept = shown.max(2) > 0
+        assert 0.7 < kept.mean() < 1
+        assert np.abs(predicted - truth)[kept].max() <= 1
+    else:
+        assert (shown[..., 0] == shown[..., 2]).all()
+        assert (truth[..., 0] != truth[..., 2]).any()
+
+
+@STAGES
+def test_the_best_checkpoint_is_a_weights_file_ready_to_use(trained, stage):
+    (best,) = trained(stage).glob("best-*.pt")
+    content = checkpoint.read_weights(best, stage.STAGE)
+    settings = {segment: {"threshold", "sure"}, inpaint: {"hole_share"}, colorize: set()}[stage]
+    assert content["infer"].keys() == settings
+    assert content["training"]["done"] in (STEPS // 2, STEPS)
+    assert content["training"]["lr"] > 0
+    predictor = stage.load(best, torch.device("cpu"))
+    assert (predictor[0] if stage is segment else predictor).net is not None
+    state = checkpoint.read(trained(stage) / "last.pt")
+    if content["training"]["done"] == STEPS:  # the averaged weights, not the last ones
+        for name, x in state["ema"].items():
+            assert torch.equal(content["state"][name], x.half() if x.is_floating_point() else x)
+
+
+def test_a_finished_run_is_left_as_it_is(trained, data_folder):
+    run = trained(segment)
+    before = contents(run)
+    assert train(segment, data_folder, run) == 0
+    assert before == contents(run)
+
+
+@STAGES
+def test_bfloat16_trains(data_folder, tmp_path, stage):
+    assert train(stage, data_folder, tmp_path, "--precision", "bf16", steps=2) == 0
+    for x in checkpoint.read(tmp_path / "last.pt")["net"].values():
+        assert torch.isfinite(x).all()
+        assert x.dtype != torch.bfloat16
+
+
+@STAGES
+def test_frozen_statistics(data_folder, tmp_path, stage):
+    """From half of the steps on the norms keep theirs, and the weights go on."""
+    words = ["--freeze-bn-from", 0.5]
+    with pytest.MonkeyPatch.context() as patch:
+        stopped_at(stage, patch, 2, signals=1)
+        assert train(stage, data_folder, tmp_path / "half", *words, steps=4) == 130
+    assert train(stage, data_folder, tmp_path / "whole", *words, steps=4) == 0
+    half, whole = (checkpoint.read(tmp_path / run / "last.pt")["net"] for run in ("half", "whole"))
+    statistics = [name for name in half if "running" in name]
+    assert statistics
+    assert all(torch.equal(half[name], whole[name]) for name in statistics)
+    assert not any(torch.equal(x, whole[name]) for name, x in half.items() if x.dim() == 4)
+
+
+@STAGES
+def test_either_norm(data_folder, tmp_path, stage):
+    for name in ("batch", "inplace"):
+        assert train(stage, data_folder, tmp_path / name, "--norm", name, steps=1) == 0
+        net = stage.build(network_of(tmp_path / name))
+        assert any(isinstance(module, InPlaceABN) for module in net.modules()) == (name == "inplace")
+
+
+def test_a_step_without_a_finite_gradient_is_skipped(data_folder, tmp_path, monkeypatch):
+    poisoned(colorize, monkeypatch, {2, 3})
+    monkeypatch.setattr(training, "LOG_EVERY", 2)
+    monkeypatch.setattr(training, "READ_EVERY", 1)
+    assert train(colorize, data_folder, tmp_path, steps=5) == 0
+    assert [row["step"] for row in log(tmp_path) if "skipped" in row] == [2, 3]
+    state = checkpoint.read(tmp_path / "last.pt")
+    assert all(torch.isfinite(x).all() for x in [*state["net"].values(), *state["ema"].values()])
+    assert {int(entry["step"]) for entry in state["optimizer"]["state"].values()} == {3}
+
+
+def test_a_run_that_went_wrong_gives_up(data_folder, tmp_path, monkeypatch, capsys):
+    poisoned(colorize, monkeypatch, set(range(3, 100)))
+    monkeypatch.setattr(training, "MAX_BAD_STEPS", 4)
+    monkeypatch.setattr(training, "READ_EVERY", 1)
+    assert train(colorize, data_folder, tmp_path, steps=60) == 1
+    assert "lower --lr" in capsys.readouterr().err
+    assert sum("skipped" in row for row in log(tmp_path)) == 4
+
+
+def test_losses_are_read_now_and_then(data_folder, tmp_path, monkeypatch):
+    """However seldom the device is asked: the same means in the log, and no step lost or counted twice."""
+    losses = []
+    for every in (1, 4, 50):
+        with monkeypatch.context() as patch:
+            poisoned(colorize, patch, {4})
+            patch.setattr(training, "LOG_EVERY", 6)
+            patch.setattr(training, "READ_EVERY", every)
+            assert train(colorize, data_folder, tmp_path / str(every), steps=12) == 0
+        losses.append([(row["step"], row["loss"]) for row in log(tmp_path / str(every)) if "loss" in row])
+    assert [step for step, _ in losses[0]] == [1, 6, 12]
+    assert losses[0] == losses[1] == losses[2]
