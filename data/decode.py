@@ -1,55 +1,152 @@
-"""Decodes picture files to grey or RGB pixels and alpha, at the file's full bit depth.
+"""Pixels and alpha of picture files, in grey or RGB, with all the bits that the file holds.
 
-image = open_image(data, max_pixels)
-pixels, alpha = decode(image, data, notes)
+file = open_file(data, max_pixels, notes)
+pixels, alpha = decode(file, notes)
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import io
 import logging
+import re
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from data import containers, exif, metadata, pages, tiff
+from data.containers import Carried
 from data.errors import PhotoError
+from data.pages import Page
+from data.tiff import Directory
 
-Image.MAX_IMAGE_PIXELS = None  # Pillow only warns, and raises at twice its limit; `open_image` checks instead
-logging.getLogger("PIL").setLevel(logging.CRITICAL)  # it also raises everything that it logs
+Image.MAX_IMAGE_PIXELS = None  # Pillow only warns, and raises at twice its limit; `open_file` is strict
+logging.getLogger("PIL").setLevel(logging.CRITICAL)  # it logs what it also raises
+with contextlib.suppress(AttributeError, OSError):  # libtiff prints what Pillow also raises
+    for _name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
+        _set_handler = getattr(ctypes.CDLL(Image.core.__file__), _name)
+        _set_handler.argtypes, _set_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
+        _set_handler(None)
 
-# Still pictures decoded in this process. EPS, for example, would start Ghostscript.
+# Still pictures that are decoded inside this process (EPS, for one, would start Ghostscript).
 FORMATS = ["JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "PPM", "JPEG2000", "AVIF", "TGA", "PCX"]
 
 
-def open_image(data: bytes, max_pixels: int) -> Image.Image:
-    """Opens an image without decoding it, and checks its size."""
+@dataclass
+class File:
+    """A picture file, not decoded yet."""
+
+    data: bytes  # as decoders take it: a TIFF begins with its photograph, a PNG is without texts
+    image: Image.Image | None  # None: a TIFF of a kind that Pillow does not know
+    format: str  # Pillow's name
+    size: tuple[int, int]  # (width, height) as stored
+    carried: Carried  # metadata
+    max_pixels: int
+    page: Page | None = None  # of a TIFF
+    upright: bool = False  # after decoding: Pillow turned it
+
+    def directory(self, notes: list[str]) -> Directory | None:
+        """Its EXIF."""
+        if self.page is None:
+            return metadata.exif_directory(self.carried.exif, notes)
+        return tiff.resolve(self.page.directory, self.data, exif.DIRECTORIES)
+
+    def explore(self, notes: list[str]) -> None:
+        """Finds what Pillow tells of frames and metadata; raises nearly anything on broken files."""
+        if self.page is None:
+            frames = getattr(self.image, "n_frames", 1)
+            if frames > 1:
+                notes.append(f"first frame of {frames} taken")
+        if self.page is None and self.format != "PNG":
+            self.carried = metadata.carried_by(self.image, self.data)
+
+    def dpi(self) -> tuple[float, float] | None:
+        """Its resolution where EXIF does not tell it."""
+        return None if self.page or not self.image else metadata.resolution(self.image)
+
+    def bits(self) -> int:
+        """Bits per sample, which Pillow's mode does not tell."""
+        if self.page:
+            return self.page.bits
+        if self.format == "PNG":
+            return self.data[24]  # IHDR is first: signature 8, length 4, type 4, width 4, height 4, bit depth
+        if self.format == "PPM" and self.image.tile[0][0].startswith("ppm"):
+            return int(self.image.tile[0][3][1]).bit_length()  # of the largest value
+        if self.format == "JPEG2000":
+            start = self.data.find(b"\xff\x4f\xff\x51")  # SOC and SIZ markers; Ssiz of the first component
+            return (self.data[start + 42] & 0x7F) + 1 if start >= 0 else 8
+        return 8
+
+
+def open_file(data: bytes, max_pixels: int, notes: list[str]) -> File:
+    """The file with its size checked. PhotoError: not an image, damaged, or more than `max_pixels`."""
+    page, carried = None, None
+    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        try:
+            page, said = pages.choose(data)
+        except ValueError as error:
+            raise PhotoError(f"damaged or truncated TIFF file ({error})") from None
+        notes.extend(said)
+        data, carried = page.alone(data), metadata.carried_by_tiff(page.directory)
+    elif data.startswith(containers.SIGNATURE):
+        data, carried = containers.png(data)
+    image = _open(data, page)
+    size = page.size if page else image.size
+    if size[0] * size[1] > max_pixels:
+        shape = f"{size[0]} x {size[1]}"
+        raise PhotoError(f"{shape} pixels are more than the limit of {max_pixels}: raise --max-pixels")
+    return File(data, image, image.format if image else "TIFF", size, carried or Carried(), max_pixels, page)
+
+
+def _open(data: bytes, page: Page | None) -> Image.Image | None:
+    """Pillow's picture, not decoded; None of a TIFF that is for tifffile."""
+    if page and not page.by_pillow():
+        return None
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        return Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError:
+        if page:
+            return None
         raise PhotoError("not an image of a known kind: save it as TIFF, PNG or JPEG, 8 or 16 bits") from None
     except Exception as error:
         raise PhotoError(f"damaged or truncated image ({error or type(error).__name__})") from None
-    if image.width * image.height > max_pixels:
-        size = f"{image.width} x {image.height}"
-        raise PhotoError(f"{size} pixels are more than the limit of {max_pixels}: raise --max-pixels")
-    return image
 
 
-def decode(image: Image.Image, data: bytes, notes: list[str]) -> tuple[np.ndarray, np.ndarray | None]:
-    """Pixels and alpha as stored, in grey or RGB. Conversions are added to `notes`."""
-    mode = image.mode
-    if mode == "I" or mode.startswith("I;16"):
-        return _decode_grey16(image)
-    if mode == "F":
+def orientation(directory: Directory | None, packet: bytes) -> int:
+    """1 to 8, of EXIF or, without it, of XMP."""
+    found = re.search(rb'tiff:Orientation(?:="|>)([1-8])', packet)
+    value = directory.number(exif.ORIENTATION, 0) if directory else 0
+    return int(value or (found.group(1) if found else 1))
+
+
+def decode(file: File, notes: list[str]) -> tuple[np.ndarray, np.ndarray | None]:
+    """Pixels (H, W) or (H, W, 3) and alpha (H, W), uint8 or uint16. Adds to `notes` what was converted.
+
+    As stored, but for a TIFF that Pillow turns: `file.upright` then says so. PhotoError: bits would be lost.
+    """
+    image = file.image
+    if image is None:
+        if 8 < file.bits() < 16:
+            notes.append(f"{file.bits()} bits scaled to 16")
+        return pages.decode(file.data, file.page, file.max_pixels)
+    if file.page:
+        file.upright = image.getexif().get(exif.ORIENTATION, 1) != 1
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        return _grey16(file, notes)
+    if image.mode == "F":
         raise PhotoError("floating-point pixels: save it with 8 or 16 bits")
-    bits = _bits(image, data)
-    if bits > 8:  # Pillow would silently return 8 of them
-        if image.format == "TIFF" and mode in ("RGB", "RGBA", "RGBX"):
-            return _decode_tiff_rgb16(data)
-        kind = f"{bits}-bit {mode} {image.format}"
+    bits = file.bits()
+    if bits > 8:  # Pillow would give 8 of them without a word
+        kind = f"{bits}-bit {image.mode} {file.format}"
         raise PhotoError(f"{kind} would lose bits: save it as 16-bit RGB TIFF, or with 8 bits")
+    return _eight_bits(image, notes)
+
+
+def _eight_bits(image: Image.Image, notes: list[str]) -> tuple[np.ndarray, np.ndarray | None]:
     image.load()
-    transparent = "transparency" in image.info
+    mode, transparent = image.mode, "transparency" in image.info
     if mode in ("P", "PA", "CMYK", "YCbCr"):
         notes.append(f"{'palette' if mode in ('P', 'PA') else mode} converted to RGB")
         image = image.convert("RGBA" if mode == "PA" or (mode == "P" and transparent) else "RGB")
@@ -67,7 +164,8 @@ def decode(image: Image.Image, data: bytes, notes: list[str]) -> tuple[np.ndarra
     return array, None
 
 
-def _decode_grey16(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
+def _grey16(file: File, notes: list[str]) -> tuple[np.ndarray, np.ndarray | None]:
+    image = file.image
     array = np.asarray(image)
     if image.mode == "I" and (array.min() < 0 or array.max() > 65535):
         raise PhotoError("grey values outside 0..65535: save it with 8 or 16 bits")
@@ -76,51 +174,9 @@ def _decode_grey16(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
         alpha = np.where(pixels == transparent, 0, 65535).astype(np.uint16)
-    if image.format == "TIFF" and image.tag_v2.get(262) == 0:  # white is zero: Pillow inverts 8 bits only
+    if file.page and 8 < file.bits() < 16:
+        notes.append(f"{file.bits()} bits scaled to 16")
+        pixels = pages.full_range(pixels, file.bits())
+    if file.page and file.page.color == 0:  # white is zero: Pillow inverts 8 bits only
         pixels = 65535 - pixels
     return pixels, alpha
-
-
-def _decode_tiff_rgb16(data: bytes) -> tuple[np.ndarray, np.ndarray | None]:
-    hint = "pip install 'photo-restore[scans]'"
-    try:
-        import tifffile
-    except ImportError:
-        raise PhotoError(f"16-bit RGB TIFF needs tifffile: {hint}") from None
-    logging.getLogger("tifffile").setLevel(
-        logging.CRITICAL
-    )  # warnings about odd metadata, which the user cannot act on
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
-        page = file.pages[0]
-        try:
-            array = page.asarray()
-        except ValueError as error:
-            if "imagecodecs" in str(error):  # for example, tifffile needs it for LZW
-                kind = f"16-bit RGB TIFF with {page.compression.name} compression"
-                raise PhotoError(f"{kind} needs imagecodecs: {hint}") from None
-            raise
-        if array.dtype.kind != "u" or array.itemsize != 2:
-            raise PhotoError(f"RGB TIFF of type {array.dtype}: save it with 8 or 16 bits")
-        if page.axes == "SYX":  # stored plane by plane
-            array = np.moveaxis(array, 0, -1)
-        array = array.astype(np.uint16, copy=False)
-        alpha = (
-            array[..., 3]
-            if array.shape[-1] > 3 and page.extrasamples and page.extrasamples[0] in (1, 2)
-            else None
-        )
-        return array[..., :3], alpha
-
-
-def _bits(image: Image.Image, data: bytes) -> int:
-    """Bits per sample in the file, which Pillow's mode does not say."""
-    if image.format == "PNG":
-        return data[24]  # IHDR is always first: signature 8, length 4, type 4, width 4, height 4, bit depth
-    if image.format == "TIFF":
-        return max(image.tag_v2.get(258, (1,)))
-    if image.format == "PPM" and image.tile[0][0].startswith("ppm"):
-        return int(image.tile[0][3][1]).bit_length()  # bits of the largest value
-    if image.format == "JPEG2000":
-        start = data.find(b"\xff\x4f\xff\x51")  # SOC and SIZ markers; Ssiz of the first component 42 bytes on
-        return (data[start + 42] & 0x7F) + 1 if start >= 0 else 8
-    return 8

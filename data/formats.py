@@ -1,4 +1,4 @@
-"""Encoders of the output formats: TIFF by hand; PNG, WebP and JPEG by Pillow."""
+"""The formats that are written: TIFF by hand, PNG, WebP and JPEG by Pillow; and what each cannot hold."""
 
 from __future__ import annotations
 
@@ -6,47 +6,27 @@ import io
 import zlib
 
 import numpy as np
-from PIL import ExifTags, Image, PngImagePlugin
+from PIL import Image, PngImagePlugin
 
+from data import containers, exif, iptc, xmp
+from data import tiff as directories
 from data.errors import PhotoError
+from data.metadata import ICC_TAG, PHOTOSHOP_TAG, XMP_TAG, Metadata
+from data.tiff import LONG, SHORT, UNDEFINED, Directory, Value
 
-XMP_SEGMENT = b"http://ns.adobe.com/xap/1.0/\0"  # start of a JPEG's XMP segment (ISO 16684-3)
-MAX_XMP_SEGMENT = 65535 - 2 - len(XMP_SEGMENT)  # bytes of a packet that fit into one segment
 
-
-def by_pillow(
-    samples: np.ndarray,
-    format: str,
-    exif: Image.Exif,
-    icc: bytes | None,
-    packet: bytes | None,
-    dpi: tuple[float, float] | None,
-) -> bytes:
+def by_pillow(samples: np.ndarray, format: str, facts: Metadata) -> bytes:
     """PNG, WebP (lossless) or JPEG (quality 95, 4:4:4).
 
-    samples: (H, W, C) uint8 of grey, grey with alpha, RGB or RGBA, or uint16 grey for PNG. packet: XMP.
-    Raises PhotoError if the format cannot hold the picture.
+    samples: (H, W, C) uint8 of grey, grey with alpha, RGB or RGBA, or uint16 grey for PNG. PhotoError: the
+    format cannot hold the picture.
     """
     if samples.dtype == np.uint16 and (format != "PNG" or samples.shape[2] > 1):
         kind = {1: "grey", 2: "grey with alpha", 3: "RGB", 4: "RGBA"}[samples.shape[2]]
         raise PhotoError(f"{format} is not written with 16-bit {kind}: use --format tif")
-    options: dict = {"exif": exif.tobytes()} if len(exif) else {}
-    if icc:
-        options["icc_profile"] = icc
-    if dpi and format != "WEBP":
-        options["dpi"] = dpi
-    if packet and format == "PNG":
-        options["pnginfo"] = PngImagePlugin.PngInfo()
-        options["pnginfo"].add_itxt("XML:com.adobe.xmp", packet.decode())
-    elif packet and format == "WEBP":
-        options["xmp"] = packet
-    elif packet and len(packet) <= MAX_XMP_SEGMENT:
-        length = 2 + len(XMP_SEGMENT) + len(packet)
-        options["extra"] = b"\xff\xe1" + length.to_bytes(2, "big") + XMP_SEGMENT + packet
-    if format == "WEBP":
-        options.update(lossless=True, exact=True)  # exact: keeps the values of transparent pixels
-    elif format == "JPEG":
-        options.update(quality=95, subsampling=0)
+    options = {"PNG": _png, "WEBP": _webp, "JPEG": _jpeg}[format](facts)
+    if facts.icc:
+        options["icc_profile"] = facts.icc
     image = Image.fromarray(samples[..., 0] if samples.shape[2] == 1 else samples)
     file = io.BytesIO()
     try:
@@ -56,33 +36,107 @@ def by_pillow(
     return file.getvalue()
 
 
-def tiff(samples: np.ndarray, exif: Image.Exif, icc: bytes | None, packet: bytes | None) -> bytes:
-    """TIFF 6.0 with Deflate (8) and horizontal differencing (2), in one strip.
+def _exif_block(facts: Metadata, records: bytes = b"") -> dict:
+    """Pillow's option for EXIF with the resolution. records: IPTC-IIM, where a format has no other place."""
+    directory = exif.read(facts.exif) if facts.exif else Directory()
+    if facts.dpi:
+        exif.add_resolution(directory, facts.dpi)
+    if records:
+        directory[exif.IPTC] = Value(UNDEFINED, records)
+    return {"exif": exif.write(directory)} if directory else {}
 
-    Written by hand, because Pillow cannot write 16-bit RGB and drops the EXIF directory when it compresses.
-    An EXIF block is a TIFF without pixels, so only the pixel tags and the strip have to be added.
+
+def _png(facts: Metadata) -> dict:
+    """Pillow's options for the metadata of a PNG."""
+    options, info = _exif_block(facts), PngImagePlugin.PngInfo()
+    if facts.dpi:
+        options["dpi"] = facts.dpi
+    if facts.xmp:
+        info.add_itxt(containers.XMP_KEYWORD.decode(), facts.xmp.decode())
+    if facts.iptc:
+        info.add(*containers.profile_text(b"iptc", facts.iptc))
+    for kind, content in facts.texts:
+        info.add(kind, content)
+    return {**options, "pnginfo": info}
+
+
+def _webp(facts: Metadata) -> dict:
+    """Pillow's options for the metadata of a WebP, and for lossless compression."""
+    options = _exif_block(facts, iptc.resources(facts.iptc or b"").get(iptc.IPTC, b""))
+    if facts.xmp:
+        options["xmp"] = facts.xmp
+    return {**options, "lossless": True, "exact": True}  # exact: also under transparent pixels
+
+
+def _jpeg(facts: Metadata) -> dict:
+    """Pillow's options for the metadata of a JPEG, and for its quality."""
+    options, parts = _exif_block(facts), []
+    if facts.dpi:
+        options["dpi"] = facts.dpi
+    if facts.xmp:
+        room = containers.MAX_SEGMENT - len(containers.XMP_SEGMENT)
+        main, extended = xmp.split(facts.xmp, room)
+        parts.append((0xE1, containers.XMP_SEGMENT + main))
+        parts += [(0xE1, piece) for piece in containers.extension_segments(extended)]
+    if facts.iptc:
+        parts += [(0xED, piece) for piece in containers.photoshop_segments(facts.iptc)]
+    parts += [(0xFE, comment[: containers.MAX_SEGMENT]) for comment in comments(facts)]
+    extra = b"".join(b"\xff" + bytes([m]) + (len(c) + 2).to_bytes(2, "big") + c for m, c in parts)
+    return {**options, "extra": extra, "quality": 95, "subsampling": 0}
+
+
+def comments(facts: Metadata) -> list[bytes]:
+    """The texts that a JPEG has a place for."""
+    texts = [containers.parse_text(*text) for text in facts.texts]
+    return [content for keyword, content in texts if keyword == b"Comment"]
+
+
+def lost(facts: Metadata, format: str) -> list[str]:
+    """What the format has no place for, as sentences. format: PNG, TIFF, WEBP or JPEG."""
+    names = []
+    if format != "PNG":
+        keywords = {text[1].partition(b"\0")[0].decode("latin-1") for text in facts.texts}
+        names += [
+            f"text {keyword}" for keyword in sorted(keywords - ({"Comment"} if format == "JPEG" else set()))
+        ]
+    if format == "WEBP" and set(iptc.resources(facts.iptc or b"")) - {iptc.IPTC}:
+        names.append("Photoshop's copyright flag and URLs")
+    return [f"{format} has no place for {name}: it is lost" for name in names]
+
+
+def tiff(samples: np.ndarray, facts: Metadata) -> bytes:
+    """TIFF 6.0 with Deflate (8) and horizontal differencing (2), one strip.
+
+    samples: (H, W, C), uint8 or uint16. Written by hand because Pillow cannot write 16-bit RGB and drops the
+    EXIF directory when it compresses: an EXIF block is a TIFF without pixels, only their tags and the strip
+    are missing.
     """
     height, width, channels = samples.shape
-    color = channels >= 3
+    tags = exif.read(facts.exif) if facts.exif else Directory()
     difference = samples.copy()
     difference[:, 1:] -= samples[:, :-1]  # modulo 256 or 65536
-    strip = zlib.compress(difference.astype(difference.dtype.newbyteorder("<"), copy=False))
-    tags = Image.Exif()
-    tags.endian = "<"
-    for tag in exif:
-        tags[tag] = exif.get_ifd(tag) if tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo) else exif[tag]
-    tags[256], tags[257] = width, height
-    tags[258] = (samples.itemsize * 8,) * channels
-    tags[259], tags[317] = 8, 2
-    tags[262], tags[277] = (2 if color else 1), channels
-    tags[273], tags[278], tags[279] = 0, height, len(strip)  # Pillow adds the length of all tags to the 0
+    strip = zlib.compress(difference.astype(difference.dtype.newbyteorder(tags.order), copy=False))
+    if facts.dpi:
+        exif.add_resolution(tags, facts.dpi)
+    tags.put(256, LONG, width)
+    tags.put(257, LONG, height)
+    tags.put(258, SHORT, *[samples.itemsize * 8] * channels)
+    tags.put(259, SHORT, 8)
+    tags.put(262, SHORT, 2 if channels >= 3 else 1)
+    tags.put(273, LONG, 0)
+    tags.put(277, SHORT, channels)
+    tags.put(278, LONG, height)
+    tags.put(279, LONG, len(strip) & 0xFFFFFFFF)
+    tags.put(317, SHORT, 2)
     if channels in (2, 4):
-        tags[338] = 2  # unassociated alpha
-    if packet:
-        tags[700] = packet
-    if icc:
-        tags[34675] = icc
-    head = tags.tobytes()[len(b"Exif\0\0") :]
-    if len(head) + len(strip) >= 1 << 32:
+        tags.put(338, SHORT, 2)  # unassociated alpha
+    records = iptc.resources(facts.iptc or b"").get(iptc.IPTC)
+    blocks = {XMP_TAG: facts.xmp, exif.IPTC: records, PHOTOSHOP_TAG: facts.iptc, ICC_TAG: facts.icc}
+    for tag, content in blocks.items():
+        if content:
+            tags[tag] = Value(UNDEFINED, content)
+    start = len(directories.write(tags))
+    if start + len(strip) >= 1 << 32:
         raise PhotoError("more than 4 GiB do not fit into a TIFF: use --format png")
-    return head + strip
+    tags.put(273, LONG, start)
+    return directories.write(tags) + strip

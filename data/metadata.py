@@ -1,96 +1,140 @@
-"""Metadata of picture files: color profile, resolution, EXIF, XMP."""
+"""What files carry besides pixels, made fit for another file: profile, resolution, EXIF, XMP, IPTC, texts."""
 
 from __future__ import annotations
 
-from PIL import ExifTags, Image
+from dataclasses import dataclass, field, fields, replace
 
-from data import xmp
-from data.formats import MAX_XMP_SEGMENT
+from PIL import Image
 
-# EXIF tags of the first directory that describe the photograph. All others describe the old file's layout (in
-# a TIFF the directory *is* the layout), orientation or resolution, which are written anew.
-_DESCRIPTIVE = {11, 269, 270, 271, 272, 285, 305, 306, 315, 316, 18246, 33432, 33723, *range(40091, 40096)}
+from data import containers, exif, iptc, tiff, xmp
+from data.containers import Carried
+from data.tiff import Directory
 
-
-MAX_DPI = 65535  # the largest value in a JPEG; more is a broken file
+PHOTOSHOP_TAG, XMP_TAG, ICC_TAG = 34377, 700, 34675  # of a TIFF
 
 
-def profile(image: Image.Image, ndim: int, notes: list[str]) -> bytes | None:
-    icc = image.info.get("icc_profile") or None
-    space = icc[16:20] if icc else b""  # "data colour space" of the profile's header (ICC.1:2022, 7.2)
-    if icc and (image.mode == "CMYK" or space not in (b"GRAY", b"RGB ") or (space == b"GRAY" and ndim == 3)):
-        notes.append(
-            f"colour profile for {space.decode('ascii', 'replace').strip()} dropped: it does not fit"
-        )
+@dataclass(kw_only=True)
+class Metadata:
+    """What is true of the photo, not of its file's layout."""
+
+    icc: bytes | None = None  # fits the pixels: grey or RGB
+    exif: bytes | None = None  # a block with its prefix, without orientation and resolution
+    dpi: tuple[float, float] | None = None  # (x, y), pixels per inch
+    xmp: bytes | None = None  # the packet, extended XMP included
+    iptc: bytes | None = None  # Photoshop's image resources, IPTC among them
+    texts: list[tuple[bytes, bytes]] = field(default_factory=list)  # PNG chunks of text
+
+
+def carried_by(image: Image.Image, data: bytes) -> Carried:
+    """What a file that is no PNG and no TIFF carries."""
+    info = image.info
+    if data[:2] == b"\xff\xd8":
+        carried = containers.jpeg(data)
+    else:
+        packet = info.get("xmp") or b""
+        carried = Carried(info.get("exif") or b"", xmp=packet.encode() if isinstance(packet, str) else packet)
+    if image.format == "GIF":
+        comment = info.get("comment") or b""
+        carried.texts = [containers.text(b"Comment", comment)] if comment else []
+        carried.xmp = containers.gif_xmp(data)
+    carried.icc = info.get("icc_profile") or b""
+    return carried
+
+
+def carried_by_tiff(directory: Directory) -> Carried:
+    """What the directory of a TIFF carries, besides EXIF: that is the directory itself."""
+    profile, packet, block, records = (
+        directory[tag].data if tag in directory else b""
+        for tag in (ICC_TAG, XMP_TAG, PHOTOSHOP_TAG, exif.IPTC)
+    )
+    words = bool(records) and directory[exif.IPTC].kind == tiff.LONG
+    return Carried(icc=profile, xmp=packet, photoshop=block, records=iptc.records_of(records, words))
+
+
+def fit(
+    carried: Carried,
+    directory: Directory | None,
+    dpi: tuple[float, float] | None,
+    ndim: int,
+    turned: bool,
+    notes: list[str],
+) -> Metadata:
+    """What the file carried, fit for another; adds to `notes` what is lost.
+
+    directory: of its EXIF. dpi: what the file itself says. ndim: of the pixels, 2 grey, 3 RGB. turned: width
+    and height are swapped by the orientation.
+    """
+    notes.extend(f"{name} dropped" for name in carried.lost)
+    block, resources = b"", carried.photoshop
+    records = carried.records
+    if directory is not None:
+        if exif.IPTC in directory and not records:
+            value = directory[exif.IPTC]
+            records = iptc.records_of(value.data, value.kind == tiff.LONG)
+        block = exif.write(exif.descriptive(directory, turned))
+        dpi = dpi or exif.resolution(directory)
+    return Metadata(
+        icc=profile(carried.icc, ndim, notes),
+        exif=block or None,
+        dpi=dpi,
+        xmp=_packet(carried, notes),
+        iptc=iptc.descriptive(resources, records) or None,
+        texts=carried.texts,
+    )
+
+
+def exif_directory(block: bytes, notes: list[str]) -> Directory | None:
+    """The directory of an EXIF block; a damaged one must not cost the photo."""
+    try:
+        directory = exif.read(block) if block else None
+    except ValueError:
+        notes.append("damaged EXIF dropped")
         return None
-    return icc
+    if directory is not None and directory.damaged:
+        notes.append("damaged EXIF tags dropped")
+    return directory
 
 
 def resolution(image: Image.Image) -> tuple[float, float] | None:
-    dpi = image.info.get("dpi")
-    if not dpi:  # WebP stores it in EXIF only
-        exif = image.getexif()
-        scale = {2: 1.0, 3: 2.54}.get(exif.get(296), 0.0)
-        dpi = tuple(scale * float(exif.get(tag, 0)) for tag in (282, 283))
-    x, y = (float(value) for value in dpi)
-    return (x, y) if 0 < x <= MAX_DPI and 0 < y <= MAX_DPI else None  # also false for NaN
+    """(x, y) in pixels per inch, as the file says it outside of EXIF."""
+    if image.format in ("JPEG", "MPO") and image.info.get("jfif_unit") not in (1, 2):
+        return None  # Pillow takes EXIF's, or invents 72
+    return exif.valid_dpi(*image.info.get("dpi", (0, 0)))
 
 
-def exif_block(image: Image.Image, orientation: int, notes: list[str]) -> bytes | None:
-    """The tags that describe the photograph, in a block that fits any file format."""
-    try:
-        old, new = image.getexif(), Image.Exif()
-        new.endian = "<"
-        for tag in _DESCRIPTIVE & set(old):
-            new[tag] = old[tag]
-        for tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
-            directory = dict(old.get_ifd(tag))
-            directory.pop(ExifTags.IFD.Interop, None)  # an offset into the old block
-            if orientation >= 5 and 40962 in directory and 40963 in directory:  # its width and height
-                directory[40962], directory[40963] = directory[40963], directory[40962]
-            if directory:
-                new[tag] = directory
-        return new.tobytes() if len(new) else None
-    except Exception:  # damaged metadata must not fail the photograph
-        notes.append("damaged EXIF dropped")
-        return None
+def profile(icc: bytes, ndim: int, notes: list[str]) -> bytes | None:
+    """The profile if it fits the pixels: grey (also RGB profiles are found on them) or RGB."""
+    space = icc[16:20]  # "data colour space" of the profile's header (ICC.1:2022, 7.2)
+    if not icc or space == b"RGB " or (space == b"GRAY" and ndim == 2):
+        return icc or None
+    name = space.decode("ascii", "replace").strip()
+    notes.append(f"colour profile for {name} dropped: it does not fit")
+    return None
 
 
-def xmp_packet(image: Image.Image, notes: list[str]) -> bytes | None:
-    packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")  # key for PNG in older Pillow
-    if not packet and image.format == "TIFF":
-        packet = image.tag_v2.get(700)
-    if not packet:
+def _packet(carried: Carried, notes: list[str]) -> bytes | None:
+    packet = carried.xmp or iptc.resources(carried.photoshop).get(iptc.XMP, b"")
+    if not packet.strip(b"\0 \r\n\t"):
         return None
     try:
+        guid = xmp.extension(packet).encode()
+        if guid in carried.extensions:
+            packet = xmp.merge(packet, carried.extensions[guid])
+        elif guid:
+            notes.append("extended XMP dropped: it is not whole")
         return xmp.clean(packet)
-    except ValueError as error:  # damaged metadata must not fail the photograph
+    except ValueError as error:  # damaged metadata must not cost the photo
         notes.append(f"{error} dropped")
         return None
 
 
-def describe(
-    exif: bytes | None,
-    packet: bytes | None,
-    dpi: tuple[float, float] | None,
-    remark: str,
-    tool: str,
-    format: str,
-) -> tuple[Image.Exif, bytes | None]:
-    """EXIF and XMP of a result: those of the photograph, with the resolution and, if given, the remark and
-    its tool.
-    """
-    tags = Image.Exif()
-    if exif:
-        tags.load(exif)
-    if remark:
-        for tag, sentence in ((270, remark), (11, tool)):  # ImageDescription and ProcessingSoftware
-            before = str(tags.get(tag, "")).strip("\0 ")
-            if sentence not in before:
-                tags[tag] = "; ".join(filter(None, [before, sentence]))
-        packet = xmp.stamp(packet, remark, tool)
-        if format == "JPEG" and len(packet) > MAX_XMP_SEGMENT:
-            packet = xmp.stamp(None, remark, tool)
-    if dpi:
-        tags[282], tags[283], tags[296] = dpi[0], dpi[1], 2  # per inch
-    return tags, packet
+def of(photo: Metadata) -> Metadata:
+    """A copy of the metadata alone."""
+    return Metadata(**{part.name: getattr(photo, part.name) for part in fields(Metadata)})
+
+
+def describe(photo: Metadata, remark: str, tool: str) -> Metadata:
+    """The same with a remark on what a trained model made of the picture. tool: that did it."""
+    directory = exif.read(photo.exif) if photo.exif else Directory()
+    exif.add_remark(directory, remark, tool)
+    return replace(of(photo), exif=exif.write(directory), xmp=xmp.stamp(photo.xmp, remark, tool))

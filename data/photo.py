@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 
 from data import formats, metadata
-from data.decode import decode, open_image
+from data.decode import decode, open_file, orientation
 from data.errors import PhotoError
 from data.files import sha256
+from data.metadata import Metadata
 from data.pixels import as_depth, luma, upright
 
 MAX_PIXELS = 300_000_000  # a 60 x 50 cm print at 600 dpi has 167 million
@@ -30,18 +31,14 @@ IMAGE_SUFFIXES = set(
 
 
 @dataclass
-class Photo:
-    """One decoded photograph, upright."""
+class Photo(Metadata):
+    """One decoded photograph, upright, with what its file carried besides pixels."""
 
     pixels: np.ndarray  # (H, W) grey or (H, W, 3) RGB, uint8 or uint16
     alpha: np.ndarray | None = None  # (H, W), dtype of pixels, not premultiplied
     format: str = "PNG"  # Pillow's name of the file's format: JPEG, PNG, TIFF, ...
-    icc: bytes | None = None  # matches the pixels: grey or RGB
-    exif: bytes | None = None  # Pillow's Exif bytes, without orientation
-    dpi: tuple[float, float] | None = None  # (x, y), pixels per inch
-    xmp: bytes | None = None  # packet without the properties of the old file's layout
-    sha256: str = ""  # SHA-256 of the file
-    notes: list[str] = field(default_factory=list)  # conversions made while reading, for the report
+    sha256: str = ""  # of the file's bytes
+    notes: list[str] = field(default_factory=list)  # what was changed on reading, for the report
 
     @property
     def size(self) -> tuple[int, int]:
@@ -73,26 +70,24 @@ def read_photo(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Photo:
     """
     data = source if isinstance(source, bytes) else read_bytes(source)
     notes: list[str] = []
-    image = open_image(data, max_pixels)
+    file = open_file(data, max_pixels, notes)
     try:
-        frames = getattr(image, "n_frames", 1)
-        if frames > 1:
-            notes.append(f"first frame of {frames} taken")
-        pixels, alpha = decode(image, data, notes)
-        # After decoding, since a PNG may store EXIF after its pixels, and Pillow turns a TIFF upright itself.
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-        icc, dpi = metadata.profile(image, pixels.ndim, notes), metadata.resolution(image)
-        exif, packet = metadata.exif_block(image, orientation, notes), metadata.xmp_packet(image, notes)
+        file.explore(notes)
+        pixels, alpha = decode(file, notes)
+        directory = file.directory(notes)
+        turn = orientation(directory, file.carried.xmp)
+        facts = metadata.fit(file.carried, directory, file.dpi(), pixels.ndim, turn >= 5, notes)
     except PhotoError:
         raise
     except MemoryError:
-        raise PhotoError(f"not enough memory for {image.width} x {image.height} pixels") from None
-    except Exception as error:  # Pillow's plugins raise almost any exception on broken files
+        raise PhotoError(f"not enough memory for {file.size[0]} x {file.size[1]} pixels") from None
+    except Exception as error:  # Pillow's plugins raise nearly anything on broken files
         reason = error or type(error).__name__
-        raise PhotoError(f"damaged or truncated {image.format} file ({reason})") from None
-    pixels = upright(pixels, orientation)
-    alpha = None if alpha is None else upright(alpha, orientation)
-    return Photo(pixels, alpha, image.format or "", icc, exif, dpi, packet, sha256(data), notes)
+        raise PhotoError(f"damaged or truncated {file.format} file ({reason})") from None
+    if not file.upright:
+        pixels = upright(pixels, turn)
+        alpha = None if alpha is None else upright(alpha, turn)
+    return Photo(pixels, alpha, file.format, sha256(data), notes, **vars(facts))
 
 
 def read_mask(
@@ -132,14 +127,11 @@ def encode(
         shape = f"{pixels.shape} {pixels.dtype}"
         raise TypeError(f"pixels must be (H, W) or (H, W, 3), uint8 or uint16, not {shape}")
     like = like or Photo(pixels)
-    exif, packet = metadata.describe(like.exif, like.xmp, like.dpi, remark, tool, format)
+    facts = metadata.describe(like, remark, tool) if remark else metadata.of(like)
     channels = 3 if format == "WEBP" else pixels.ndim
-    icc = like.icc
-    if icc and channels != like.pixels.ndim and icc[16:20] != (b"RGB " if channels == 3 else b"GRAY"):
-        icc = None
+    if like.icc and channels != like.pixels.ndim:
+        facts.icc = like.icc if like.icc[16:20] == (b"RGB " if channels == 3 else b"GRAY") else None
     samples = pixels.reshape(*pixels.shape[:2], -1)  # (H, W, 1 or 3)
     if like.alpha is not None and format != "JPEG":
         samples = np.dstack([samples, as_depth(like.alpha, pixels.dtype)])  # (H, W, 2 or 4)
-    if format == "TIFF":
-        return formats.tiff(samples, exif, icc, packet)
-    return formats.by_pillow(samples, format, exif, icc, packet, like.dpi)
+    return formats.tiff(samples, facts) if format == "TIFF" else formats.by_pillow(samples, format, facts)

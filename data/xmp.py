@@ -9,6 +9,7 @@ Existing properties stay, in their own prefixes; new ones are added.
 
 from __future__ import annotations
 
+import hashlib
 from xml.dom import minidom
 from xml.parsers.expat import ExpatError
 
@@ -24,7 +25,9 @@ IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 # IPTC's term for a photograph parts of which were made by a trained model (newscodes, digitalsourcetype).
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 
-# Properties of the old file only: results are upright and have a layout of their own.
+_EXTENDED = NOTE, "HasExtendedXMP"  # GUID of the part that did not fit into a JPEG's first segment
+
+# True of the old file only: the results are upright, and written with a layout of their own.
 _LAYOUT = [
     (TIFF, name)
     for name in (
@@ -43,7 +46,7 @@ _LAYOUT = [
         "YCbCrPositioning",
     )
 ]
-_LAYOUT += [(EXIF, "PixelXDimension"), (EXIF, "PixelYDimension"), (NOTE, "HasExtendedXMP")]
+_LAYOUT += [(EXIF, "PixelXDimension"), (EXIF, "PixelYDimension"), _EXTENDED]
 _OURS = [(IPTC, "DigitalSourceType"), (IPTC, "AISystemUsed"), (IPTC, "AISystemVersionUsed")]
 
 _EMPTY = (
@@ -92,6 +95,69 @@ def stamp(packet: bytes | None, remark: str, tool: str) -> bytes:
     }
     _array(document, HISTORY, "xmpMM:History", "rdf:Seq").appendChild(_item(document, event))
     return _write(document)
+
+
+def extension(packet: bytes | str) -> str:
+    """GUID of the second part that a JPEG's first part names, "" for none. ValueError: it is no XMP."""
+    for subject in _subjects(_parse(packet)):
+        if subject.hasAttributeNS(*_EXTENDED):
+            return subject.getAttributeNS(*_EXTENDED)
+        for node in subject.getElementsByTagNameNS(*_EXTENDED):
+            return "".join(child.data for child in node.childNodes if child.nodeType == child.TEXT_NODE)
+    return ""
+
+
+def merge(packet: bytes | str, extended: bytes) -> bytes:
+    """Both parts of a packet as one. ValueError: one of them is no XMP."""
+    document = _parse(packet)
+    first = _subjects(document)[0]
+    for subject in _subjects(_parse(extended)):
+        subject.setAttributeNS(RDF, f"{subject.prefix}:about", first.getAttributeNS(RDF, "about"))
+        first.parentNode.appendChild(document.importNode(_with_namespaces(subject), True))
+    return _write(document)
+
+
+def split(packet: bytes, limit: int) -> tuple[bytes, bytes]:
+    """A packet of at most `limit` bytes, and what did not fit: the second part, b"" if all did.
+
+    The longest properties go first; our own statement is short and stays. ISO 16684-3, 5.5.
+    """
+    if len(packet) <= limit:
+        return packet, b""
+    document, rest = _parse(packet), _parse(_EMPTY)
+    _drop(document, [_EXTENDED])
+    target = _subjects(rest)[0]
+    target.setAttribute("rdf:about", _subjects(document)[0].getAttributeNS(RDF, "about"))
+    properties = [
+        (len(node.toxml()), number, subject, node)
+        for number, subject in enumerate(_subjects(document))
+        for node in subject.childNodes
+        if node.nodeType == node.ELEMENT_NODE
+    ]
+    sizes = len(packet) + 200  # with the name of the second part
+    for size, _, subject, node in sorted(properties, key=lambda p: -p[0]):
+        if sizes <= limit:
+            break
+        target.appendChild(rest.importNode(_with_namespaces(node, subject), True))
+        subject.removeChild(node)
+        sizes -= size
+    extended = rest.documentElement.toxml().encode()
+    if sizes > limit:  # of attributes, which cannot go one by one
+        document, extended = _parse(_EMPTY), packet
+    guid = hashlib.md5(extended, usedforsecurity=False).hexdigest().upper()
+    _describe(document, {"xmlns:xmpNote": NOTE, "xmpNote:HasExtendedXMP": guid})
+    return _write(document), extended
+
+
+def _with_namespaces(node: minidom.Element, above: minidom.Element | None = None) -> minidom.Element:
+    """The element with all the prefixes that are declared above it: it will stand elsewhere."""
+    above = above or node.parentNode
+    while above is not None and above.nodeType == above.ELEMENT_NODE:
+        for name, value in above.attributes.items():
+            if (name == "xmlns" or name.startswith("xmlns:")) and not node.hasAttribute(name):
+                node.setAttribute(name, value)
+        above = above.parentNode
+    return node
 
 
 def _parse(packet: bytes | str) -> minidom.Document:

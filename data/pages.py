@@ -1,0 +1,212 @@
+"""Pages of a TIFF: which one is the photograph, and its pixels where Pillow does not give all of them.
+
+page, notes = choose(data)                     # the directory of the photograph
+pixels, alpha = decode(page.alone(data), page, max_pixels)
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+
+from data import tiff
+from data.errors import PhotoError
+from data.tiff import Directory
+
+_SUBFILE, _OLD_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 255, 256, 257, 258, 259, 262
+_SAMPLES, _SUBDIRECTORIES, _EXTRA, _FORMAT = 277, 330, 338, 339
+_WEBP = 50001  # Pillow opens it, but its libtiff cannot decode it
+_PHOTOMETRICS = {0: "grey", 1: "grey", 2: "RGB", 3: "palette", 5: "CMYK", 6: "YCbCr", 8: "Lab"}
+_PHOTOMETRICS |= dict.fromkeys([32803, 34892], "raw sensor")
+_COMPRESSIONS = {
+    1: "no",
+    5: "LZW",
+    7: "JPEG",
+    8: "Deflate",
+    32773: "PackBits",
+    50001: "WebP",
+    50002: "JPEG XL",
+}
+_COMPRESSIONS |= dict.fromkeys([33003, 33004, 33005, 34712], "JPEG 2000")
+_PROFILE = 34675
+# Tags that describe the pixels of a directory, and are not those of another one.
+_LAYOUT = {*range(254, 267), *range(273, 282), *range(284, 301), *range(317, 348), *range(512, 533)}
+_THUMBNAIL = (
+    0.1  # of the pixels of another page: a first page of less is taken for a thumbnail without a mark
+)
+_MAX_PAGES = 10_000
+_SCANS = "pip install 'photo-restore[scans]'"
+
+
+@dataclass
+class Page:
+    """A directory of a TIFF with the pixels it describes."""
+
+    directory: Directory
+    offset: int
+    parent: int = -1  # number of the page whose SubIFDs it is in
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        return int(self.directory.number(_WIDTH, 0)), int(self.directory.number(_HEIGHT, 0))
+
+    @property
+    def reduced(self) -> bool:
+        """A thumbnail or another smaller version of a page, or a mask."""
+        return (
+            bool(int(self.directory.number(_SUBFILE, 0)) & 5) or self.directory.number(_OLD_SUBFILE, 1) == 2
+        )
+
+    @property
+    def bits(self) -> int:
+        """Bits per sample."""
+        return int(max(self.directory.numbers(_BITS), default=1))
+
+    @property
+    def color(self) -> int:
+        """PhotometricInterpretation: 0 and 1 grey, 2 RGB, ..."""
+        return int(self.directory.number(_PHOTOMETRIC, 1))
+
+    @property
+    def kind(self) -> str:
+        """For messages, as in "12-bit RGB TIFF with JPEG compression"."""
+        color = _PHOTOMETRICS.get(
+            self.color, "raw sensor" if self.color in (32803, 34892) else f"kind {self.color}"
+        )
+        code = int(self.directory.number(_COMPRESSION, 1))
+        return f"{self.bits}-bit {color} TIFF with {_COMPRESSIONS.get(code, f'number {code}')} compression"
+
+    def alone(self, data: bytes) -> bytes:
+        """The file so that this page is its first."""
+        order, big, _ = tiff.header(data)
+        start, code = (8, "Q") if big else (4, "I")
+        packed = struct.pack(order + code, self.offset)
+        return data[:start] + packed + data[start + len(packed) :]
+
+    def by_pillow(self) -> bool:
+        """Whether Pillow gives all bits of it."""
+        grey = self.color in (0, 1) and self.directory.number(_SAMPLES, 1) == 1
+        deep = self.bits > 8 and not (grey and self.bits in (12, 16, 32))
+        return not deep and self.directory.number(_COMPRESSION, 1) != _WEBP
+
+
+def choose(data: bytes) -> tuple[Page, list[str]]:
+    """The page that is the photograph, and what to say of it. ValueError: the TIFF has none.
+
+    The first, or, if that is a thumbnail or has a larger picture in its SubIFDs, the largest of full size. A
+    thumbnail's directory often holds what is true of the whole file: the page takes the tags it lacks.
+    """
+    pages = _pages(data)
+    whole = [page for page in pages if not page.reduced]
+    area = lambda page: page.size[0] * page.size[1]  # noqa: E731
+    largest = max(whole or pages, key=area)  # of equal ones the first
+    first = pages[0]
+    if first in whole and area(first) >= _THUMBNAIL * area(largest):
+        whole = [page for page in whole if page is first or page.parent == 0]
+    best = max(whole or pages, key=area)
+    if best is first:
+        count = sum(page.parent < 0 for page in pages)
+        return best, [f"first frame of {count} taken"] if count > 1 else []
+    shared = {tag: value for tag, value in first.directory.items() if tag not in _LAYOUT}
+    if first.color != best.color:
+        shared.pop(_PROFILE, None)
+    best.directory = Directory(best.directory.order, {**shared, **best.directory})
+    return best, ["the full picture taken, not the thumbnail in the first directory"]
+
+
+def _pages(data: bytes) -> list[Page]:
+    """All pages: the chain, and behind each those in its SubIFDs."""
+    order, big, offset = tiff.header(data)
+    pages: list[Page] = []
+    seen: set[int] = set()
+    while offset and offset not in seen and len(pages) < _MAX_PAGES:
+        seen.add(offset)
+        try:
+            directory, following = tiff.read_directory(data, offset, order, big)
+        except ValueError:
+            break
+        pages.append(Page(directory, offset))
+        parent = len(pages) - 1
+        for inner in map(int, directory.numbers(_SUBDIRECTORIES)):
+            if inner in seen or len(pages) >= _MAX_PAGES:
+                continue
+            seen.add(inner)
+            try:
+                pages.append(Page(tiff.read_directory(data, inner, order, big)[0], inner, parent))
+            except ValueError:
+                continue
+        offset = following
+    if not pages:
+        raise ValueError("no directory")
+    return pages
+
+
+def decode(data: bytes, page: Page, max_pixels: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """Pixels (H, W) or (H, W, 3) and alpha (H, W), uint8 or uint16, by tifffile; `page` is the file's first.
+
+    Values of other depths are scaled to 8 or 16 bits; alpha is not premultiplied. PhotoError: tifffile or
+    imagecodecs is missing, or the kind is not supported.
+    """
+    try:
+        import tifffile
+    except ImportError:
+        raise PhotoError(f"{page.kind} needs tifffile: {_SCANS}") from None
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # about odd metadata: nothing the user can do
+    if page.color not in (0, 1, 2, 6):
+        raise PhotoError(f"{page.kind} is not supported: save it as grey or RGB")
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        first = file.pages[0]
+        if first.size > 8 * max_pixels:
+            raise PhotoError(f"{page.kind} has too many samples: save it as grey or RGB")
+        try:
+            array = first.asarray()
+        except Exception as error:  # codecs raise nearly anything
+            if "imagecodecs" in str(error):
+                raise PhotoError(f"{page.kind} needs imagecodecs: {_SCANS}") from None
+            raise PhotoError(f"{page.kind} is damaged, or not supported ({error})") from None
+        if first.axes == "SYX":  # stored plane by plane
+            array = np.moveaxis(array, 0, -1)
+    if array.dtype not in (np.uint8, np.uint16) or array.ndim not in (2, 3):
+        raise PhotoError(f"{page.kind} of type {array.dtype}: save it with 8 or 16 bits")
+    return _samples(array, page)
+
+
+def _samples(array: np.ndarray, page: Page) -> tuple[np.ndarray, np.ndarray | None]:
+    """Pixels and alpha of (H, W) or (H, W, C) as stored."""
+    array = full_range(array.astype(array.dtype.newbyteorder("="), copy=False), page.bits)
+    if page.color == 0:
+        array = ~array
+    if array.ndim == 2:
+        return array, None
+    channels = 3 if page.color in (2, 6) else 1
+    if array.shape[2] < channels:
+        raise PhotoError(f"{page.kind} has only {array.shape[2]} samples per pixel")
+    pixels, alpha = array[..., :channels], None
+    meaning = page.directory.number(_EXTRA, 0)
+    if array.shape[2] > channels and meaning in (1, 2):
+        alpha = array[..., channels]
+        alpha = ~alpha if page.color == 0 else alpha
+        pixels = _unassociated(pixels, alpha) if meaning == 1 else pixels
+    return np.ascontiguousarray(pixels if channels == 3 else pixels[..., 0]), alpha
+
+
+def full_range(array: np.ndarray, bits: int) -> np.ndarray:
+    """Values of `bits` bits over the whole range of their type, rounded: 4095 of 12 bits becomes 65535."""
+    white = np.iinfo(array.dtype).max
+    top = (1 << bits) - 1
+    if bits > 16 or top == white:
+        return array
+    table = (np.arange(white + 1, dtype=np.uint64) * white + top // 2) // top
+    return np.minimum(table, white).astype(array.dtype)[array]
+
+
+def _unassociated(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Premultiplied pixels (H, W, C) divided by alpha; black where nothing can be seen."""
+    white, opacity = np.uint64(np.iinfo(alpha.dtype).max), np.maximum(alpha, 1).astype(np.uint64)[..., None]
+    divided = np.minimum((pixels * white + opacity // 2) // opacity, white).astype(pixels.dtype)
+    return np.where(alpha[..., None] > 0, divided, 0).astype(pixels.dtype)
