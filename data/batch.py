@@ -60,6 +60,7 @@ from tqdm import tqdm
 from data import psd, report
 from data.errors import PhotoError
 from data.files import sha256, write_synced
+from data.formats import lost
 from data.photo import IMAGE_SUFFIXES, MAX_PIXELS, Photo, encode, read_bytes, read_mask, read_photo
 
 STDIO = Path("-")
@@ -462,9 +463,11 @@ def _process(
                 pixels, photo, FORMATS[ending], remark, tool(program, loaded.settings["weights"], stages)
             )
     if ending == "jpg" and any("{ext}" in key for key in outputs):
-        lost = "transparency is lost" if photo.alpha is not None else ""
-        jpeg = "; ".join(filter(None, ["JPEG is not lossless: undamaged pixels differ a little", lost]))
+        alpha = "transparency is lost" if photo.alpha is not None else ""
+        jpeg = "; ".join(filter(None, ["JPEG is not lossless: undamaged pixels differ a little", alpha]))
         facts = {**facts, "warnings": [*facts.get("warnings", ()), jpeg]}
+    if any("{ext}" in key for key in outputs):
+        facts = {**facts, "warnings": [*facts.get("warnings", ()), *lost(photo, FORMATS[ending])]}
     contents = {path.name: data for path, data in encoded.items()}
     facts = report.build(photo, str(source), loaded.settings, contents, program, **facts)
     if out == STDIO:

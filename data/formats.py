@@ -12,7 +12,7 @@ from data import containers, exif, iptc, xmp
 from data import tiff as directories
 from data.errors import PhotoError
 from data.metadata import ICC_TAG, PHOTOSHOP_TAG, XMP_TAG, Metadata
-from data.tiff import LONG, SHORT, UNDEFINED, Directory, Value
+from data.tiff import BYTE, LONG, SHORT, UNDEFINED, Directory, Value
 
 
 def by_pillow(samples: np.ndarray, format: str, facts: Metadata) -> bytes:
@@ -134,7 +134,7 @@ def tiff(samples: np.ndarray, facts: Metadata) -> bytes:
     blocks = {XMP_TAG: facts.xmp, exif.IPTC: records, PHOTOSHOP_TAG: facts.iptc, ICC_TAG: facts.icc}
     for tag, content in blocks.items():
         if content:
-            tags[tag] = Value(UNDEFINED, content)
+            tags[tag] = Value(UNDEFINED if tag == ICC_TAG else BYTE, content)
     start = len(directories.write(tags))
     if start + len(strip) >= 1 << 32:
         raise PhotoError("more than 4 GiB do not fit into a TIFF: use --format png")
