@@ -1,8 +1,8 @@
-"""Weights and training states on disk: written whole, read without running code from the file.
+"""Weights files and training checkpoints: saved atomically, loaded without running code from the file.
 
 A weights file is a dict of plain types and tensors: `format`, `stage`, `version`, `build` (constructor
 arguments of the network, so that `infer` needs no other option), `state` (half precision), `infer` (settings
-found in validation, such as the threshold) and `training` (options, steps, measures).
+found in validation, such as the threshold) and `training` (options, steps, metrics).
 """
 
 import os
@@ -14,13 +14,13 @@ from data.errors import WeightsError
 from data.files import sha256
 
 FORMAT = 1
-# Constructor arguments of AlbuNet as the files of version 0.1 have them. Renamed on reading, so that these
-# files (and their SHA-256 in reports) stay valid and no other code knows the old names.
+# Constructor arguments of AlbuNet in files of version 0.1. They are renamed on reading, so that these files
+# (and their SHA-256 in reports) stay valid and no other code knows the old names.
 RENAMED = {"centers": "extra_levels", "classes": "out_channels"}
 
 
 def save(path: Path, content: dict) -> None:
-    """Writes to a temporary file beside `path` and renames it, so that a killed process leaves no half file.
+    """Writes to a temporary file next to `path` and renames it, so that a kill leaves no partial file.
 
     Raises OSError.
     """
@@ -36,7 +36,7 @@ def save(path: Path, content: dict) -> None:
 def read(path: Path) -> dict:
     """A dict written by `save`, on the CPU.
 
-    Raises WeightsError, one line: the file is missing, cut short, or holds anything but tensors and plain
+    Raises WeightsError, one line, if the file is missing, truncated, or holds anything but tensors and plain
     types.
     """
     try:
@@ -54,7 +54,7 @@ def read(path: Path) -> dict:
 
 
 def weights(stage: str, version: str, build: dict, net: torch.nn.Module, infer: dict, training: dict) -> dict:
-    """The content of a weights file; floating-point tensors of `net` in half precision."""
+    """The contents of a weights file, with the floating-point tensors of `net` in half precision."""
     state = {name: x.half() if x.is_floating_point() else x for name, x in net.state_dict().items()}
     return {
         "format": FORMAT,
@@ -68,7 +68,7 @@ def weights(stage: str, version: str, build: dict, net: torch.nn.Module, infer: 
 
 
 def read_weights(path: Path, stage: str) -> dict:
-    """The content of a weights file. Raises WeightsError if it belongs to another stage or format."""
+    """The contents of a weights file. Raises WeightsError if it belongs to another stage or format."""
     content = read(path)
     if content.get("format") != FORMAT or not {"stage", "build", "state", "infer"} <= content.keys():
         raise WeightsError(f"{path}: not a weights file of this version of photo-restore")

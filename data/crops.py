@@ -1,4 +1,4 @@
-"""Square crops for training, of photographs, of pictures with masks, and old scans to cut them from."""
+"""Square crops for training: of photographs, of pictures with masks, and of old scans."""
 
 from math import exp
 from pathlib import Path
@@ -14,15 +14,14 @@ def crop(picture: Image.Image, mode: str, side: int, rng, zoom=(0.25, 1.0), enla
     """A random square of a photograph, resized to `side`: (side, side[, 3]) float32 in [0, 1], mirrored half
     the time.
 
-    The square's side is a share of the photograph's short side drawn from `zoom` (log-uniform), but not fewer
-    than `side` / `enlarge` px, so that enlarging stays within what an enlarged small scan looks like. mode:
-    "L" or "RGB".
+    The square's side is a share of the photograph's short side drawn from `zoom` (log-uniform), but at least
+    `side` / `enlarge` px, so that enlargement stays within that of enlarged small scans. mode: "L" or "RGB".
     """
     (width, height), short = picture.size, min(picture.size)
     orientation = picture.getexif().get(ExifTags.Base.Orientation)
     span = int(min(short, max(short * np.exp(rng.uniform(*np.log(zoom))), side / enlarge)))
     left, top = rng.integers(width - span + 1), rng.integers(height - span + 1)
-    # JPEG decodes at 1/2, 1/4, 1/8 where that is enough
+    # JPEG decodes at 1/2, 1/4 or 1/8 if that is enough
     picture.draft(mode, (width * side // span, height * side // span))
     scale = picture.width / width
     box = (left * scale, top * scale, (left + span) * scale, min((top + span) * scale, picture.height))
@@ -34,8 +33,9 @@ def crop(picture: Image.Image, mode: str, side: int, rng, zoom=(0.25, 1.0), enla
 
 
 def crop_pair(picture, mask, side, rng, scale, tries=1):
-    """A crop of a picture in [0, 1] or uint8 and its mask, the most damaged of `tries`: scaled, turned by
-    any multiple of 90 degrees and up to 10 more, mirrored, with another gamma.
+    """A crop of a picture in [0, 1] or uint8 and its mask, the most damaged of `tries`.
+
+    Scaled, rotated by any multiple of 90 degrees and up to 10 more, mirrored, with another gamma.
     """
     span = int(min(*picture.shape, side / np.exp(rng.uniform(*np.log(scale)))))
     places = [[rng.integers(length - span + 1) for length in picture.shape] for _ in range(tries)]
@@ -58,15 +58,16 @@ def crop_pair(picture, mask, side, rng, scale, tries=1):
 
 
 def read_old_scan(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """An undamaged old scan, (H, W) uint8 luma, and its mask: 128 on small specks that stand alone, which may
-    be dust that nobody marked, else 0.
+    """An undamaged old scan, (H, W) uint8 luma, and its mask: 128 on isolated small specks, else 0.
+
+    Such specks may be dust that nobody marked.
     """
     grey = np.rint(luma(read_photo(path).pixels) * 255).astype(np.uint8)
     specks = (grey - np.minimum(_opened(grey), grey)) + (
         255 - grey - np.minimum(_opened(255 - grey), 255 - grey)
     )
     marked = specks > 38
-    # fine detail everywhere around is the picture's own
+    # with fine detail all around, specks belong to the picture
     crowded = np.asarray(Image.fromarray((specks > 16).view(np.uint8) * np.uint8(255)).reduce(16))
     crowded = np.asarray(Image.fromarray(crowded).resize(grey.shape[::-1])) > 0.08 * 255
     alone = Image.fromarray((marked & ~crowded).view(np.uint8) * np.uint8(128))
@@ -74,7 +75,9 @@ def read_old_scan(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _opened(grey: np.ndarray, reach: int = 7) -> np.ndarray:
-    """Morphological opening of (H, W) uint8 by a square of `reach` px: what is bright and smaller is gone."""
+    """Morphological opening of (H, W) uint8 by a square of `reach` px, which removes smaller bright
+    things.
+    """
     for darker in (np.minimum, np.maximum):
         for axis in (0, 1):
             padded = np.pad(grey, [(reach // 2,) * 2 if axis == at else (0, 0) for at in (0, 1)], "edge")

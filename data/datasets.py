@@ -1,9 +1,8 @@
-"""Training samples of the three stages. Item n of a dataset is a function of (seed, n): the same on any
-machine, with any number of processes or workers, so that a resumed run sees the samples that the
-uninterrupted one would have seen.
+"""Training samples of the three stages: item n is a function of (seed, n).
 
-The data folder is described in the README: `clean/`, `labelled/images` and `labelled/masks`, `textures/`,
-`val/`.
+It is the same on any machine and for any number of processes or workers, so a resumed run gets the samples
+that an uninterrupted one would have got. TRAINING.md describes the data folder: `clean/`, `labelled/images`
+and `labelled/masks`, `textures/`, `val/`.
 """
 
 from math import exp
@@ -25,13 +24,11 @@ from data.synthesis.holes import draw_holes
 from data.synthesis.prints import framed
 from data.synthesis.textures import blur, enlarge, load_textures
 
-FRAMED_SHARE = (
-    0.25  # of the samples of colour: with the border of a print or the rim of a negative around them
-)
+FRAMED_SHARE = 0.25  # share of color samples inside the border of a print or the rim of a negative
 
 
 class Clean:
-    """The photographs of `clean/`, each direct sub-folder drawn equally often."""
+    """The photographs of `clean/`, with each direct subfolder drawn equally often."""
 
     def __init__(self, data: Path):
         root = Path(data) / "clean"
@@ -53,8 +50,8 @@ class Clean:
 class _Samples(torch.utils.data.Dataset):
     """A map from sample numbers to samples; the generator of sample n is seeded by (seed, n).
 
-    data: the data folder; side: of the samples in px; clean: photographs of `clean/` are needed. Raises
-    PhotoError if there are none.
+    data: the data folder; side: of the samples, in px; clean: whether photographs of `clean/` are needed.
+    Raises PhotoError if there are none.
     """
 
     def __init__(self, data: Path, *, seed: int, side: int, clean: bool = True):
@@ -65,8 +62,8 @@ class _Samples(torch.utils.data.Dataset):
         return self.sample(np.random.default_rng([self.seed, number]))
 
     def photo(self, mode: str, rng, path: Path | None = None, **kwargs) -> np.ndarray:
-        """A crop of a photograph, if not `path` a clean one. Raises PhotoError naming the file if it cannot
-        be read.
+        """A crop of the photograph `path`, by default of a clean one. Raises PhotoError with the file name if
+        it cannot be read.
         """
         path = path or self.clean.draw(rng)
         try:
@@ -77,11 +74,11 @@ class _Samples(torch.utils.data.Dataset):
 
 
 class SegmentSamples(_Samples):
-    """luma (1, S, S) float32 in [0, 1] and mask (1, S, S) uint8, 255 damaged, 0 sound, 128 ignored: synthetic
-    damage, mixed with hand-labelled photographs and with undamaged old scans; see `synthesis/shares.py`.
+    """luma (1, S, S) float32 in [0, 1] and mask (1, S, S) uint8: 255 damaged, 0 intact, 128 ignored.
 
-    labelled_share: share of the samples that come from `labelled/`, if there is any. hold_out: the fold "I/N"
-    of `labelled/` to leave out.
+    Synthetic damage, mixed with hand-labelled photographs and with undamaged old scans; see
+    `synthesis/shares.py`. labelled_share: share of the samples from `labelled/`, if there are any. hold_out:
+    the fold "I/N" of `labelled/` to leave out.
     """
 
     def __init__(
@@ -108,12 +105,13 @@ class SegmentSamples(_Samples):
         return {"luma": torch.from_numpy(picture)[None], "mask": torch.from_numpy(mask)[None]}
 
     def _undamaged(self, rng) -> np.ndarray:
-        """A crop of a clean photograph, (S, S) float32, as varied as can be, since those that are known by
-        heart teach nothing about others: in the tones of many emulsions and exposures, sometimes turned.
+        """A crop of a clean photograph, (S, S) float32, augmented hard, since memorized photographs do not
+        generalize.
 
-        Mostly as sharp as a photograph is: who sees only enlarged ones takes fine detail for damage. Those
-        that are enlarged, so that eyes and stripes are as large as in a good scan, are mostly sharpened to
-        look like one.
+        Tones vary over many emulsions and exposures, and some crops are rotated. Most are as sharp as a
+        photograph: a network trained on enlarged ones only mistakes fine detail for damage. Crops that are
+        enlarged, so that eyes and stripes are as large as in a good scan, are mostly sharpened to look like
+        one.
         """
         enlarged, other = rng.random() < 0.4, rng.random() < 0.5
         picture = self.photo("RGB" if other else "L", rng, enlarge=2.5 if enlarged else 1.0)
@@ -128,7 +126,9 @@ class SegmentSamples(_Samples):
         return _expose(np.ascontiguousarray(picture), rng)
 
     def _real(self, rng):
-        """A labelled crop: scaled by 0.6 to 2; most hold damage."""
+        """A labelled crop: scaled by 0.6 to 2, rotated by any multiple of 90 degrees and up to 10 more,
+        mirrored, with another tone.
+        """
         picture, mask = self.labelled[rng.integers(len(self.labelled))]
         tries = 4 if rng.random() < 0.7 else 1
         picture, mask = crop_pair(picture, mask, self.side, rng, (0.6, 2.0), tries)
@@ -137,12 +137,12 @@ class SegmentSamples(_Samples):
         return np.ascontiguousarray(np.clip(picture, 0, 1), np.float32), mask
 
     def _old(self, rng):
-        """A crop of an undamaged old scan, scaled by 0.35 to 2, and its mask: 128 on lone specks."""
+        """A crop of an undamaged old scan, scaled by 0.35 to 2, and its mask: 128 on isolated specks."""
         return crop_pair(*self.old[rng.integers(len(self.old))], self.side, rng, (0.35, 2.0))
 
     def _ground(self, rng):
-        """An undamaged picture to lay real damage on, and its mask, 0 or 128: an old scan, or an aged
-        photograph, by chance as a whole scan.
+        """An undamaged picture on which to paste real damage, and its mask, 0 or 128: an old scan, or an aged
+        photograph, sometimes as a whole scan.
         """
         if self.old and rng.random() < shares.PASTED_ON_OLD_SHARE:
             return self._old(rng)
@@ -152,15 +152,17 @@ class SegmentSamples(_Samples):
         return other, np.zeros(other.shape, np.uint8)
 
     def _pasted(self, picture, mask, rng):
-        """The damage of a labelled crop on an undamaged photograph (Ghiasi et al. 2021, Simple Copy-Paste):
-        real defects are few, and on their own photographs alone they would be learnt by heart.
+        """The damage of a labelled crop on an undamaged photograph (Ghiasi et al. 2021, Simple Copy-Paste).
 
-        What is laid on is the difference to the undamaged surroundings. Damage that cannot be seen there is
-        ignored.
+        Real damage is rare and would be memorized if it only appeared on its own photographs. The difference
+        to the undamaged surroundings is pasted. Damage that is not visible on the new photograph is ignored.
         """
         other, unsure = self._ground(rng)
         sound, near, away = (mask == 0).astype(np.float32), 0.0, 0.0
-        for pitch, share in ((8, 1.0), (64, 0.02)):  # the farther only where there is nothing near
+        for pitch, share in (
+            (8, 1.0),
+            (64, 0.02),
+        ):  # the farther surroundings only where there are no near ones
             away = away + share * enlarge(np.asarray(Image.fromarray(sound).reduce(pitch)), mask.shape)
             near = near + share * enlarge(
                 np.asarray(Image.fromarray(sound * picture).reduce(pitch)), mask.shape
@@ -195,7 +197,7 @@ class InpaintSamples(_Samples):
         self.masks = [mask for path in images_in(data / "labelled/masks") if (mask := _damage(path))]
         if masks:
             given = images_in(masks)
-            # probabilities may lie beside them
+            # probability files may lie next to them
             given = [path for path in given if path.stem.endswith("_mask")] or given
             if not given:
                 raise PhotoError(f"{masks}: no masks")
@@ -211,8 +213,10 @@ class InpaintSamples(_Samples):
         return {"luma": torch.from_numpy(picture)[None], "mask": torch.from_numpy(mask)[None]}
 
     def _real(self, rng):
-        """A crop of a real mask, scaled by 0.5 to 2, turned by any multiple of 90 degrees and mirrored; (S,
-        S) uint8, 0 valid. None if the first places that are tried have fewer or more holes than allowed.
+        """A crop of a real mask, scaled by 0.5 to 2, rotated by any multiple of 90 degrees and mirrored; (S,
+        S) uint8, 0 valid.
+
+        None if the first places tried have fewer or more holes than allowed.
         """
         for _ in range(20):
             packed, (height, width) = self.masks[rng.integers(len(self.masks))]
@@ -229,16 +233,14 @@ class InpaintSamples(_Samples):
 
 
 class ColorizeSamples(_Samples):
-    """luma (1, S, S) float32 in [0, 1] as an old print has it, and the true cbcr (2, S, S) float32 in [-0.5,
+    """luma (1, S, S) float32 in [0, 1] as in an old print, and the true cbcr (2, S, S) float32 in [-0.5,
     0.5].
 
-    Emulsion, exposure, fading, grain, blur are drawn; a sepia print turned to grey is one of the tone curves
-    among them.
-
-    With `hint_share` above 0 also hints (3, S, S): Cb, Cr and where; in the other samples all 0. If there are
-    `cutouts/`, a quarter of the samples are of them, before `backgrounds/` (before clean photographs, if
-    there are none); `overlays/` lie on a third of the portraits. Portraits are cutouts and `clean/people`, or
-    all of `clean/` without such a folder.
+    Emulsion, exposure, fading, grain and blur are random; a sepia print converted to grey is one of the tone
+    curves. With `hint_share` above 0 also hints (3, S, S): Cb, Cr and where, all 0 in the other samples. A
+    quarter of the samples are `cutouts/`, if there are any, in front of `backgrounds/` or else of clean
+    photographs. `overlays/` are pasted on a third of the portraits, which are cutouts and `clean/people`, or
+    all of `clean/` if that folder is missing.
     """
 
     def __init__(self, data: Path, *, seed: int, side: int, hint_share: float = 0.0):
@@ -277,7 +279,7 @@ class ColorizeSamples(_Samples):
         return sample
 
     def _picture(self, rng) -> tuple[np.ndarray, bool]:
-        """A colour photograph (S, S, 3) float32 in [0, 1], and whether it is a portrait."""
+        """A color photograph (S, S, 3) float32 in [0, 1], and whether it is a portrait."""
         if not self.cutouts or rng.random() < 0.75:
             path = self.clean.draw(rng)
             return self.photo(
@@ -286,16 +288,14 @@ class ColorizeSamples(_Samples):
         person = self.photo("RGB", rng, self.cutouts[rng.integers(len(self.cutouts))], zoom=(0.6, 1.0))
         behind = self.backgrounds[rng.integers(len(self.backgrounds))] if self.backgrounds else None
         behind = self.photo("RGB", rng, behind, zoom=(0.5, 1.0))
-        seen = _paper(person)[..., None]  # what is there is person * (1 - seen) + 1 * seen
+        seen = _paper(person)[..., None]  # the cutout shows person * (1 - seen) + 1 * seen
         return np.clip(person + seen * (behind - 1), 0, 1), True
 
 
 def _paper(picture: np.ndarray) -> np.ndarray:
-    """How much of each pixel is the white paper behind a cut-out person: (H, W) float32 in [0, 1] of (H, W,
-    3).
+    """The share of white paper behind a cutout person in each pixel: (H, W) float32 in [0, 1] of (H, W, 3).
 
-    Paper is what is nearly white and hangs together with the border along rows and columns: a white shirt
-    stays.
+    Paper is nearly white and connected with the border along rows and columns, so a white shirt stays.
     """
     white = picture.min(2) > 0.9
     seen = white.copy()
@@ -304,7 +304,7 @@ def _paper(picture: np.ndarray) -> np.ndarray:
         before = seen.sum()
         for axis in (0, 1):
             place = np.arange(white.shape[axis]).reshape((-1, 1) if axis == 0 else (1, -1))
-            # a run of white goes on from its last seen pixel to the next one that is not white
+            # a run of white continues from its last connected pixel to the next one that is not white
             for way in (1, -1):
                 flip = lambda x: np.flip(x, axis) if way == -1 else x  # noqa: E731, B023
                 last = np.maximum.accumulate(np.where(flip(seen), place, -1), axis)
@@ -319,8 +319,8 @@ def _paper(picture: np.ndarray) -> np.ndarray:
 
 
 def _lay(picture: np.ndarray, path: Path, rng) -> np.ndarray:
-    """An overlay (RGBA) on the lower half of a picture (S, S, 3): 5 to 20 % of its width, turned a little,
-    lit otherwise.
+    """Pastes an overlay (RGBA) on the lower half of a picture (S, S, 3): 5 to 20 % of its width, slightly
+    rotated, relit.
     """
     try:
         with Image.open(path) as overlay:
@@ -340,9 +340,9 @@ def _lay(picture: np.ndarray, path: Path, rng) -> np.ndarray:
 
 
 def _dye(cbcr: np.ndarray, luma: np.ndarray, rng) -> None:
-    """Gives what is dark and blue another colour, in place: grey, or red to brown to green. cbcr: (2, H, W).
+    """Gives dark blue things another color, in place: grey, or red to brown to green. cbcr: (2, H, W).
 
-    Most portraits that are free to use show dark blue suits; old ones do not. Skies are bright and stay.
+    Most free portraits show dark blue suits, which old ones do not. Skies are bright and do not change.
     """
     cb, cr = cbcr
     share = np.clip((cb - abs(cr)) / 0.02, 0, 1) * np.clip((0.45 - luma) / 0.1, 0, 1)
@@ -355,15 +355,17 @@ def _dye(cbcr: np.ndarray, luma: np.ndarray, rng) -> None:
 
 
 def _emulsion(picture: np.ndarray, rng) -> np.ndarray:
-    """A colour photograph (H, W, 3) in grey (H, W), as an emulsion has it that sees some colours better: the
-    early ones saw blue, or blue and green, alone.
+    """A color photograph (H, W, 3) as grey (H, W), as seen by an emulsion that is more sensitive to some
+    colors.
+
+    Early emulsions were sensitive to blue only, or to blue and green.
     """
     return picture @ rng.dirichlet((1, 1, 1)).astype(np.float32)
 
 
 def _expose(luma: np.ndarray, rng) -> np.ndarray:
-    """The same thing exposed and printed otherwise: gamma, black and white point; more than
-    half of the time.
+    """The same scene exposed and printed differently: gamma, black and white point; more than half of the
+    time.
     """
     if rng.random() < 0.4:
         return np.ascontiguousarray(luma.clip(0, 1))
@@ -379,8 +381,8 @@ def _labelled(image: Path, mask: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _damage(path: Path) -> tuple[np.ndarray, tuple[int, int]] | None:
-    """The damaged pixels of a mask, eight to a byte along each row, and (height, width); None if there are
-    none.
+    """The damaged pixels of a mask, packed eight to a byte along each row, and (height, width); None if there
+    are none.
     """
     try:
         photo = read_photo(path)

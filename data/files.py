@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and the SHA-256 of their bytes."""
+"""Atomic writing of files, and the SHA-256 of their contents."""
 
 from __future__ import annotations
 
@@ -12,19 +12,22 @@ from data.errors import PhotoError
 
 
 def sha256(data: bytes) -> str:
-    """64 hexadecimal digits."""
+    """The SHA-256 of `data`, 64 hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
 
 
 def write_whole(path: Path, data: bytes, overwrite: bool) -> None:
-    """Write the file whole or not at all; missing folders are made.
+    """Writes a file whole or not at all; missing folders are created.
 
-    PhotoError: it exists and `overwrite` is False, or it cannot be written (full disk, permission).
+    Raises PhotoError if it exists and `overwrite` is False, or if it cannot be written (disk full,
+    permissions).
     """
     path = Path(path)
     if not overwrite and os.path.lexists(path):
         raise PhotoError(f"{path} exists: give --overwrite to replace it")
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")  # same folder: os.replace cannot cross disks
+    temporary = path.with_name(
+        f".{secrets.token_hex(8)}.tmp"
+    )  # in the same folder, since os.replace cannot cross disks
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_synced(temporary, data)
@@ -33,11 +36,13 @@ def write_whole(path: Path, data: bytes, overwrite: bool) -> None:
         raise PhotoError(f"{path} cannot be written: {error.strerror or error}") from None
     finally:
         with contextlib.suppress(OSError):
-            temporary.unlink()  # after a failure; when all went well it is gone already
+            temporary.unlink()  # only after a failure; otherwise it has been renamed
 
 
 def write_synced(path: Path, data: bytes) -> None:
-    """Write a file down to the disk: else a power cut may leave the new name with no content.
+    """Writes a file through to the disk; otherwise a power failure may leave an empty file under the new
+    name.
+
     Raises OSError.
     """
     with open(path, "wb") as file:

@@ -1,7 +1,6 @@
-"""Where in a data folder is what: pictures, labelled pairs, and the part to measure on. No torch.
+"""Layout of a data folder: photographs, labelled pairs, validation set.
 
-Its parts are `clean/`, `labelled/images` and `labelled/masks`, `textures/` and `val/`; TRAINING.md describes
-them.
+TRAINING.md describes it: `clean/`, `labelled/images` and `labelled/masks`, `textures/`, and `val/`.
 """
 
 from __future__ import annotations
@@ -31,35 +30,35 @@ def pairs_in(folder: Path) -> list[tuple[Path, Path]]:
 
 
 def validation(data: Path) -> Path:
-    """The part of a data folder to measure on: `val/` if there is one, else the folder itself."""
+    """The validation part of a data folder: `val/` if it exists, else the folder itself."""
     return data / "val" if (data / "val").is_dir() else data
 
 
 def validation_photos(data: Path) -> list[Path]:
-    """The undamaged photographs to measure on. Raises PhotoError if there are none."""
+    """The undamaged validation photographs. Raises PhotoError if there are none."""
     folder = validation(data) / "clean"
     return images_in(folder) or _nothing(folder, "photographs")
 
 
 def validation_pairs(data: Path) -> list[tuple[Path, Path]]:
-    """The damaged photographs to measure on, with their masks. Raises PhotoError if there are none."""
+    """The damaged validation photographs with their masks. Raises PhotoError if there are none."""
     folder = validation(data) / "labelled"
     return pairs_in(folder) or _nothing(folder, "labelled photographs")
 
 
 def thinned(items: list, number: int) -> list:
-    """Every n-th of the items, so that at least `number` are left, less than twice as many; all if fewer."""
+    """Every n-th item, leaving at least `number` and less than twice as many; all if there are fewer."""
     return items[:: max(1, len(items) // number)]
 
 
 def evenly_chosen(items: list, number: int) -> list:
-    """`number` of the items in equal steps, the first and the last among them; all if there are fewer."""
+    """`number` items at equal steps, including the first and the last; all if there are fewer."""
     steps = max(1, min(number, len(items)) - 1)
     return [items[round(place * (len(items) - 1) / steps)] for place in range(min(number, len(items)))]
 
 
 def held_out(pairs: list, fold: str | None) -> tuple[list, list]:
-    """The labelled pairs split into those to train on and those to measure on.
+    """Splits labelled pairs into those to train on and those to validate on.
 
     fold: "I/N" holds out every N-th pair from the I-th on; None holds out nothing.
     """
@@ -71,7 +70,7 @@ def held_out(pairs: list, fold: str | None) -> tuple[list, list]:
 
 
 def measured_pairs(data: Path, fold: str | None) -> list[tuple[Path, Path]]:
-    """The labelled pairs that a training run measures on: those of `val/`, or a fold of `labelled/`.
+    """The labelled pairs that a training run is validated on: those of `val/`, or a fold of `labelled/`.
 
     fold: as for `held_out`. Raises PhotoError if there are none.
     """

@@ -1,9 +1,8 @@
-"""Color hints: strokes that a person paints over a photograph in the colors of things, and simulated ones for
-training.
+"""Color hints: reads known colors that a person painted, and simulates them for training.
 
-A hint file is a picture with transparency, of the photograph's size: strokes have the color of what lies
-under them, all else is transparent. Only hue and saturation of the strokes count; lightness is the
-photograph's.
+A hint file is a picture with transparency, of the photograph's size. Painted strokes give the color of what
+is under them; transparent pixels are free. Only hue and saturation count; lightness comes from the
+photograph.
 """
 
 from __future__ import annotations
@@ -19,24 +18,23 @@ from data.errors import PhotoError
 from data.photo import MAX_PIXELS, read_photo
 from data.pixels import resize, rgb_to_ycbcr
 
-MIN_COVER = 0.01  # share of a reduced pixel that a stroke must cover to count
-MAX_CHROMA_STEP = 0.06  # distance of chroma at which a simulated stroke ends: people paint inside of things
+MIN_COVER = 0.01  # share of a downsampled pixel that a stroke must cover to count
+MAX_CHROMA_STEP = 0.06  # chroma distance at which a simulated stroke ends, since people paint inside things
 GREY = 0.02  # saturation (length of CbCr) below which a pixel counts as grey
-GREY_SHARE = 0.25  # of the simulated strokes begin on grey, if there is any: grey is a hint too
+GREY_SHARE = 0.25  # share of simulated strokes that start on grey, if there is any: grey is a hint too
 MAX_STROKES = 12
 
 
 @dataclass(frozen=True)
 class Hints:
-    """Known colours of one photograph."""
+    """Known colors of one photograph."""
 
     cbcr: np.ndarray  # (H, W, 2) float32 in [-0.5, 0.5], 0 where free
     alpha: np.ndarray  # (H, W) float32 in [0, 1]: 1 painted, 0 free
 
     def at(self, size: tuple[int, int]) -> np.ndarray:
-        """The hints at another (width, height): (3, h, w) float32, Cb, Cr and 1 where painted, else 0.
-
-        Thin strokes are not lost.
+        """Downsampled to (width, height): (3, h, w) float32 of Cb, Cr and 1 where painted, else 0. Thin
+        strokes survive.
         """
         cover = resize(self.alpha, size, "box")
         cbcr = resize(self.cbcr * self.alpha[..., None], size, "box") / np.maximum(cover, 1e-6)[..., None]
@@ -47,10 +45,10 @@ class Hints:
 def read_hints(
     source: Path | bytes, size: tuple[int, int], max_pixels: int = MAX_PIXELS
 ) -> tuple[Hints | None, list[str]]:
-    """The hints for a photo of `size` (width, height), None if nothing is painted; and notes for the report.
+    """The hints for a photograph of `size` (width, height), and notes; None if nothing is painted.
 
-    Hints of another size are resized by nearest, with a note. Raises PhotoError as `read_photo` does, and if
-    nothing is transparent.
+    Another size is resized by nearest, with a note. Raises PhotoError like `read_photo`, and if nothing is
+    transparent.
     """
     photo = read_photo(source, max_pixels)
     if photo.alpha is None or photo.alpha.min() == np.iinfo(photo.alpha.dtype).max:
@@ -68,10 +66,11 @@ def read_hints(
 
 
 def simulate(cbcr: np.ndarray, rng) -> np.ndarray:
-    """Hints as a person might give them for the true chroma (2, H, W): (3, H, W) float32, mostly few strokes.
+    """Hints as a person might give them for the true chroma (2, H, W): (3, H, W) float32, mostly a few
+    strokes.
 
-    A stroke is a line, a dot or a blob. It ends where the chroma leaves that of its first point, and has the
-    mean chroma of what it covers.
+    A stroke is a line, a dot or a blob. It ends where chroma departs from that of its first point, and has
+    the mean chroma of what it covers.
     """
     height, width = cbcr.shape[1:]
     hints = np.zeros((3, height, width), np.float32)

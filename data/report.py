@@ -1,24 +1,24 @@
-"""The report of one photo, `STEM.json`: what went in, what was done, what came out.
+"""The report STEM.json: its keys, and the check whether a photograph is already done.
 
-A stable format: keys are added, never renamed or removed, unless `version` rises. A line of `--json` is the
-same object with `status` before it: done, skipped (the report is that of the former run), or failed, then
-with `input.name` and `error` alone.
+The format is stable: keys are added, never renamed or removed, unless `version` rises. A line of `--json` is
+the same object preceded by `status`: done, skipped (the report of the earlier run), or failed (with
+`input.name` and `error` only).
 
-    version     1, of this format
+    version     version of this format, 1
     program     name and version of the program, as in "photo-restore 0.1.0"
     input       name, sha256, format, size [width, height], bits per sample, channels (1 grey, 3 RGB)
-    options     every option that changes the pixels, as given, and which outputs were asked for
+    options     every option that changes the pixels, as given, and the requested outputs
     weights     stage -> SHA-256 of its weights file
-    companions  role (mask, protect, hints) -> SHA-256 of the file given for this photo
+    companions  role (mask, protect, hints) -> SHA-256 of the file given for this photograph
     outputs     file name -> SHA-256 of the file
-    invented    share of pixels that were made up, 0 to 1; null where no stage makes any up
-    regions     count: connected parts of the mask; largest: the 100 with most pixels, most first, each with
-                its box [left, top, width, height] and pixels; null where there is no mask
-    measured    largest differences in steps of 1/255, each only where such a picture was made:
-                outside_mask: between input and restored picture where nothing was to be repaired, 0 unless
-                the format is lossy; luma_color, luma_restored_color: of luma (BT.601) by colouring
-    seconds     stage -> time of computing
-    warnings    sentences: what was converted on reading, what should be looked at
+    invented    share of the pixels that were invented, 0 to 1; null if no stage invents any
+    regions     count: connected parts of the mask; largest: the 100 largest, in descending order, each with
+                its box [left, top, width, height] and pixels; null without a mask
+    measured    largest differences in steps of 1/255, each only if such a picture was made:
+                outside_mask: between input and restored picture outside the repairs, 0 unless the format
+                is lossy; luma_color, luma_restored_color: of luma (BT.601), caused by colorizing
+    seconds     stage -> computing time
+    warnings    sentences: conversions on reading, and what to check
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def build(
     seconds: dict[str, float] | None = None,
     warnings: list[str] | tuple[str, ...] = (),
 ) -> dict:
-    """The report as plain JSON types. settings: options, weights, companions; outputs: file name -> its
+    """The report as plain JSON types. settings: options, weights, companions. outputs: file name -> its
     bytes.
     """
     return {
@@ -69,26 +69,24 @@ def build(
 
 
 def done(path: Path, input_sha256: str, settings: dict) -> dict | None:
-    """The report at `path` if it says that the same was done already and all its outputs are there, else
-    None.
-    """
+    """The report at `path` if it has the same input and settings and all its outputs exist, else None."""
     try:
         report = json.loads(path.read_text("utf-8"))
         same = (
             report["version"] == REPORT_VERSION
             and report["input"]["sha256"] == input_sha256
             and {key: report[key] for key in settings}
-            == json.loads(json.dumps(settings))  # tuples became lists
+            == json.loads(json.dumps(settings))  # JSON turns tuples into lists
             and all((path.parent / file).is_file() for file in report["outputs"])
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # no report, or not one of ours
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # no report, or not ours
         return None
     return report if same else None
 
 
 def dumps(report: dict, indent: int | None = None) -> str:
-    """One JSON object and a line end. A file name that is no UTF-8 is escaped, as `os.fsencode` of what is
-    read back gives it.
+    """One JSON object and a line end. File names that are not UTF-8 are escaped; `os.fsencode` restores them
+    after reading.
     """
     text = json.dumps(report, indent=indent, ensure_ascii=False, allow_nan=False)
     try:

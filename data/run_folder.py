@@ -1,10 +1,10 @@
-"""The folder of a training run, which holds its whole state.
+"""The run folder, which is the whole state of a training run.
 
 args.json       options, version, commit
-log.jsonl       a line at step 1 and every 50th, and one for each evaluation
-curves.png      losses and scores of that log
+log.jsonl       a line at step 1 and every 50th step, and one for each evaluation
+curves.png      the losses and scores in the log
 samples/*.png   fixed validation photographs: input | prediction | truth
-last.pt         what the same command resumes from
+last.pt         checkpoint from which the same command resumes
 best-STEP.pt    the best weights by validation, ready for `infer`
 """
 
@@ -45,8 +45,8 @@ class RunFolder:
             (self.path / "log.jsonl").write_text("")
 
     def go_on(self, done: int) -> None:
-        """Removes what a killed process logged after step `done`, from which this one resumes, and its
-        temporary files.
+        """Removes log lines after the step to resume from, and temporary files, that a killed process
+        left.
         """
         if self.writes:
             rows = [row for row in read_log(self.path) if row["step"] <= done]

@@ -1,4 +1,4 @@
-"""Contact sheets: rows of labelled pictures, to look at many results at once."""
+"""Contact sheets: rows of labelled pictures on one sheet, and side-by-side comparison."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ LINE = 20  # px, height of a line of text
 
 
 def compare(panels: dict[str, np.ndarray]) -> np.ndarray:
-    """Pictures side by side with their names below: (h, w, 3) uint8.
+    """The pictures side by side with their names below: (h, w, 3) uint8.
 
-    panels: name -> (H, W) or (H, W, 3), uint8 or uint16, all of one size.
+    panels: name -> (H, W) or (H, W, 3), uint8 or uint16, all of the same size.
     """
     pictures = {name: rgb8(pixels) for name, pixels in panels.items()}
     height, width = next(iter(pictures.values())).shape[:2]
-    size = max(12, round(width / 24))  # of the letters, px
+    size = max(12, round(width / 24))  # font size, px
     total = len(pictures) * width + (len(pictures) - 1) * GAP
     sheet = Image.new("RGB", (total, height + 2 * size), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size)
@@ -32,10 +32,10 @@ def compare(panels: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def contact_sheet(rows: list[tuple[str, dict[str, np.ndarray | str]]], width: int = 480) -> np.ndarray:
-    """A sheet (H, W, 3) uint8 of all rows: a title, and below it cells of `width` px with their labels.
+    """A sheet (H, W, 3) uint8 of rows, each with a title and below it cells of `width` px with their labels.
 
     rows: (title, label -> picture), at least one. A picture is (h, w) or (h, w, 3), uint8, uint16 or float in
-    [0, 1]; a wider one is made smaller. In place of a picture, a sentence may say why there is none.
+    [0, 1]; wider ones are downsized. A sentence in place of a picture says why there is none.
     """
     drawn = [_row(title, cells, width) for title, cells in rows]
     sheet = Image.new("RGB", (max(row.width for row in drawn), sum(row.height for row in drawn)), "white")
@@ -72,9 +72,9 @@ def _fitted(pixels: np.ndarray, width: int) -> Image.Image:
 
 
 def overlay(grey: np.ndarray, found: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Found and true masks in colour over a darkened photograph: (H, W, 3) float in [0, 1].
+    """Detected and true masks in color over a darkened photograph: (H, W, 3) float in [0, 1].
 
-    Green is in both, red found alone, blue true alone. grey: (H, W) float in [0, 1]; masks: (H, W) bool.
+    Green is in both, red detected only, blue true only. grey: (H, W) float in [0, 1]; masks: (H, W) bool.
     """
     picture = np.repeat(0.7 * grey[..., None], 3, 2)
     picture[found & ~truth] = (1, 0.1, 0.1)
@@ -84,7 +84,9 @@ def overlay(grey: np.ndarray, found: np.ndarray, truth: np.ndarray) -> np.ndarra
 
 
 def grid(pictures: list[np.ndarray], width: int = 1600) -> np.ndarray:
-    """Pictures (h, w) or (h, w, 3) of one size in rows of at most `width` px; the last row ends in black."""
+    """Pictures (h, w) or (h, w, 3) of equal size in rows of at most `width` px; the last row is filled with
+    black.
+    """
     columns = max(1, min(len(pictures), width // pictures[0].shape[1]))
     pictures = pictures + [np.zeros_like(pictures[0])] * (-len(pictures) % columns)
     rows = [np.hstack(pictures[first : first + columns]) for first in range(0, len(pictures), columns)]

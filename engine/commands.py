@@ -1,7 +1,7 @@
-"""The sub-commands of the stage scripts: train, eval, sheet and infer; and how every command ends.
+"""Sub-commands train, eval, sheet and infer, and the exit status of every command.
 
 Modules that import torch are imported inside the functions that need them, so that `--help` and usage errors
-answer at once.
+respond at once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from engine import PROGRAM, options
 
 
 def stage_parser(doc: str):
-    """(parser, its sub-commands) of a stage script, whose docstring `doc` is the description."""
+    """(parser, its sub-commands) of a stage script. doc: its docstring, used as the description."""
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
@@ -31,12 +31,12 @@ def stage_parser(doc: str):
 def run_command(parser: argparse.ArgumentParser, argv) -> int:
     """Parses and runs a command; returns the exit status.
 
-    A mistake of the user gives one line and status 2, Ctrl-C gives 130. Anything else is a bug, and shows its
+    A user error prints one line and returns 2, Ctrl-C returns 130. Any other exception is a bug and shows its
     traceback.
     """
     args = parser.parse_args(argv)
     run = args.run
-    del args.run  # what stays are the options
+    del args.run  # the rest are the options
     try:
         return run(args)
     except (UserError, OSError) as error:
@@ -49,7 +49,7 @@ def run_command(parser: argparse.ArgumentParser, argv) -> int:
 def train_command(
     subparsers, stage: str, train: Callable[[argparse.Namespace], int], **defaults
 ) -> argparse.ArgumentParser:
-    """Add `train` with the options that every stage has; `defaults` are the stage's own."""
+    """Adds `train` with the options that every stage has; `defaults` are the stage's own."""
     parser = subparsers.add_parser("train", help="train on a data folder", allow_abbrev=False)
     options.train_options(parser, stage, **defaults)
     parser.set_defaults(run=train)
@@ -59,7 +59,7 @@ def train_command(
 def eval_command(
     subparsers, stage: str, build: Callable, evaluate: Callable, weights: Path
 ) -> argparse.ArgumentParser:
-    """Add `eval`: the measures of a weights file on a data folder, as one JSON object on standard output.
+    """Adds `eval`, which prints the metrics of a weights file on a data folder as one JSON object.
 
     evaluate(net, data=..., processes=..., infer=..., and the stage's own options by name) -> dict.
     """
@@ -88,7 +88,7 @@ def eval_command(
 def sheet_command(
     subparsers, stage: str, rows: Callable[[argparse.Namespace], list], weights: Path
 ) -> argparse.ArgumentParser:
-    """Add `sheet`: a contact sheet to look at; rows(args) are those of `data.sheet.contact_sheet`."""
+    """Adds `sheet`, which draws a contact sheet; rows(args) are those of `data.sheet.contact_sheet`."""
     text = "draw a contact sheet of validation photographs"
     parser = subparsers.add_parser("sheet", help=text, allow_abbrev=False)
     parser.add_argument("out", type=Path, metavar="OUT.png", help="where to write the sheet")
@@ -103,7 +103,7 @@ def sheet_command(
         from data.photo import encode
         from data.sheet import contact_sheet
 
-        if os.path.lexists(args.out) and not args.overwrite:  # before computing, which takes time
+        if os.path.lexists(args.out) and not args.overwrite:  # checked before computing, which takes time
             raise PhotoError(f"{args.out} exists: give --overwrite to replace it")
         write_whole(args.out, encode(contact_sheet(rows(args), args.cell), None, "PNG"), args.overwrite)
         return 0
@@ -115,7 +115,7 @@ def sheet_command(
 def infer_command(
     subparsers, run: Callable[[argparse.Namespace], int], weights: Path
 ) -> argparse.ArgumentParser:
-    """Add `infer` with `--weights` and the shared options, which are checked before `run` is called."""
+    """Adds `infer` with `--weights` and the shared options, which are checked before `run` is called."""
 
     def checked(args: argparse.Namespace) -> int:
         options.check(parser, args)

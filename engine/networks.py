@@ -1,6 +1,6 @@
-"""Which network a command runs or trains, and the weights it starts from.
+"""Builds networks from options, and loads the weights they start from.
 
-Stage scripts pass their classes and `build` functions, as nothing here knows the networks themselves.
+Stage scripts pass in their classes and `build` functions, since this module does not import networks.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from data.published import published_encoder, published_vgg16
 
 
 def load_net(weights: Path, stage: str, build: Callable[[dict], nn.Module]) -> tuple[nn.Module, dict]:
-    """(network in evaluation mode, its `infer` settings) of a weights file. Raises WeightsError."""
+    """(network in evaluation mode, its `infer` settings) from a weights file. Raises WeightsError."""
     content = checkpoint.read_weights(weights, stage)
     try:
         net = build(content["build"])
-    except (TypeError, ValueError, KeyError) as error:  # written by another version
+    except (TypeError, ValueError, KeyError) as error:  # written by another version of the program
         raise WeightsError(f"{weights}: not a network of this version of photo-restore ({error})") from None
     checkpoint.load_state(net, content, weights)
     return net.eval(), content["infer"]
 
 
 def network_options(stage: str, weights: Path | None, fixed: dict, **choices) -> dict:
-    """The network's constructor arguments: the `fixed` ones, and name -> (option, value, default) for those
-    to choose.
+    """The network's constructor arguments: the `fixed` ones, and name -> (option, value, default) for the
+    others.
 
-    A value of None stands for what the `weights` file brings, or the default. Raises UserError for a value
+    None as a value means the value in the `weights` file, or else the default. Raises UserError for a value
     that contradicts the file.
     """
     build = checkpoint.read_weights(weights, stage)["build"] if weights else {}
@@ -44,7 +44,7 @@ def network_options(stage: str, weights: Path | None, fixed: dict, **choices) ->
 
 
 def load_encoder(net: nn.Module, source: str, depth: int) -> None:
-    """Starts `net.encoder` from published weights, as `--encoder-weights` names them. Raises UserError."""
+    """Initializes `net.encoder` with published weights, as named by `--encoder-weights`. Raises UserError."""
     state = published_encoder(source, depth)
     try:
         net.encoder.load_imagenet(state)
@@ -53,7 +53,7 @@ def load_encoder(net: nn.Module, source: str, depth: int) -> None:
 
 
 def load_vgg(vgg: type[nn.Module], source: str, device: torch.device) -> nn.Module:
-    """VGG-16, whose class is `vgg`, with the weights that `--vgg-weights` names. Raises UserError."""
+    """VGG-16 of the class `vgg`, with the weights named by `--vgg-weights`. Raises UserError."""
     try:
         net = vgg(published_vgg16(source))
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""What updates weights: learning rate, optimizer, moving average, discriminator; and the tally of losses."""
+"""Learning rate schedule, optimizer, EMA, the discriminator's optimizer, and the tally of losses."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from data import checkpoint
 from data.errors import UserError
 from engine.processes import Processes
 
-MAX_WARMUP = 1000  # steps; 3 % of the run if that is less
-FINAL_LR = 0.01  # of the peak, where the cosine ends
-BETAS = (0.9, 0.99)  # of AdamW; a second moment of 100 steps follows the loss of small batches
-WEIGHT_DECAY = 1e-4  # of convolution kernels
+MAX_WARMUP = 1000  # steps; at most 3 % of the run
+FINAL_LR = 0.01  # share of the peak at the end of the cosine
+BETAS = (0.9, 0.99)  # AdamW; a second moment over about 100 steps suits small batches
+WEIGHT_DECAY = 1e-4  # of convolution kernels only
 DISCRIMINATOR_BETAS = (0.0, 0.9)  # no momentum against a moving opponent (Zhang et al. 2019)
 
 
 def schedule(step: int, steps: int, peak: float) -> float:
-    """Learning rate: linear warm-up over 3 % of the steps (at most `MAX_WARMUP`), then a cosine down to
-    `FINAL_LR` of the peak.
+    """Learning rate: linear warm-up over 3 % of the steps (at most `MAX_WARMUP`), then a cosine to `FINAL_LR`
+    of the peak.
     """
     warmup = max(1, min(MAX_WARMUP, steps * 3 // 100))
     if step < warmup:
@@ -33,7 +33,7 @@ def schedule(step: int, steps: int, peak: float) -> float:
 
 
 def make_optimizer(net: nn.Module, lr: float) -> torch.optim.AdamW:
-    """AdamW in one kernel; weight decay on convolution kernels only, not on biases and norms."""
+    """Fused AdamW; weight decay on convolution kernels only, not on biases and norms."""
     kernels = [p for p in net.parameters() if p.dim() > 1]
     others = [p for p in net.parameters() if p.dim() <= 1]
     groups = [{"params": kernels, "weight_decay": WEIGHT_DECAY}, {"params": others, "weight_decay": 0.0}]
@@ -41,14 +41,14 @@ def make_optimizer(net: nn.Module, lr: float) -> torch.optim.AdamW:
 
 
 def freeze_statistics(net: nn.Module) -> None:
-    """Every norm of `net` goes on with the statistics it has, until the next `net.train()`."""
+    """Freezes the statistics of every norm of `net`, until the next `net.train()`."""
     for module in net.modules():
         if hasattr(module, "running_mean"):
             module.eval()
 
 
 class EMA:
-    """Exponential moving average of the weights and of the norms' statistics, in `net`.
+    """Exponential moving average of the weights and norm statistics, in `net`.
 
     The decay ramps up to `decay`, so that the random start is soon forgotten.
     """
@@ -59,7 +59,7 @@ class EMA:
 
     @torch.no_grad()
     def update(self, net: nn.Module, step: int) -> None:
-        """Takes in the weights after `step` steps."""
+        """Averages in the weights after `step` steps."""
         decay = min(self.decay, (step + 1) / (step + 10))
         pairs = list(zip(self.net.state_dict().values(), net.state_dict().values()))
         torch._foreach_lerp_(*zip(*(pair for pair in pairs if pair[0].is_floating_point())), 1 - decay)
@@ -69,9 +69,9 @@ class EMA:
 
 
 class Discriminator:
-    """The network of adversarial training that learns against the trained one, with an AdamW of its own.
+    """The discriminator of adversarial training, with its own AdamW.
 
-    weights: a last.pt of an adversarial run, whose discriminator `start` takes; None: a new one.
+    weights: last.pt of an adversarial run whose discriminator `start` loads; None: a new one.
     """
 
     def __init__(self, net: nn.Module, lr: float, processes: Processes, weights: Path | None = None):
@@ -82,7 +82,7 @@ class Discriminator:
         self.processes, self.weights = processes, weights
 
     def start(self) -> None:
-        """Loads `weights`. Raises UserError if there is no discriminator in it."""
+        """Loads `weights`. Raises UserError if they contain no discriminator."""
         if self.weights:
             state = checkpoint.read(self.weights)
             if "discriminator" not in state:
@@ -90,8 +90,9 @@ class Discriminator:
             checkpoint.load_state(self.net, {"state": state["discriminator"]["net"]}, self.weights)
 
     def step(self, loss: torch.Tensor, found_inf: torch.Tensor) -> None:
-        """One step down `loss`, none if `found_inf` is 1 or a gradient is not finite. Gradients are the mean
-        over processes, as DistributedDataParallel's are.
+        """One optimizer step on `loss`, skipped if `found_inf` is 1 or a gradient is not finite.
+
+        Gradients are averaged over processes, as by DistributedDataParallel.
         """
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -112,17 +113,17 @@ class Discriminator:
 
 
 class Reading(NamedTuple):
-    """What all processes know after `LossTally.read`; counts are steps."""
+    """What all processes know after `LossTally.read`; numbers of steps."""
 
-    skipped: float  # since the last reading: their gradients were not finite
+    skipped: float  # since the last reading, for gradients that were not finite
     skipped_in_a_row: float  # up to now
     stop: bool  # one of the processes was told to stop
 
 
 class LossTally:
-    """Means of the losses between two lines of the log, over processes; skipped steps do not count.
+    """Means of the losses between two lines of the log, over all processes; skipped steps do not count.
 
-    Sums stay on the device until `read`, as a device that is asked for a number has to finish its work first.
+    Sums stay on the device until `read`, since reading a number makes the device finish its work first.
     """
 
     def __init__(self):
@@ -130,7 +131,7 @@ class LossTally:
         self.sums, self.counted = {}, 0.0
 
     def add(self, losses: dict[str, torch.Tensor], found_inf: torch.Tensor) -> None:
-        """losses: name -> scalar; found_inf: scalar, 1 for a step that was skipped, else 0."""
+        """Adds one step. losses: name -> scalar; found_inf: scalar, 1 if the step was skipped, else 0."""
         self.names = list(losses)
         row = torch.stack([found_inf] + [x.detach().float() for x in losses.values()] + [1 - found_inf])
         row[1:].masked_fill_(found_inf > 0, 0)
@@ -138,7 +139,7 @@ class LossTally:
         self.in_a_row = found_inf if self.in_a_row is None else (self.in_a_row + found_inf) * found_inf
 
     def read(self, processes: Processes, stopping: bool) -> Reading:
-        """Fetches the sums from the device; stopping: this process was told to stop."""
+        """Fetches the sums from the device. stopping: whether this process was told to stop."""
         tail = torch.stack([self.in_a_row, self.in_a_row.new_tensor(float(stopping))])
         facts = processes.total(torch.cat([self.device_sums, tail])) / processes.world
         skipped, *sums, counted, in_a_row, stop = facts.tolist()
@@ -148,7 +149,7 @@ class LossTally:
         return Reading(skipped, in_a_row, stop > 0)
 
     def means(self) -> dict[str, float]:
-        """The means of what was read since the last call."""
+        """The means of everything read since the last call."""
         means = {name: x / max(self.counted, 1) for name, x in self.sums.items()}
         self.sums, self.counted = {}, 0.0
         return means

@@ -1,6 +1,6 @@
-"""Options of the commands: number types, the groups that several commands share, and their checks.
+"""Options shared by the commands: number types, groups of options, and their checks.
 
-Nothing here imports torch, so that `--help` and usage errors answer at once.
+Nothing here imports torch, so that `--help` and usage errors respond at once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def positive(kind: type) -> Callable[[str], int | float]:
             raise ValueError
         return value
 
-    parse.__name__ = f"positive {kind.__name__}"  # argparse puts it into its message
+    parse.__name__ = f"positive {kind.__name__}"  # shown in argparse's error message
     return parse
 
 
@@ -58,7 +58,7 @@ def share(text: str) -> float:
 
 
 def device(text: str) -> str:
-    """An argparse type: the name of a device, which need not exist."""
+    """An argparse type: the name of a device, whether or not it exists."""
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", text):
         raise argparse.ArgumentTypeError(f"{text!r} is none of auto, cpu, cuda, cuda:N, mps")
     return text
@@ -68,7 +68,7 @@ def device(text: str) -> str:
 
 
 def train_options(parser: argparse.ArgumentParser, stage: str, **defaults) -> None:
-    """Add the options that `train` has in every stage; `defaults` are the stage's own."""
+    """Adds the options of `train` that every stage has; `defaults` are the stage's own."""
 
     def add(name, text, default, **kwargs):
         default = defaults.get(name[2:].replace("-", "_"), default)
@@ -104,14 +104,12 @@ def train_options(parser: argparse.ArgumentParser, stage: str, **defaults) -> No
 
 
 def network_option(parser: argparse.ArgumentParser, name: str, text: str, default, **kwargs) -> None:
-    """Add an option that decides the network; the value None stands for that of `--weights` or the default
-    (see `engine.training.network_options`).
-    """
+    """Adds an option that decides the network. Unset it is None: as in `--weights`, or else the default."""
     parser.add_argument(name, help=f"{text} (default: {default}, or that of --weights)", **kwargs)
 
 
 def encoder_options(parser: argparse.ArgumentParser, depth: int) -> None:
-    """Add the options of a ResNet encoder; depth: the stage's default."""
+    """Adds the options of a ResNet encoder. depth: the stage's default."""
     network_option(parser, "--encoder", "depth of the ResNet", depth, type=int, choices=(18, 34, 50))
     parser.add_argument(
         "--encoder-weights",
@@ -125,7 +123,7 @@ def encoder_options(parser: argparse.ArgumentParser, depth: int) -> None:
 
 
 def data_option(parser: argparse.ArgumentParser, stage: str, text: str = "data folder") -> None:
-    """Add `--data`, by default the stage's folder."""
+    """Adds `--data`; the default is the stage's folder."""
     parser.add_argument(
         "--data",
         type=Path,
@@ -136,13 +134,13 @@ def data_option(parser: argparse.ArgumentParser, stage: str, text: str = "data f
 
 
 def weights_option(parser: argparse.ArgumentParser, weights: Path) -> None:
-    """Add `--weights`, by default the bundled ones."""
+    """Adds `--weights`; the default is the bundled file."""
     text = "weights of the network (default: the bundled ones)"
     parser.add_argument("--weights", type=Path, default=weights, metavar="FILE", help=text)
 
 
 def device_option(parser: argparse.ArgumentParser) -> None:
-    """Add `--device` for running networks; training has its own, without mps."""
+    """Adds `--device` for inference; training has its own, without mps."""
     parser.add_argument(
         "--device",
         type=device,
@@ -153,7 +151,7 @@ def device_option(parser: argparse.ArgumentParser) -> None:
 
 
 def overwrite_option(parser: argparse.ArgumentParser, what: str) -> None:
-    """Add `--overwrite` for one output file; what: its name in the usage."""
+    """Adds `--overwrite` for one output file. what: its name in the usage line."""
     text = f"replace {what} if it exists (default: no)"
     parser.add_argument("--overwrite", action="store_true", help=text)
 
@@ -162,7 +160,7 @@ def overwrite_option(parser: argparse.ArgumentParser, what: str) -> None:
 
 
 def infer_options(parser: argparse.ArgumentParser) -> None:
-    """Add what all infer commands and restore have in common."""
+    """Adds the options that `infer` and restore.py share."""
     add = parser.add_argument
     add("photos", nargs="+", type=Path, metavar="PHOTO", help="a file, a folder, or - for standard input")
     add("out", type=Path, metavar="OUT", help="folder for the results, made if missing")
@@ -215,9 +213,10 @@ def infer_options(parser: argparse.ArgumentParser) -> None:
 
 
 def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace, stdout: bool = False) -> None:
-    """End with a usage error (status 2) where the options of `infer_options` contradict; make OUT.
+    """Ends with a usage error (status 2) if the options of `infer_options` contradict each other; creates
+    OUT.
 
-    stdout: the command would write exactly one file per photo, so that OUT may be `-` for one photo.
+    stdout: the command writes exactly one file per photograph, so that OUT may be `-` for one photograph.
     """
     if arguments.overlap >= arguments.tile:
         parser.error(f"--overlap {arguments.overlap} must be smaller than --tile {arguments.tile}")
@@ -236,7 +235,7 @@ def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace, stdout
 
 
 def _check_folder(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    """Make the folder OUT, or end with a usage error."""
+    """Creates the folder OUT, or ends with a usage error."""
     out = arguments.out
     for photo in arguments.photos:
         if photo != STDIO and photo.is_dir() and photo.resolve() == out.resolve():

@@ -1,6 +1,6 @@
-"""The processes of a run: who they are, where they compute, what they sum up, and the signals that stop them.
+"""Processes of a run under torchrun: rank, device, sums, signals, and a common exit status.
 
-torchrun tells each process its number by environment variables; a process without them is alone.
+torchrun tells each process its rank in environment variables; without them, a process is alone.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from data.errors import UserError
 
 
 def rank() -> int:
-    """The number of this process among those that torchrun started; 0 when alone."""
+    """The rank of this process under torchrun; 0 when alone."""
     return int(os.environ.get("RANK", 0))
 
 
 def world() -> int:
-    """How many processes torchrun started; 1 when alone."""
+    """The number of processes that torchrun started; 1 when alone."""
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
 def pick_device(name: str, training: bool = False) -> torch.device:
-    """The device that `--device` names; "auto" takes CUDA, then MPS, then the CPU. Raises UserError.
+    """The device named by `--device`; "auto" prefers CUDA, then MPS, then the CPU. Raises UserError.
 
-    Under torchrun each process takes the GPU of its own. Training does not take MPS unasked: it lacks kernels
-    of in-place BatchNorm.
+    Under torchrun each process gets its own GPU. Training uses MPS only if asked to, since MPS lacks kernels
+    for in-place BatchNorm.
     """
     if name == "auto":
         mps = torch.backends.mps.is_available() and not training
@@ -46,9 +46,8 @@ def pick_device(name: str, training: bool = False) -> torch.device:
 
 
 def peak_memory(device: torch.device) -> float:
-    """The most memory held so far, in MB of 10^6 bytes: of the GPU where one is used, else of this process.
-
-    NaN on Windows, which does not tell.
+    """Peak memory so far, in MB of 10^6 bytes: of the GPU if one is used, else of this process. NaN on
+    Windows.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
@@ -61,11 +60,11 @@ def peak_memory(device: torch.device) -> float:
 
 
 def _store():
-    """Where the processes of a run find each other.
+    """The store through which the processes of a run find each other.
 
     torchrun restarts processes with the store of the processes that died (pytorch/pytorch#135712), whose
-    addresses lead nowhere: each start gets keys of its own. With several machines the count of restarts is
-    not the same on all, and torchrun itself has to be told to make a new store (the README says how).
+    addresses are no longer valid, so each start uses its own keys. With several machines the restart count
+    differs between them, and torchrun itself has to be told to make a new store (see TRAINING.md).
     """
     store, _, _ = next(distributed.rendezvous("env://"))
     if os.environ.get("GROUP_WORLD_SIZE", "1") != "1":
@@ -105,9 +104,10 @@ class Processes:
         return [part[index] for index in range(max(map(len, parts))) for part in parts if index < len(part)]
 
     def close(self) -> None:
-        """Leaves the group. Whatever holds it (DistributedDataParallel, in cycles) must be out of reach by
-        now: gloo's threads end with its last holder, and those that outlive the interpreter abort the
-        process.
+        """Leaves the process group. Everything that holds it (DistributedDataParallel, in cycles) must be
+        unreachable by now.
+
+        gloo's threads end with its last holder; threads that outlive the interpreter abort the process.
         """
         if self.world > 1:
             gc.collect()
@@ -115,8 +115,8 @@ class Processes:
 
 
 class StopSignals:
-    """While entered, SIGINT and SIGTERM are only noted in `received`, so that training ends between two steps
-    and not within one.
+    """While active, SIGINT and SIGTERM are only recorded in `received`, so that training stops between two
+    steps.
     """
 
     def __enter__(self) -> StopSignals:

@@ -1,7 +1,7 @@
-"""The training loop: the same for every stage, for one process or many.
+"""The training loop of every stage: batches, steps, evaluation, checkpoints, and resuming.
 
-A run folder is the whole state of a run (data/run_folder.py says what lies in it). Sample n is a function of
-(seed, n), and `last.pt` holds the rest, so that a run that was stopped goes on bit for bit on the CPU.
+The run folder is the whole state of a run (see data/run_folder.py). Sample n is a function of (seed, n), and
+`last.pt` holds the rest, so that on the CPU a resumed run equals an uninterrupted one bit for bit.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from engine import VERSION
 from engine.optim import EMA, Discriminator, LossTally, freeze_statistics, make_optimizer, schedule
 from engine.processes import Processes, StopSignals, peak_memory
 
-LOG_EVERY = 50  # steps between two lines of the log: enough for smooth curves
-READ_EVERY = 10  # steps between two looks at what the device has computed; in between nothing waits for it
+LOG_EVERY = 50  # steps between two lines of the log; enough for smooth curves
+READ_EVERY = 10  # steps between two readings of the device's results; nothing waits for it in between
 SAVE_EVERY = 200  # steps between checkpoints, besides those at evaluations; a kill loses at most these
-EVALUATIONS = 12  # over a run, the last at its end: enough to see overfitting, and a small part of the time
-MAX_BAD_STEPS = 20  # steps in a row without a finite gradient: more are no accident, and the run gives up
-MAX_GRADIENT_NORM = 1.0  # gradients are clipped to it: one odd batch must not undo many steps
-BATCHES_AHEAD = 4  # made by each worker process, which evens out samples that take long
+EVALUATIONS = 12  # per run, the last at its end; enough to see overfitting, in a small part of the time
+MAX_BAD_STEPS = 20  # skipped steps in a row after which the run gives up
+MAX_GRADIENT_NORM = 1.0  # gradients are clipped to this norm, so that one odd batch cannot undo many steps
+BATCHES_AHEAD = 4  # batches prefetched by each worker, which hides samples that take long
 
-# What may differ between a run and its continuation without making it another run.
+# Options that may differ between a run and its continuation.
 FREE_ON_RESUME = {"workers", "device", "dry_run", "keep", "run_dir"}
 
 
 @dataclass(frozen=True)
 class Stage:
-    """What differs between the stages. Their own options are bound in the functions already."""
+    """The differences between stages. Their own options are already bound in the functions."""
 
     name: str
     build: Callable[[dict], nn.Module]
@@ -64,7 +64,7 @@ def fit(stage: Stage, args, options: dict) -> int:
     """Trains a stage; returns the exit status.
 
     args: the options of `engine.options.train_options`; those of the stage are only stored. options: the
-    network's constructor arguments. Raises UserError for options that do not fit together or to the data.
+    network's constructor arguments. Raises UserError for options that do not fit each other or the data.
     """
     with closing(Processes(args.device, training=True)) as processes:
         torch.manual_seed(args.seed)
@@ -74,7 +74,7 @@ def fit(stage: Stage, args, options: dict) -> int:
             if processes.rank == 0:
                 print(json.dumps(_derived(stage, args, options, net, processes), indent=2))
             return 0
-        stage.validation_set()  # nothing to measure on is said now, and not at the first evaluation
+        stage.validation_set()  # fails now, not at the first evaluation, if there is nothing to evaluate on
         return Trainer(stage, args, options, net, processes).train()
 
 
@@ -106,15 +106,15 @@ def stored(args) -> dict:
 
 
 def changed_options(before: dict, now: dict) -> list[str]:
-    """Names of options that forbid going on from a checkpoint."""
+    """Names of options that do not allow resuming from a checkpoint."""
     return [name for name in now if name not in FREE_ON_RESUME and before.get(name) != now[name]]
 
 
 class Batches(Dataset):
-    """Item `step` is this process's part of the batch of that step: a function of (step, rank) alone.
+    """Item `step` is this process's part of the batch of that step, a function of (step, rank) only.
 
-    An error of the user's (a photograph that cannot be read) is given in place of the batch: raised in a
-    worker process it would come with that process's traceback.
+    A user error (an unreadable photograph) is returned in place of the batch: raised in a worker process, it
+    would carry that process's traceback.
     """
 
     def __init__(self, samples: Dataset, batch_size: int, rank: int, world: int):
@@ -137,14 +137,14 @@ class Clock:
         self.restart(0)
 
     def restart(self, done: int) -> None:
-        """Measures from now on; done: steps until now."""
+        """Restarts the measurement; done: steps so far."""
         self.since, self.waited, self.began = done, 0.0, time.perf_counter()
 
     def steps_per_s(self, done: int) -> float:
         return (done - self.since) / (time.perf_counter() - self.began)
 
     def watch(self, batches: Iterable) -> Iterator:
-        """The batches; the time until each is there adds to `waited`, in seconds."""
+        """Yields the batches and adds the time spent waiting for each to `waited`, in seconds."""
         mark = time.perf_counter()
         for batch in batches:
             self.waited += time.perf_counter() - mark
@@ -159,13 +159,15 @@ class Clock:
 
 
 class Trainer:
-    """A run of a stage: its networks, optimizers and progress, which `last.pt` holds, and the loop."""
+    """A run of a stage: its networks, optimizers and progress, which `last.pt` holds, and the
+    training loop.
+    """
 
     def __init__(self, stage: Stage, args, options: dict, net: nn.Module, processes: Processes):
         self.stage, self.args, self.options, self.processes = stage, args, options, processes
         self.device, self.samples = processes.device, stage.samples()
         self.run = RunFolder(args.run_dir, writes=processes.rank == 0)
-        resumes = self.run.last.exists()  # then what the run began from is not needed any more
+        resumes = self.run.last.exists()  # then the files that the run started from are no longer needed
         if not resumes:
             self.initialize(net)
         self.net = net.to(self.device, memory_format=torch.channels_last)
@@ -187,7 +189,7 @@ class Trainer:
     # ------------------------------------------------------------------------------- begin and resume
 
     def initialize(self, net: nn.Module) -> None:
-        """Loads what the network starts from."""
+        """Loads the weights that the network starts from."""
         if self.stage.initialize:
             self.stage.initialize(net)
         if weights := self.args.weights:
@@ -200,7 +202,7 @@ class Trainer:
         self.run.begin({**facts, **stored(self.args)})
 
     def resume(self) -> None:
-        """Goes on from `last.pt`. Raises UserError if it is of a run with other options."""
+        """Resumes from `last.pt`. Raises UserError if it belongs to a run with other options."""
         state = checkpoint.read(self.run.last)
         if "ema" not in state:
             raise UserError(f"{self.run.last}: of another version of photo-restore; give another --run-dir")
@@ -214,7 +216,7 @@ class Trainer:
         self.run.go_on(self.done)
 
     def state(self) -> dict:
-        """What `last.pt` holds."""
+        """The contents of `last.pt`."""
         state = {
             "args": stored(self.args),
             "net": self.net.state_dict(),
@@ -236,10 +238,10 @@ class Trainer:
     # ------------------------------------------------------------------------------- the loop
 
     def train(self) -> int:
-        """Goes on to the last step, or until told to stop; returns the exit status."""
+        """Trains to the last step, or until told to stop; returns the exit status."""
         args, alone = self.args, self.processes.world == 1
         if args.weights and self.done == 0:
-            self.evaluate()  # what fine-tuning has to beat; the start stays among the best if it does not
+            self.evaluate()  # the score to beat; the start stays among the best if nothing does
         self.clock.restart(self.done)
         stop = False
         with StopSignals() as signals:
@@ -247,7 +249,7 @@ class Trainer:
                 self.tally.add(*self.step(batch))
                 last = self.done == args.steps
 
-                # Losses stay on the device and are read now and then; only then all hear of a signal
+                # Losses stay on the device and are read now and then, when signals are also shared
                 logs = self.done == 1 or self.done % LOG_EVERY == 0
                 if logs or last or self.done % READ_EVERY == 0 or (signals.received and alone):
                     skipped, skipped_in_a_row, stop = self.tally.read(self.processes, signals.received)
@@ -274,7 +276,7 @@ class Trainer:
         return 0
 
     def batches(self) -> Iterator[dict]:
-        """This process's part of the batches of all steps that are left."""
+        """This process's part of the batches of all remaining steps."""
         args, processes = self.args, self.processes
         loader = DataLoader(
             Batches(self.samples, args.batch_size, processes.rank, processes.world),
@@ -290,13 +292,13 @@ class Trainer:
             yield batch
 
     def step(self, batch: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        """One step of the optimizers: its losses, and whether it was skipped, 0 or 1, both on the device."""
+        """One optimizer step: its losses, and whether it was skipped, 0 or 1, both on the device."""
         losses = self.losses(batch)
         self.optimizer.zero_grad(set_to_none=True)
         losses["loss"].backward()
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), MAX_GRADIENT_NORM)
 
-        # The optimizers read it on the device, and do nothing if it is 1
+        # The optimizers read it on the device and skip the step if it is 1
         found_inf = (~norm.isfinite()).float()
         self.optimizer.found_inf = found_inf
         for group in self.optimizer.param_groups:
@@ -333,7 +335,7 @@ class Trainer:
         self.clock.restart(self.done)
 
     def evaluate(self) -> None:
-        """Measures the averaged weights and keeps them if they are among the best; all processes compute the
+        """Evaluates the averaged weights and keeps them if they are among the best; all processes compute the
         same list.
         """
         with self.clock.paused():
@@ -341,7 +343,7 @@ class Trainer:
             result = self.stage.evaluate(self.ema.net, processes=self.processes)
             pictures, name = result.pop("samples"), f"best-{self.done}.pt"
             entries = [*self.best, (result["score"], name)]
-            # Of equal scores the first stays
+            # Among equal scores the first stays
             self.best = sorted(entries, key=lambda entry: entry[0], reverse=True)[: self.args.keep]
             self.run.keep_best(self.best, name, lambda: self.weights(result))
             numbers = {name: x for name, x in result.items() if not isinstance(x, (list, dict))}
@@ -349,7 +351,7 @@ class Trainer:
             self.run.draw(pictures)
 
     def weights(self, result: dict) -> dict:
-        """The content of a weights file of the averaged weights, which have these measures."""
+        """The contents of a weights file with the averaged weights and their metrics."""
         training = {**stored(self.args), "done": self.done, "result": result}
         name, net = self.stage.name, self.ema.net
         return checkpoint.weights(name, VERSION, self.options, net, result["infer"], training)
@@ -361,7 +363,7 @@ class Trainer:
         return 1
 
     def compare_with_start(self) -> None:
-        """Says what fine-tuning brought."""
+        """Prints what fine-tuning achieved."""
         scores = [row["score"] for row in read_log(self.args.run_dir) if "score" in row]
         best, name = self.best[0]
         self.say(
@@ -369,6 +371,6 @@ class Trainer:
         )
 
     def say(self, line: str) -> None:
-        """One line on standard error, of the first process alone."""
+        """Prints one line on standard error, from the first process only."""
         if self.processes.rank == 0:
             print(line, file=sys.stderr)

@@ -1,18 +1,18 @@
-"""Where a network of defects is cut off: its threshold, and how certain damage must be at all."""
+"""Chooses the threshold of the segment network, and the confidence that counts as damage at all."""
 
 import torch
 
 from losses import metrics
 
-# Of the best mean Dice: the highest threshold, and then the highest certainty to ask for, that keep so much
+# Share of the best mean Dice to keep: it allows a higher threshold, and then a higher required confidence.
 NEARLY_BEST = 0.96
 
 
 def search(counts: list, certainty: list[float], most: float) -> dict:
-    """The settings to use a network with: {"threshold", "sure"}, from validation photographs with damage.
+    """The settings of a network, {"threshold", "sure"}, from validation photographs with damage.
 
-    counts: of each photograph, `metrics.histograms`; certainty: how certain it is that there is damage in it,
-    0 to 1; most: the highest certainty that is worth asking for.
+    counts: `metrics.histograms` of each photograph; certainty: confidence that it is damaged, 0 to 1; most:
+    the highest confidence to require.
     """
     curves = torch.stack([metrics.dice_by_threshold(photo) for photo in counts])  # (N, BINS)
     mean = curves.mean(0)
@@ -21,8 +21,8 @@ def search(counts: list, certainty: list[float], most: float) -> dict:
 
 
 def surest(dice: list[float], certainty: list[float], most: float) -> float:
-    """The highest certainty up to `most` to ask for: if photographs that are less certain are left alone, the
-    others keep nearly the mean Dice. 0 if there is none.
+    """The highest confidence up to `most` to require: the photographs that have it keep nearly the mean Dice
+    when all others are left alone. 0 if there is none.
     """
 
     def kept(least: float) -> float:

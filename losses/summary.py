@@ -1,4 +1,4 @@
-"""From the rows of single photographs to what `eval` reports of all: means, and 95 % intervals."""
+"""Summarizes rows of single photographs for `eval`: means and 95 % intervals."""
 
 import torch
 
@@ -15,7 +15,7 @@ def means(rows: list[dict], leave_out: tuple[str, ...] = ()) -> dict:
 
 
 def defects(rows: list[dict], histograms: list[dict]) -> dict:
-    """Measures of found defects; "score" is the mean Dice.
+    """Metrics of detected damage; "score" is the mean Dice.
 
     rows: "dice", "iou" and "tolerant_dice" of each damaged photograph. histograms: of all photographs,
     "damaged" and "counts" (`metrics.histograms`).
@@ -39,7 +39,7 @@ def defects(rows: list[dict], histograms: list[dict]) -> dict:
 
 
 def false_alarms(rows: list[dict]) -> dict:
-    """What was marked in undamaged photographs; empty without any.
+    """What was marked in undamaged photographs; empty if there are none.
 
     rows: "marked" and "widened", shares of the pixels of each photograph.
     """
@@ -56,10 +56,9 @@ def false_alarms(rows: list[dict]) -> dict:
 
 
 def paintings(rows: list[dict], painters: list[str], hole_shares) -> dict:
-    """Measures of painted holes, painter by painter and by hole share; "score" is the mean PSNR in holes of
-    "ours".
+    """Metrics of inpainted holes, by painter and hole share; "score" is the mean PSNR in holes of "ours".
 
-    rows: "bin", the index in `hole_shares`, (least, most) each, and the measures of each painter, or None.
+    rows: "bin", the index in `hole_shares`, (least, most) each, and the metrics of each painter, or None.
     """
     result = {}
     for bin, (least, most) in enumerate(hole_shares):
@@ -73,10 +72,10 @@ def paintings(rows: list[dict], painters: list[str], hole_shares) -> dict:
 
 
 def colors(rows: list[dict]) -> dict:
-    """Measures of colours, of all, and of people and others apart; "score" is the negative mean squared error
-    of chroma, in units of that of the grey picture.
+    """Metrics of colors, of all photographs, of people and of others.
 
-    rows: "photo", "group" (the folder of the photograph), and measures.
+    "score" is the negative mean squared error of chroma relative to that of the grey picture. rows: "photo",
+    "group" (the folder of the photograph), and metrics.
     """
 
     def measures(members: list[dict]) -> dict:
