@@ -369,6 +369,24 @@ def test_chroma_is_the_mean_of_what_is_seen_at_each_scale(tiny_weights, portrait
     np.testing.assert_allclose(both, (alone[0] + alone[1]) / 2, atol=1e-5)
 
 
+def test_chroma_is_even_within_an_area_and_changes_at_its_edge(tiny_weights, monkeypatch):
+    """A blotchy answer of the network, over two flat areas, comes out as one color for each."""
+    colorizer = colorize.load(tiny_weights["colorize"], CPU)
+    generator = torch.Generator().manual_seed(0)
+
+    def answer(x, hints):
+        blotches = 0.1 * torch.randn(1, 2, *x.shape[-2:], generator=generator)
+        return torch.where(x > 0.5, 0.2, -0.2) + blotches
+
+    monkeypatch.setattr(colorizer, "answer", answer)
+    grey = np.full((200, 260), 0.2, np.float32)
+    grey[:, 130:] = 0.8
+    chroma = colorizer.chroma(grey)
+    for area, expected in ((chroma[:, :110], -0.2), (chroma[:, 150:], 0.2)):
+        assert area.mean() == pytest.approx(expected * colorizer.vivid, abs=0.02)
+        assert area.std() < 0.015  # blotches of 0.1; enlarging and two scales alone leave 0.05
+
+
 @pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee"])
 def test_one_photograph_at_three_exposures_has_the_same_colours(name):
     """CIEDE2000 of the bundled weights' colours over the same luma: at most 2, where unequal treatment gave

@@ -387,6 +387,30 @@ def test_more_holes_than_in_training_are_reported(tmp_path, portrait, tiny_weigh
         assert status == 0 and rows["x.png"]["warnings"] == expected * said
 
 
+class Recorder(torch.nn.Module):
+    """Paints 0.5 and records the size of every tile that it sees."""
+
+    size_divisor = 8
+    sizes = []  # of the class, because a painter works with a copy
+
+    def forward(self, picture, mask):
+        self.sizes.append(tuple(picture.shape[-2:]))
+        return torch.full_like(picture, 0.5)
+
+
+@pytest.mark.parametrize("pixels, largest", [(0, 640), (-1, 512)])
+def test_large_photographs_are_painted_in_smaller_tiles(monkeypatch, pixels, largest):
+    """Above LARGE pixels, 16 million, tiles have at most 512 px, whatever was asked for."""
+    assert inpaint.LARGE == 16_000_000
+    grey, mask = np.full((600, 700), 0.5, np.float32), np.zeros((600, 700), np.uint8)
+    mask[50:60, 40:660] = 255  # across the seams
+    monkeypatch.setattr(inpaint, "LARGE", grey.size + pixels)
+    monkeypatch.setattr(Recorder, "sizes", [])
+    painter = inpaint.Painter(Recorder(), CPU, tile=640, overlap=128, grain=False)
+    np.testing.assert_allclose(painter.grey(grey, mask), 0.5, atol=1e-6)
+    assert max(max(size) for size in Recorder.sizes) == largest
+
+
 def test_the_range_of_training_is_stored(data_folder, tmp_path):
     assert train(data_folder, tmp_path / "run", "--hole-share", 0.05, 0.125) == 0
     (best,) = (tmp_path / "run").glob("best-*.pt")

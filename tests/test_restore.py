@@ -796,14 +796,14 @@ def test_a_photo_too_large_for_the_gpu_is_done_in_smaller_tiles(scan, tmp_path, 
 
     whole, sides = tiling.padded, []
 
-    def padded(net, x, multiple):
+    def padded(net, x, size_divisor):
         sides.append(max(x.shape[-2:]))
         if sides[-1] > 20:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
-        return whole(net, x, multiple)
+        return whole(net, x, size_divisor)
 
     monkeypatch.setattr(tiling, "padded", padded)
-    monkeypatch.setattr(tiling.Tiling, "least", 16)
+    monkeypatch.setattr(tiling.Tiling, "min_tile", 16)
     assert (
         run(scan, tmp_path / "out", "--threshold", 0.4, "--tile", 40, "--overlap", 8, "--only", "restored")
         == 0
