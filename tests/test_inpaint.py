@@ -4,6 +4,7 @@ sheet.
 
 import json
 import sys
+from typing import ClassVar
 from urllib.error import URLError
 
 import numpy as np
@@ -391,7 +392,7 @@ class Recorder(torch.nn.Module):
     """Paints 0.5 and records the size of every tile that it sees."""
 
     size_divisor = 8
-    sizes = []  # of the class, because a painter works with a copy
+    sizes: ClassVar = []  # of the class, because a painter works with a copy
 
     def forward(self, picture, mask):
         self.sizes.append(tuple(picture.shape[-2:]))

@@ -3,6 +3,7 @@ memory.
 """
 
 import copy
+from datetime import timedelta
 from functools import partial
 
 import pytest
@@ -239,8 +240,18 @@ def two_steps(net, x):
     return [y.detach(), *(p.grad for p in net.parameters()), *net.buffers()]
 
 
+def second(_, folder, shares):
+    process(1, folder, shares)
+
+
 def process(rank, folder, shares):
-    torch.distributed.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=len(shares))
+    torch.distributed.init_process_group(
+        "gloo",
+        f"file://{folder}/store",
+        rank=rank,
+        world_size=len(shares),
+        timeout=timedelta(minutes=2),  # if the other one failed
+    )
     state, parts, x = torch.load(folder / "in.pt", weights_only=True)
     norm, _ = norms()
     norm.load_state_dict(state)
@@ -255,7 +266,9 @@ def test_two_processes_equal_one_big_batch(tmp_path):
     norm, _ = norms()
     parts, x = pictures(batch=5), torch.rand(5, 1, 64, 64, dtype=torch.float64)
     torch.save([norm.state_dict(), parts, x], tmp_path / "in.pt")
-    torch.multiprocessing.spawn(process, (tmp_path, [1, 4]), nprocs=2)
+    other = torch.multiprocessing.spawn(second, (tmp_path, [1, 4]), nprocs=1, join=False)
+    process(0, tmp_path, [1, 4])  # here, which has imported torch already
+    other.join()
     layers, buffers, steps = zip(
         *(torch.load(tmp_path / f"out{rank}.pt", weights_only=True) for rank in range(2))
     )
