@@ -137,7 +137,7 @@ def torn(out: Path, pictures=PICTURES) -> list[str]:
 
 
 def kill(process: subprocess.Popen) -> None:
-    """Sends SIGKILL to a process and all its descendants; torchrun gives each process a session of its own."""
+    """Sends SIGKILL to a process and all its descendants, which under torchrun have their own sessions."""
     family = [process.pid]
     for pid in family:
         for children in Path(f"/proc/{pid}/task").glob("*/children"):

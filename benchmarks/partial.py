@@ -56,7 +56,7 @@ NETWORKS = {"cpu": [(32, 6, 4, 128, 4), (64, 6, 8, 128, 2)], "cuda": [(64, 8, 8,
 
 
 class Ordinary(nn.Conv2d):
-    """Conv2d with the interface of PartialConv2d: masks are passed on (by nearest at a stride) and ignored."""
+    """Conv2d with the interface of PartialConv2d: masks pass through (by nearest at a stride) unused."""
 
     def forward(self, *pairs):
         x = torch.cat([x for x, _ in pairs], 1) if len(pairs) > 1 else pairs[0][0]

@@ -1,4 +1,4 @@
-"""Prints the results of a benchmark with command, hardware and date, and stores them in benchmarks/results/."""
+"""Prints benchmark results with command, hardware and date, and stores them in benchmarks/results/."""
 
 import json
 import os

@@ -90,7 +90,14 @@ def test_no_code_is_run_from_strings_shells_or_pickles(path):
             assert options["weights_only"] == "True"
 
 
-WITHOUT_TORCH = ["data.photo", "data.folder", "data.findings", "data.batch", "engine.options", "engine.commands"]
+WITHOUT_TORCH = [
+    "data.photo",
+    "data.folder",
+    "data.findings",
+    "data.batch",
+    "engine.options",
+    "engine.commands",
+]
 WITHOUT_TORCH += sorted(COMMANDS)
 
 
