@@ -60,6 +60,16 @@ class Canvas:
         alpha = np.asarray(layer.crop((2 * left, 2 * top, 2 * right, 2 * bottom)).reduce(2), np.float32) / 255
         return np.s_[top:bottom, left:right], alpha
 
+    def relief(self, alpha, height):
+        """Lights one flank of what alpha (H, W) covers and darkens the other, by `height`."""
+        padded = np.pad(alpha, 2, mode="edge")
+        dx, dy = round(1.4 * cos(self.angle)), round(1.4 * sin(self.angle))
+        lit, shaded = (
+            padded[2 + way * dy : 2 + way * dy + self.height, 2 + way * dx : 2 + way * dx + self.width]
+            for way in (1, -1)
+        )
+        self.picture += np.float32(height) * (lit - shaded)
+
     def lose(self, here, alpha):
         """The picture is gone where alpha, of the slices `here`, is above a half."""
         if self.lost is None:

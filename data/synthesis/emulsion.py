@@ -49,9 +49,7 @@ def cells(shape, rng, pitch):
 def _bare(canvas, alpha, rng, tone, relief=True):
     """The base shows where alpha (H, W) is 1: mottled, with the step of the layer lit and in shadow."""
     if relief and rng.random() < 0.7:
-        step = rng.choice([-1, 1]) * np.float32(rng.uniform(0.05, 0.3))
-        dx, dy = round(1.4 * cos(canvas.angle)), round(1.4 * sin(canvas.angle))
-        canvas.picture += step * (np.roll(alpha, (dy, dx), (0, 1)) - np.roll(alpha, (-dy, -dx), (0, 1)))
+        canvas.relief(alpha, rng.choice([-1, 1]) * rng.uniform(0.05, 0.3))
     field = tone + np.float32(rng.uniform(0, 0.04)) * grain(canvas.shape, rng, 3)
     field += np.float32(rng.uniform(0, 0.05)) * clouds(canvas.shape, rng, rng.integers(3, 12))
     canvas.picture += alpha * np.float32(rng.uniform(0.85, 1)) * (field - canvas.picture)
@@ -73,7 +71,7 @@ def alligatoring(canvas, rng):
     """Emulsion broken into angular scales by a net of cracks; in the worst places scales have come off."""
     pitch, region = canvas.side * exp(rng.uniform(-3.6, -2.2)), _region(canvas, rng, 0.2, 0.8)
     value, edge = cells(canvas.shape, rng, max(9.0, pitch))
-    gap = rng.uniform(0.15, 0.8) * canvas.pen * np.clip(1.5 * region, 0, 1)
+    gap = rng.uniform(0.15, 0.65) * canvas.pen * np.clip(1.5 * region, 0, 1)
     gap = gap * np.clip(1 + clouds(canvas.shape, rng, 9), 0, 2)
     cracks = np.clip(gap - edge + 0.5, 0, 1) * (gap > 0.15)
     dark = rng.random() < 0.4
@@ -81,10 +79,7 @@ def alligatoring(canvas, rng):
         off = region * value > rng.uniform(0.6, 0.95)
         alpha = off * np.clip(edge + 0.5, 0, 1)
         _bare(canvas, alpha.astype(np.float32), rng, canvas.dark if dark else canvas.light)
-    dx, dy = round(1.4 * cos(canvas.angle)), round(1.4 * sin(canvas.angle))
-    canvas.picture += np.float32(rng.uniform(0, 0.25)) * (
-        np.roll(cracks, (dy, dx), (0, 1)) - np.roll(cracks, (-dy, -dx), (0, 1))
-    )
+    canvas.relief(cracks, rng.choice([0, rng.uniform(0, 0.2)]))
     tone = canvas.dark if dark else canvas.light
     canvas.picture += np.float32(rng.uniform(0.5, 1)) * cracks * (tone - canvas.picture)
 

@@ -166,7 +166,10 @@ def wrinkles(canvas, rng):
 def moustache(canvas, rng):
     """A moustache, brows, a beard, fur: short strands that fan out from a middle line."""
     size, centre, angle = _size(canvas, rng, 0.03, 0.15), canvas.point(rng), rng.normal(0, 0.2)
-    base, droop = rng.choice([rng.uniform(0, 0.3), rng.uniform(0.6, 0.9)]), rng.uniform(0.1, 0.6)
+    base, droop = (
+        rng.uniform(0, 0.3) if rng.random() < 0.8 else rng.uniform(0.55, 0.85),
+        rng.uniform(0.1, 0.6),
+    )
     for tone in (base, np.clip(base + rng.normal(0, 0.2), 0, 1), np.clip(base + 0.15, 0, 1)):
         layer, draw = canvas.layer()
         for side in (-1, 1):
@@ -195,7 +198,7 @@ def _motif(rng, size):
         reach = size * np.tile([1, 0.4], len(turns) // 2)
         return [np.stack([np.cos(turns), np.sin(turns)], 1) * reach[:, None]]
     return [
-        outline(rng, rng.normal(0, 0.4 * size, 2), 0.4 * size, 0.6, 12, 2) for _ in range(rng.integers(1, 4))
+        outline(rng, rng.normal(0, 0.4 * size, 2), 0.4 * size, 0.25, 12, 2) for _ in range(rng.integers(1, 4))
     ]
 
 

@@ -174,7 +174,7 @@ def bright(canvas, rng):
     """Large bright areas such as white shirts, skies, paper: overexposed, or with smooth outlines, shading,
     folds.
     """
-    if rng.random() < 0.5:
+    if rng.random() < 0.65:
         gain = rng.uniform(1.3, 3) * np.clip(1 + 0.5 * clouds(canvas.shape, rng, 2), 0.5, 1.5)
         canvas.picture += np.clip(gain * canvas.picture, 0, rng.uniform(0.85, 1)) - canvas.picture
         return
@@ -220,7 +220,7 @@ KINDS = {  # name -> (function, relative frequency)
         (spectacles, 0.8),
         (prints.border, 0.5),  # scans.py draws more of them, in more detail
         (prints.film_edge, 0.3),
-        (bright, 1.6),
+        (bright, 1.4),
         (collars, 1.2),
         (faces.eyes, 1.5),
         (faces.teeth, 0.6),
@@ -242,14 +242,14 @@ KINDS = {  # name -> (function, relative frequency)
 
 
 def hard_negative(luma, rng, kinds=None):
-    """The picture with undamaged content that looks like damage: one to five of `KINDS`, or the given
+    """The picture with undamaged content that looks like damage: one to four of `KINDS`, or the given
     `kinds`.
 
     luma: (H, W) float32 in [0, 1]. Returns the same shape and range. The mask of such content stays empty.
     """
     if kinds is None:
         odds = np.array([often for _, often in KINDS.values()])
-        kinds = rng.choice(list(KINDS), rng.integers(1, 6), replace=False, p=odds / odds.sum())
+        kinds = rng.choice(list(KINDS), rng.integers(1, 5), replace=False, p=odds / odds.sum())
     canvas = Canvas(luma.copy(), rng)
     for kind in kinds:
         KINDS[str(kind)][0](canvas, rng)

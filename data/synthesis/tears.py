@@ -71,7 +71,8 @@ def remove(canvas, layer, rng, behind, fibre=0.0, sheet=None):
     under, depth = canvas.picture[here], behind[here]
     if rng.random() < 0.7:  # the sheet casts a shadow on what is behind it
         dx, dy = round(3 * cos(canvas.angle)), round(3 * sin(canvas.angle))
-        cover = 1 - np.roll(alpha, (dy, dx), (0, 1))
+        rows, columns = alpha.shape
+        cover = 1 - np.pad(alpha, 3, mode="edge")[3 - dy : 3 - dy + rows, 3 - dx : 3 - dx + columns]
         blur(blur(cover, 0.24), 0.24)
         depth = depth * (1 - np.float32(rng.uniform(0.1, 0.5)) * cover)
     under += alpha * (depth - under)
@@ -216,10 +217,11 @@ def holes(canvas, rng):
     behind = _behind(canvas, rng, sheet)
     for _ in range(canvas.count(rng, 1, 3)):
         layer, draw = canvas.layer()
-        radius = canvas.side * exp(rng.uniform(-3.6, -1.7))
-        centre, jag = canvas.point(rng), rng.choice([0.05, 0.4, 0.8])
+        centre, jag = canvas.point(rng), rng.choice([0.02, 0.4, 0.8, 0.8])
+        # what is punched is round and small; large smooth shapes are picture content
+        radius = canvas.side * exp(rng.uniform(-4.2, -3.2) if jag < 0.1 else rng.uniform(-3.6, -1.6))
         if jag < 0.1:
-            polygon(draw, outline(rng, centre, radius, jag, 60, 1.6))
+            polygon(draw, outline(rng, centre, radius, jag, 60, 1.15))
         else:
             corners = outline(rng, centre, radius, jag, 12, 2.0, 0.1)
             sides = zip(corners, np.roll(corners, -1, 0))
