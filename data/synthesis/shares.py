@@ -1,18 +1,14 @@
 """How often the training samples of the segment stage contain what: all shares, each with its reason."""
 
 # Share of the samples that are not labelled photographs
-OLD_SCAN_SHARE = (
-    0.12  # crops of `negatives/`: real borders and mounts, but few photographs, which are soon memorized
-)
+OLD_SCAN_SHARE = 0.12  # crops of `negatives/`: real borders and mounts, but few, and soon memorized
 SCAN_SHARE = 0.4  # composed as a whole scan: most scans show a border or a mount, few crops more than one
 HARD_NEGATIVE_SHARE = 0.5  # with content that looks like damage, the main source of false detections
 CLEAN_SHARE = 0.4  # without damage, so that intact content is learned as well
 NEW_SHARE = 0.25  # not aged, since sharp new photographs are not damaged either
 
 # Share of the samples that are labelled photographs
-PASTED_SHARE = (
-    0.6  # their damage pasted on another photograph, since real damage is rare and would be memorized
-)
+PASTED_SHARE = 0.6  # their damage on another photograph, since real damage is rare and soon memorized
 PASTED_ON_OLD_SHARE = 0.2  # of these, on a crop of `negatives/`: real damage on a real border
 PASTED_ON_SCAN_SHARE = 0.3  # of the rest, on a composed scan
 
