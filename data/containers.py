@@ -1,10 +1,10 @@
-"""Where JPEG, PNG, GIF and TIFF files keep their metadata: segments, chunks, blocks and tags.
+"""Containers of metadata in JPEG, PNG, GIF and TIFF files: segments, chunks, blocks and tags.
 
-    carried = jpeg(data)                # what the file carries, nothing interpreted yet
+    carried = jpeg(data)                # what the file carries, not yet interpreted
     bare, carried = png(data)           # the file without its texts and profile, and these
     file = add_chunks(bare, chunks)
 
-Texts are held as PNG chunks, (type, content): b"tEXt" (Latin-1), b"zTXt" and b"iTXt" (UTF-8).
+Texts are stored as PNG chunks, (type, content): b"tEXt" (Latin-1), b"zTXt" and b"iTXt" (UTF-8).
 """
 
 from __future__ import annotations
@@ -17,34 +17,36 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-MAX_SEGMENT = 65533  # bytes of a JPEG segment's content
-MAX_TEXTS = 16 << 20  # bytes of all texts of a file, inflated; Pillow refuses 64 MiB
-MAX_INFLATED = 1 << 20  # bytes of a compressed text or profile in a PNG; Pillow refuses more
+MAX_SEGMENT = 65533  # bytes, content of a JPEG segment
+MAX_TEXTS = 16 << 20  # bytes, all inflated texts of a file; Pillow refuses 64 MiB
+MAX_INFLATED = 1 << 20  # bytes, an inflated text or profile in a PNG; Pillow refuses more
 
 EXIF_SEGMENT = b"Exif\0\0"
 XMP_SEGMENT = b"http://ns.adobe.com/xap/1.0/\0"  # ISO 16684-3
-EXTENSION_SEGMENT = b"http://ns.adobe.com/xmp/extension/\0"  # then GUID, length and offset of the piece
+EXTENSION_SEGMENT = (
+    b"http://ns.adobe.com/xmp/extension/\0"  # followed by GUID, length and offset of the piece
+)
 PHOTOSHOP_SEGMENT = b"Photoshop 3.0\0"
 XMP_KEYWORD = b"XML:com.adobe.xmp"
 
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
-_PROFILE = b"Raw profile type "  # ImageMagick's and exiftool's way to put any block into a PNG text
+_PROFILE = b"Raw profile type "  # how ImageMagick and exiftool store arbitrary blocks in a PNG text
 _GIF_XMP = b"XMP DataXMP"
 
 
 @dataclass
 class Carried:
-    """Metadata as found."""
+    """Metadata as found in a file."""
 
     exif: bytes = b""  # a block, with or without its prefix
     icc: bytes = b""
     xmp: bytes = b""
     extensions: dict[bytes, bytes] = field(default_factory=dict)  # GUID -> extended XMP
     photoshop: bytes = b""  # image resources
-    records: bytes = b""  # IPTC-IIM outside of them
+    records: bytes = b""  # IPTC-IIM outside the image resources
     texts: list[tuple[bytes, bytes]] = field(default_factory=list)  # PNG chunks
     color: list[tuple[bytes, bytes]] = field(default_factory=list)  # gAMA, cHRM, sRGB, cICP
-    lost: list[str] = field(default_factory=list)  # names of what is damaged or too long
+    lost: list[str] = field(default_factory=list)  # names of items that are damaged or too long
 
 
 def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -52,7 +54,7 @@ def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
-        if marker == 0xFF:  # fill
+        if marker == 0xFF:  # fill byte
             at += 1
         elif marker == 1 or 0xD0 <= marker <= 0xD8:  # no content
             at += 2
@@ -65,7 +67,7 @@ def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def jpeg(data: bytes) -> Carried:
-    """The metadata of a JPEG but its profile, which Pillow puts together."""
+    """The metadata of a JPEG except its profile, which Pillow assembles."""
     carried, extensions = Carried(), {}
     for marker, content in segments(data):
         if marker == 0xE1 and content.startswith(EXIF_SEGMENT):
@@ -87,13 +89,13 @@ def jpeg(data: bytes) -> Carried:
 
 
 def _piece(content: bytes) -> tuple[bytes, int, int, bytes]:
-    """GUID, length of the whole, offset and bytes of a piece of extended XMP."""
+    """GUID, total length, offset and bytes of a piece of extended XMP."""
     length, offset = (int.from_bytes(content[at : at + 4], "big") for at in (32, 36))
     return content[:32], length, offset, content[40:]
 
 
 def text(keyword: bytes, content: bytes) -> tuple[bytes, bytes]:
-    """A text as PNG chunk: iTXt where it is UTF-8 beyond ASCII, else tEXt."""
+    """A text as a PNG chunk: iTXt if it needs UTF-8 beyond ASCII, else tEXt."""
     with contextlib.suppress(UnicodeDecodeError):
         if not content.isascii() and content.decode():
             return b"iTXt", keyword + b"\0\0\0\0\0" + content
@@ -101,19 +103,21 @@ def text(keyword: bytes, content: bytes) -> tuple[bytes, bytes]:
 
 
 def parse_text(kind: bytes, content: bytes, limit: int = MAX_TEXTS) -> tuple[bytes, bytes]:
-    """Keyword and text of a PNG chunk. ValueError: damaged, or longer than `limit` when inflated."""
+    """Keyword and text of a PNG chunk. Raises ValueError if it is damaged, or longer than `limit` when
+    inflated.
+    """
     keyword, _, rest = content.partition(b"\0")
     if kind == b"tEXt":
         return keyword, rest
     if kind == b"zTXt":
         return keyword, inflate(rest[1:], limit)
     compressed, rest = rest[:1] == b"\1", rest[2:]
-    body = rest.split(b"\0", 2)[-1]  # behind language and translated keyword
+    body = rest.split(b"\0", 2)[-1]  # after language and translated keyword
     return keyword, inflate(body, limit) if compressed else body
 
 
 def inflate(data: bytes, limit: int) -> bytes:
-    """ValueError: damaged, or longer than `limit`."""
+    """Inflated data. Raises ValueError if it is damaged or longer than `limit`."""
     decoder = zlib.decompressobj()
     try:
         whole = decoder.decompress(data, limit)
@@ -125,7 +129,9 @@ def inflate(data: bytes, limit: int) -> bytes:
 
 
 def chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
-    """Type and content of a PNG's chunks, and whether the checksum is right; a cut one ends the list."""
+    """Type and content of a PNG's chunks, and whether the checksum is right; a truncated chunk ends
+    the list.
+    """
     at = len(SIGNATURE)
     while at + 12 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, at)
@@ -173,7 +179,7 @@ def _take_profile(carried: Carried, kind: bytes, content: bytes) -> None:
 
 
 def _take_text(carried: Carried, kind: bytes, content: bytes) -> None:
-    """A text, or the block that programs keep in one."""
+    """A text, or the block that a program stored in one."""
     keyword = content.partition(b"\0")[0]
     try:
         left = MAX_TEXTS - sum(len(text) for _, text in carried.texts)
@@ -201,20 +207,20 @@ def _take_text(carried: Carried, kind: bytes, content: bytes) -> None:
 
 
 def _uncompressed(content: bytes, value: bytes) -> tuple[bytes, bytes]:
-    """An iTXt chunk with its text as it is."""
+    """An iTXt chunk with its text uncompressed."""
     keyword, _, rest = content.partition(b"\0")
     language, translated, _ = rest[2:].split(b"\0", 2)
     return b"iTXt", b"\0".join([keyword, b"\0" + language, translated, value])
 
 
 def _unhex(value: bytes) -> bytes:
-    """The block of a text: a line end, its kind, its length, then hexadecimal digits."""
+    """The block in a text: a line end, its kind, its length, then hexadecimal digits."""
     _, _, rest = value.lstrip(b"\n").partition(b"\n")
     return bytes.fromhex(rest.lstrip().partition(b"\n")[2].decode("ascii"))
 
 
 def profile_text(name: bytes, block: bytes) -> tuple[bytes, bytes]:
-    """A block as such a text, compressed where Pillow can read that."""
+    """A block as such a text, compressed if Pillow can read that."""
     digits = block.hex().encode()
     lines = [digits[at : at + 72] for at in range(0, len(digits), 72)]
     value = b"\n".join([b"", name, b"%8d" % len(block), *lines, b""])
@@ -224,13 +230,13 @@ def profile_text(name: bytes, block: bytes) -> tuple[bytes, bytes]:
 
 
 def gif_xmp(data: bytes) -> bytes:
-    """The packet of a GIF's application extension, b"" without one."""
+    """The packet in a GIF's application extension; b"" without one."""
     _, found, rest = data.partition(_GIF_XMP)
     return rest.partition(b"\x01\xff\xfe\xfd")[0] if found else b""
 
 
 def extension_segments(packet: bytes) -> list[bytes]:
-    """Contents of the JPEG segments of extended XMP (ISO 16684-3, 5.5); none of b""."""
+    """Contents of the JPEG segments of extended XMP (ISO 16684-3, 5.5); none for b""."""
     guid = hashlib.md5(packet, usedforsecurity=False).hexdigest().upper().encode()
     room = MAX_SEGMENT - len(EXTENSION_SEGMENT) - 40
     return [

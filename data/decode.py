@@ -1,4 +1,4 @@
-"""Pixels and alpha of picture files, in grey or RGB, with all the bits that the file holds.
+"""Decodes picture files to grey or RGB pixels and alpha, at the file's full bit depth.
 
 file = open_file(data, max_pixels, notes)
 pixels, alpha = decode(file, notes)
@@ -22,39 +22,39 @@ from data.errors import PhotoError
 from data.pages import Page
 from data.tiff import Directory
 
-Image.MAX_IMAGE_PIXELS = None  # Pillow only warns, and raises at twice its limit; `open_file` is strict
-logging.getLogger("PIL").setLevel(logging.CRITICAL)  # it logs what it also raises
-with contextlib.suppress(AttributeError, OSError):  # libtiff prints what Pillow also raises
+Image.MAX_IMAGE_PIXELS = None  # Pillow only warns, and raises at twice its limit; `open_file` checks instead
+logging.getLogger("PIL").setLevel(logging.CRITICAL)  # it also raises everything that it logs
+with contextlib.suppress(AttributeError, OSError):  # libtiff prints errors that Pillow also raises
     for _name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
         _set_handler = getattr(ctypes.CDLL(Image.core.__file__), _name)
         _set_handler.argtypes, _set_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
         _set_handler(None)
 
-# Still pictures that are decoded inside this process (EPS, for one, would start Ghostscript).
+# Still pictures decoded in this process. EPS, for example, would start Ghostscript.
 FORMATS = ["JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "PPM", "JPEG2000", "AVIF", "TGA", "PCX"]
 
 
 @dataclass
 class File:
-    """A picture file, not decoded yet."""
+    """A picture file, not yet decoded."""
 
-    data: bytes  # as decoders take it: a TIFF begins with its photograph, a PNG is without texts
-    image: Image.Image | None  # None: a TIFF of a kind that Pillow does not know
+    data: bytes  # as decoders need it: a TIFF starts with its photograph, a PNG has no texts
+    image: Image.Image | None  # None for a TIFF that Pillow does not support
     format: str  # Pillow's name
     size: tuple[int, int]  # (width, height) as stored
     carried: Carried  # metadata
     max_pixels: int
-    page: Page | None = None  # of a TIFF
-    upright: bool = False  # after decoding: Pillow turned it
+    page: Page | None = None  # TIFF only
+    upright: bool = False  # set by decoding if Pillow applied the orientation
 
     def directory(self, notes: list[str]) -> Directory | None:
-        """Its EXIF."""
+        """Its EXIF directory."""
         if self.page is None:
             return metadata.exif_directory(self.carried.exif, notes)
         return tiff.resolve(self.page.directory, self.data, exif.DIRECTORIES)
 
     def explore(self, notes: list[str]) -> None:
-        """Finds what Pillow tells of frames and metadata; raises nearly anything on broken files."""
+        """Finds frames and metadata through Pillow, which raises almost any exception on broken files."""
         if self.page is None:
             frames = getattr(self.image, "n_frames", 1)
             if frames > 1:
@@ -63,17 +63,17 @@ class File:
             self.carried = metadata.carried_by(self.image, self.data)
 
     def dpi(self) -> tuple[float, float] | None:
-        """Its resolution where EXIF does not tell it."""
+        """Its resolution, if EXIF does not have it."""
         return None if self.page or not self.image else metadata.resolution(self.image)
 
     def bits(self) -> int:
-        """Bits per sample, which Pillow's mode does not tell."""
+        """Bits per sample, which Pillow's mode does not say."""
         if self.page:
             return self.page.bits
         if self.format == "PNG":
             return self.data[24]  # IHDR is first: signature 8, length 4, type 4, width 4, height 4, bit depth
         if self.format == "PPM" and self.image.tile[0][0].startswith("ppm"):
-            return int(self.image.tile[0][3][1]).bit_length()  # of the largest value
+            return int(self.image.tile[0][3][1]).bit_length()  # bits of the largest value
         if self.format == "JPEG2000":
             start = self.data.find(b"\xff\x4f\xff\x51")  # SOC and SIZ markers; Ssiz of the first component
             return (self.data[start + 42] & 0x7F) + 1 if start >= 0 else 8
@@ -81,7 +81,9 @@ class File:
 
 
 def open_file(data: bytes, max_pixels: int, notes: list[str]) -> File:
-    """The file with its size checked. PhotoError: not an image, damaged, or more than `max_pixels`."""
+    """Opens a file and checks its size. Raises PhotoError if it is not an image, damaged, or larger than
+    `max_pixels`.
+    """
     page, carried = None, None
     if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         try:
@@ -101,7 +103,7 @@ def open_file(data: bytes, max_pixels: int, notes: list[str]) -> File:
 
 
 def _open(data: bytes, page: Page | None) -> Image.Image | None:
-    """Pillow's picture, not decoded; None of a TIFF that is for tifffile."""
+    """Pillow's picture, not decoded; None for a TIFF that tifffile has to decode."""
     if page and not page.by_pillow():
         return None
     try:
@@ -115,16 +117,17 @@ def _open(data: bytes, page: Page | None) -> Image.Image | None:
 
 
 def orientation(directory: Directory | None, packet: bytes) -> int:
-    """1 to 8, of EXIF or, without it, of XMP."""
+    """1 to 8, from EXIF or else from XMP."""
     found = re.search(rb'tiff:Orientation(?:="|>)([1-8])', packet)
     value = directory.number(exif.ORIENTATION, 0) if directory else 0
     return int(value or (found.group(1) if found else 1))
 
 
 def decode(file: File, notes: list[str]) -> tuple[np.ndarray, np.ndarray | None]:
-    """Pixels (H, W) or (H, W, 3) and alpha (H, W), uint8 or uint16. Adds to `notes` what was converted.
+    """Pixels (H, W) or (H, W, 3) and alpha (H, W), uint8 or uint16. Conversions are added to `notes`.
 
-    As stored, but for a TIFF that Pillow turns: `file.upright` then says so. PhotoError: bits would be lost.
+    As stored, except for a TIFF that Pillow turns; `file.upright` then says so. Raises PhotoError if bits
+    would be lost.
     """
     image = file.image
     if image is None:
@@ -138,7 +141,7 @@ def decode(file: File, notes: list[str]) -> tuple[np.ndarray, np.ndarray | None]
     if image.mode == "F":
         raise PhotoError("floating-point pixels: save it with 8 or 16 bits")
     bits = file.bits()
-    if bits > 8:  # Pillow would give 8 of them without a word
+    if bits > 8:  # Pillow would silently return 8 of them
         kind = f"{bits}-bit {image.mode} {file.format}"
         raise PhotoError(f"{kind} would lose bits: save it as 16-bit RGB TIFF, or with 8 bits")
     return _eight_bits(image, notes)

@@ -1,40 +1,43 @@
-"""EXIF: what describes the photo, kept byte for byte in a block that fits any file, with our remark."""
+"""EXIF: tags that describe the photograph are kept byte for byte, in a block that fits any file format."""
 
 from __future__ import annotations
 
 from data import tiff
 from data.tiff import Directory, Value
 
-DIRECTORIES = EXIF, GPS = 34665, 34853  # tags of the first directory that point to these
+DIRECTORIES = EXIF, GPS = (
+    34665,
+    34853,
+)  # tags of the first directory that point to the EXIF and GPS directories
 IPTC = 33723
 ORIENTATION = 274
-MAX_DPI = 65535  # what a JPEG can say; more is damage
+MAX_DPI = 65535  # the largest value in a JPEG; more is a broken file
 
-_PREFIX = b"Exif\0\0"  # of a JPEG's segment; some programs write it twice, or into other formats too
-_INTEROP = 40965  # an offset into the old block
+_PREFIX = b"Exif\0\0"  # prefix in a JPEG's segment; some programs write it twice, or in other formats too
+_INTEROP = 40965  # holds an offset into the old block
 _WIDTH, _HEIGHT = 40962, 40963
 _DESCRIPTION, _SOFTWARE = 270, 11  # ImageDescription and ProcessingSoftware
 _XRESOLUTION, _YRESOLUTION, _UNIT = 282, 283, 296
 
-# Tags of the first directory that tell about the photo. All others describe the layout of the old file
-# (in a TIFF the directory *is* the layout), its orientation or its resolution, which are written afresh.
+# Tags of the first directory that describe the photograph. All others describe the old file's layout (in a
+# TIFF the directory *is* the layout), orientation or resolution, which are written anew.
 _DESCRIPTIVE = {11, 269, 270, 271, 272, 285, 305, 306, 315, 316, 18246, 18249, 33432, *range(40091, 40096)}
 
 
 def read(block: bytes) -> Directory:
-    """The first directory, with EXIF and GPS as directories in it. ValueError: damaged."""
+    """The first directory, with its EXIF and GPS directories. Raises ValueError if it is damaged."""
     while block.startswith(_PREFIX):
         block = block[len(_PREFIX) :]
     return tiff.read(block, DIRECTORIES)
 
 
 def write(directory: Directory) -> bytes:
-    """A block as JPEG, PNG and WebP take it; b"" of an empty directory."""
+    """A block for JPEG, PNG and WebP; b"" for an empty directory."""
     return _PREFIX + tiff.write(directory) if directory else b""
 
 
 def descriptive(directory: Directory, turned: bool) -> Directory:
-    """The tags that describe the photo. turned: width and height are swapped by its orientation."""
+    """The tags that describe the photograph. turned: whether its orientation swaps width and height."""
     kept = Directory(directory.order, {tag: directory[tag] for tag in _DESCRIPTIVE & set(directory)})
     for tag in DIRECTORIES:
         inner = Directory(directory.order, directory.get(tag))
@@ -47,25 +50,25 @@ def descriptive(directory: Directory, turned: bool) -> Directory:
 
 
 def resolution(directory: Directory) -> tuple[float, float] | None:
-    """(x, y) in pixels per inch, where the directory says it."""
+    """(x, y) in pixels per inch, if the directory has it."""
     scale = {2: 1.0, 3: 2.54}.get(directory.number(_UNIT, 2), 0.0)
     return valid_dpi(*(scale * directory.number(tag, 0) for tag in (_XRESOLUTION, _YRESOLUTION)))
 
 
 def valid_dpi(x: float, y: float) -> tuple[float, float] | None:
-    """The resolution, or None where it is absurd."""
+    """The resolution, or None if it is absurd."""
     return (float(x), float(y)) if 0 < x <= MAX_DPI and 0 < y <= MAX_DPI else None  # also false for NaN
 
 
 def add_resolution(directory: Directory, dpi: tuple[float, float]) -> None:
-    """Set the resolution, in pixels per inch."""
+    """Sets the resolution, in pixels per inch."""
     directory.put(_XRESOLUTION, tiff.RATIONAL, dpi[0])
     directory.put(_YRESOLUTION, tiff.RATIONAL, dpi[1])
     directory.put(_UNIT, tiff.SHORT, 2)
 
 
 def add_remark(directory: Directory, remark: str, tool: str) -> None:
-    """Add a sentence to the description and the program to the software; what they said stays, as bytes."""
+    """Adds a sentence to the description and the program to the software; existing texts stay, as bytes."""
     for tag, sentence in ((_DESCRIPTION, remark.encode()), (_SOFTWARE, tool.encode())):
         kind, before = directory.get(tag, Value(tiff.ASCII, b""))
         before = before.strip(b"\0 ")

@@ -1,4 +1,4 @@
-"""The formats that are written: TIFF by hand, PNG, WebP and JPEG by Pillow; and what each cannot hold."""
+"""Encoders of the output formats: TIFF by hand; PNG, WebP and JPEG by Pillow; and what each cannot hold."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from data.tiff import BYTE, LONG, SHORT, UNDEFINED, Directory, Value
 def by_pillow(samples: np.ndarray, format: str, facts: Metadata) -> bytes:
     """PNG, WebP (lossless) or JPEG (quality 95, 4:4:4).
 
-    samples: (H, W, C) uint8 of grey, grey with alpha, RGB or RGBA, or uint16 grey for PNG. PhotoError: the
-    format cannot hold the picture.
+    samples: (H, W, C) uint8 of grey, grey with alpha, RGB or RGBA, or uint16 grey for PNG. Raises PhotoError
+    if the format cannot hold the picture.
     """
     if samples.dtype == np.uint16 and (format != "PNG" or samples.shape[2] > 1):
         kind = {1: "grey", 2: "grey with alpha", 3: "RGB", 4: "RGBA"}[samples.shape[2]]
@@ -37,7 +37,9 @@ def by_pillow(samples: np.ndarray, format: str, facts: Metadata) -> bytes:
 
 
 def _exif_block(facts: Metadata, records: bytes = b"") -> dict:
-    """Pillow's option for EXIF with the resolution. records: IPTC-IIM, where a format has no other place."""
+    """Pillow's option for EXIF with the resolution. records: IPTC-IIM, for formats without another place for
+    it.
+    """
     directory = exif.read(facts.exif) if facts.exif else Directory()
     if facts.dpi:
         exif.add_resolution(directory, facts.dpi)
@@ -61,15 +63,15 @@ def _png(facts: Metadata) -> dict:
 
 
 def _webp(facts: Metadata) -> dict:
-    """Pillow's options for the metadata of a WebP, and for lossless compression."""
+    """Pillow's options for the metadata and lossless compression of a WebP."""
     options = _exif_block(facts, iptc.resources(facts.iptc or b"").get(iptc.IPTC, b""))
     if facts.xmp:
         options["xmp"] = facts.xmp
-    return {**options, "lossless": True, "exact": True}  # exact: also under transparent pixels
+    return {**options, "lossless": True, "exact": True}  # exact: keeps the values of transparent pixels
 
 
 def _jpeg(facts: Metadata) -> dict:
-    """Pillow's options for the metadata of a JPEG, and for its quality."""
+    """Pillow's options for the metadata and quality of a JPEG."""
     options, parts = _exif_block(facts), []
     if facts.dpi:
         options["dpi"] = facts.dpi
@@ -86,13 +88,13 @@ def _jpeg(facts: Metadata) -> dict:
 
 
 def comments(facts: Metadata) -> list[bytes]:
-    """The texts that a JPEG has a place for."""
+    """The texts that fit into a JPEG."""
     texts = [containers.parse_text(*text) for text in facts.texts]
     return [content for keyword, content in texts if keyword == b"Comment"]
 
 
 def lost(facts: Metadata, format: str) -> list[str]:
-    """What the format has no place for, as sentences. format: PNG, TIFF, WEBP or JPEG."""
+    """Sentences on what the format cannot hold. format: PNG, TIFF, WEBP or JPEG."""
     names = []
     if format != "PNG":
         keywords = {text[1].partition(b"\0")[0].decode("latin-1") for text in facts.texts}
@@ -105,11 +107,11 @@ def lost(facts: Metadata, format: str) -> list[str]:
 
 
 def tiff(samples: np.ndarray, facts: Metadata) -> bytes:
-    """TIFF 6.0 with Deflate (8) and horizontal differencing (2), one strip.
+    """TIFF 6.0 with Deflate (8) and horizontal differencing (2), in one strip.
 
-    samples: (H, W, C), uint8 or uint16. Written by hand because Pillow cannot write 16-bit RGB and drops the
-    EXIF directory when it compresses: an EXIF block is a TIFF without pixels, only their tags and the strip
-    are missing.
+    samples: (H, W, C), uint8 or uint16. Written by hand, because Pillow cannot write 16-bit RGB and drops the
+    EXIF directory when it compresses. An EXIF block is a TIFF without pixels, so only the pixel tags and the
+    strip have to be added.
     """
     height, width, channels = samples.shape
     tags = exif.read(facts.exif) if facts.exif else Directory()

@@ -1,4 +1,4 @@
-"""Photoshop's image resources, of which one holds the IPTC fields: captions, keywords, copyright.
+"""Photoshop's image resources, which hold the IPTC fields: captions, keywords, copyright.
 
     block = descriptive(b"8BIM\\x04\\x04...")      # as in a JPEG's APP13 segments or a TIFF's tag 34377
     records = resources(block)[IPTC]              # IPTC-IIM, byte for byte
@@ -11,13 +11,13 @@ from __future__ import annotations
 IPTC = 1028
 XMP = 1060
 
-# Texts: caption, IPTC, copyright flag, URL, list of URLs, digest of the IPTC fields. All others are about the
-# layout and the editing of the old file.
+# Texts: caption, IPTC, copyright flag, URL, list of URLs, digest of the IPTC fields. All others describe
+# layout and editing of the old file.
 _TEXTS = {1008, IPTC, 1034, 1035, 1054, 1061}
 
 
 def resources(block: bytes) -> dict[int, bytes]:
-    """Number -> content, of each the first; what is damaged ends the list."""
+    """Number -> content, the first of each; a damaged resource ends the list."""
     found: dict[int, bytes] = {}
     at = 0
     while block[at : at + 4] in (b"8BIM", b"MeSa", b"PHUT", b"AgHg", b"DCSR"):
@@ -33,7 +33,7 @@ def resources(block: bytes) -> dict[int, bytes]:
 
 
 def block(contents: dict[int, bytes]) -> bytes:
-    """The resources as one block; b"" of none."""
+    """The resources as one block; b"" if there are none."""
     parts = []
     for number, content in contents.items():
         head = b"8BIM" + number.to_bytes(2, "big") + b"\0\0" + len(content).to_bytes(4, "big")
@@ -42,7 +42,7 @@ def block(contents: dict[int, bytes]) -> bytes:
 
 
 def descriptive(raw: bytes, records: bytes = b"") -> bytes:
-    """The block's texts alone. records: IPTC-IIM found elsewhere, used where the block has none."""
+    """Only the texts of a block. records: IPTC-IIM found elsewhere, used if the block has none."""
     kept = {number: content for number, content in resources(raw).items() if number in _TEXTS}
     if records and IPTC not in kept:
         kept[IPTC] = records
@@ -50,7 +50,9 @@ def descriptive(raw: bytes, records: bytes = b"") -> bytes:
 
 
 def records_of(data: bytes, words: bool) -> bytes:
-    """IPTC-IIM of a TIFF's tag. words: declared as 32-bit numbers, which some programs swapped as such."""
+    """IPTC-IIM from a TIFF's tag. words: declared as 32-bit numbers, which some programs byte-swapped as
+    such.
+    """
     if words and data[:1] != b"\x1c" and data[3:4] == b"\x1c":
         data = b"".join(data[at : at + 4][::-1] for at in range(0, len(data), 4))
     return data if data[:1] == b"\x1c" else b""

@@ -1,4 +1,4 @@
-"""What files carry besides pixels, made fit for another file: profile, resolution, EXIF, XMP, IPTC, texts."""
+"""Metadata for the output file: color profile, resolution, EXIF, XMP, IPTC, texts."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from data import containers, exif, iptc, tiff, xmp
 from data.containers import Carried
 from data.tiff import Directory
 
-PHOTOSHOP_TAG, XMP_TAG, ICC_TAG = 34377, 700, 34675  # of a TIFF
+PHOTOSHOP_TAG, XMP_TAG, ICC_TAG = 34377, 700, 34675  # TIFF tags
 
 
 @dataclass(kw_only=True)
 class Metadata:
-    """What is true of the photo, not of its file's layout."""
+    """Metadata that describes the photograph, not its file's layout."""
 
-    icc: bytes | None = None  # fits the pixels: grey or RGB
-    exif: bytes | None = None  # a block with its prefix, without orientation and resolution
+    icc: bytes | None = None  # matches the pixels: grey or RGB
+    exif: bytes | None = None  # block with its prefix, without orientation and resolution
     dpi: tuple[float, float] | None = None  # (x, y), pixels per inch
-    xmp: bytes | None = None  # the packet, extended XMP included
-    iptc: bytes | None = None  # Photoshop's image resources, IPTC among them
+    xmp: bytes | None = None  # packet, including extended XMP
+    iptc: bytes | None = None  # Photoshop's image resources, including IPTC
     texts: list[tuple[bytes, bytes]] = field(default_factory=list)  # PNG chunks of text
 
 
 def carried_by(image: Image.Image, data: bytes) -> Carried:
-    """What a file that is no PNG and no TIFF carries."""
+    """Metadata of a file other than PNG and TIFF."""
     info = image.info
     if data[:2] == b"\xff\xd8":
         carried = containers.jpeg(data)
@@ -42,7 +42,7 @@ def carried_by(image: Image.Image, data: bytes) -> Carried:
 
 
 def carried_by_tiff(directory: Directory) -> Carried:
-    """What the directory of a TIFF carries, besides EXIF: that is the directory itself."""
+    """Metadata in the directory of a TIFF except EXIF, which is the directory itself."""
     profile, packet, block, records = (
         directory[tag].data if tag in directory else b""
         for tag in (ICC_TAG, XMP_TAG, PHOTOSHOP_TAG, exif.IPTC)
@@ -59,10 +59,10 @@ def fit(
     turned: bool,
     notes: list[str],
 ) -> Metadata:
-    """What the file carried, fit for another; adds to `notes` what is lost.
+    """The metadata of a file, fit for another file; losses are added to `notes`.
 
-    directory: of its EXIF. dpi: what the file itself says. ndim: of the pixels, 2 grey, 3 RGB. turned: width
-    and height are swapped by the orientation.
+    directory: its EXIF directory. dpi: the resolution in the file itself. ndim: of the pixels, 2 grey, 3 RGB.
+    turned: whether the orientation swaps width and height.
     """
     notes.extend(f"{name} dropped" for name in carried.lost)
     block, resources = b"", carried.photoshop
@@ -84,7 +84,7 @@ def fit(
 
 
 def exif_directory(block: bytes, notes: list[str]) -> Directory | None:
-    """The directory of an EXIF block; a damaged one must not cost the photo."""
+    """The directory of an EXIF block; a damaged one must not fail the photograph."""
     try:
         directory = exif.read(block) if block else None
     except ValueError:
@@ -96,14 +96,14 @@ def exif_directory(block: bytes, notes: list[str]) -> Directory | None:
 
 
 def resolution(image: Image.Image) -> tuple[float, float] | None:
-    """(x, y) in pixels per inch, as the file says it outside of EXIF."""
+    """(x, y) in pixels per inch, as stored in the file outside EXIF."""
     if image.format in ("JPEG", "MPO") and image.info.get("jfif_unit") not in (1, 2):
-        return None  # Pillow takes EXIF's, or invents 72
+        return None  # Pillow returns EXIF's, or invents 72
     return exif.valid_dpi(*image.info.get("dpi", (0, 0)))
 
 
 def profile(icc: bytes, ndim: int, notes: list[str]) -> bytes | None:
-    """The profile if it fits the pixels: grey (also RGB profiles are found on them) or RGB."""
+    """The profile if it matches the pixels: RGB, or grey (grey files may also carry RGB profiles)."""
     space = icc[16:20]  # "data colour space" of the profile's header (ICC.1:2022, 7.2)
     if not icc or space == b"RGB " or (space == b"GRAY" and ndim == 2):
         return icc or None
@@ -123,18 +123,18 @@ def _packet(carried: Carried, notes: list[str]) -> bytes | None:
         elif guid:
             notes.append("extended XMP dropped: it is not whole")
         return xmp.clean(packet)
-    except ValueError as error:  # damaged metadata must not cost the photo
+    except ValueError as error:  # damaged metadata must not fail the photograph
         notes.append(f"{error} dropped")
         return None
 
 
 def of(photo: Metadata) -> Metadata:
-    """A copy of the metadata alone."""
+    """A copy of the metadata only."""
     return Metadata(**{part.name: getattr(photo, part.name) for part in fields(Metadata)})
 
 
 def describe(photo: Metadata, remark: str, tool: str) -> Metadata:
-    """The same with a remark on what a trained model made of the picture. tool: that did it."""
+    """The same with a remark on what a trained model did to the picture. tool: what did it."""
     directory = exif.read(photo.exif) if photo.exif else Directory()
     exif.add_remark(directory, remark, tool)
     return replace(of(photo), exif=exif.write(directory), xmp=xmp.stamp(photo.xmp, remark, tool))

@@ -1,4 +1,4 @@
-"""Pages of a TIFF: which one is the photograph, and its pixels where Pillow does not give all of them.
+"""Pages of a TIFF: chooses the photograph, and decodes what Pillow cannot decode in full.
 
 page, notes = choose(data)                     # the directory of the photograph
 pixels, alpha = decode(page.alone(data), page, max_pixels)
@@ -33,22 +33,20 @@ _COMPRESSIONS = {
 }
 _COMPRESSIONS |= dict.fromkeys([33003, 33004, 33005, 34712], "JPEG 2000")
 _PROFILE = 34675
-# Tags that describe the pixels of a directory, and are not those of another one.
+# Tags that describe the pixels of a directory and must not be taken from another one.
 _LAYOUT = {*range(254, 267), *range(273, 282), *range(284, 301), *range(317, 348), *range(512, 533)}
-_THUMBNAIL = (
-    0.1  # of the pixels of another page: a first page of less is taken for a thumbnail without a mark
-)
+_THUMBNAIL = 0.1  # share of the pixels of another page below which the first counts as an unmarked thumbnail
 _MAX_PAGES = 10_000
 _SCANS = "pip install 'photo-restore[scans]'"
 
 
 @dataclass
 class Page:
-    """A directory of a TIFF with the pixels it describes."""
+    """A directory of a TIFF with the pixels that it describes."""
 
     directory: Directory
     offset: int
-    parent: int = -1  # number of the page whose SubIFDs it is in
+    parent: int = -1  # number of the page whose SubIFDs contain it
 
     @property
     def size(self) -> tuple[int, int]:
@@ -57,7 +55,7 @@ class Page:
 
     @property
     def reduced(self) -> bool:
-        """A thumbnail or another smaller version of a page, or a mask."""
+        """Whether it is a thumbnail or another smaller version of a page, or a mask."""
         return (
             bool(int(self.directory.number(_SUBFILE, 0)) & 5) or self.directory.number(_OLD_SUBFILE, 1) == 2
         )
@@ -74,7 +72,7 @@ class Page:
 
     @property
     def kind(self) -> str:
-        """For messages, as in "12-bit RGB TIFF with JPEG compression"."""
+        """For messages, for example "12-bit RGB TIFF with JPEG compression"."""
         color = _PHOTOMETRICS.get(
             self.color, "raw sensor" if self.color in (32803, 34892) else f"kind {self.color}"
         )
@@ -82,29 +80,29 @@ class Page:
         return f"{self.bits}-bit {color} TIFF with {_COMPRESSIONS.get(code, f'number {code}')} compression"
 
     def alone(self, data: bytes) -> bytes:
-        """The file so that this page is its first."""
+        """The file, rewritten so that this page is its first."""
         order, big, _ = tiff.header(data)
         start, code = (8, "Q") if big else (4, "I")
         packed = struct.pack(order + code, self.offset)
         return data[:start] + packed + data[start + len(packed) :]
 
     def by_pillow(self) -> bool:
-        """Whether Pillow gives all bits of it."""
+        """Whether Pillow decodes all of its bits."""
         grey = self.color in (0, 1) and self.directory.number(_SAMPLES, 1) == 1
         deep = self.bits > 8 and not (grey and self.bits in (12, 16, 32))
         return not deep and self.directory.number(_COMPRESSION, 1) != _WEBP
 
 
 def choose(data: bytes) -> tuple[Page, list[str]]:
-    """The page that is the photograph, and what to say of it. ValueError: the TIFF has none.
+    """The page that is the photograph, and notes. Raises ValueError if the TIFF has none.
 
-    The first, or, if that is a thumbnail or has a larger picture in its SubIFDs, the largest of full size. A
-    thumbnail's directory often holds what is true of the whole file: the page takes the tags it lacks.
+    The first page, or the largest full-size one if the first is a thumbnail or has a larger picture in its
+    SubIFDs. A thumbnail's directory often describes the whole file, so the page inherits the tags it lacks.
     """
     pages = _pages(data)
     whole = [page for page in pages if not page.reduced]
     area = lambda page: page.size[0] * page.size[1]  # noqa: E731
-    largest = max(whole or pages, key=area)  # of equal ones the first
+    largest = max(whole or pages, key=area)  # among equal ones the first
     first = pages[0]
     if first in whole and area(first) >= _THUMBNAIL * area(largest):
         whole = [page for page in whole if page is first or page.parent == 0]
@@ -120,7 +118,7 @@ def choose(data: bytes) -> tuple[Page, list[str]]:
 
 
 def _pages(data: bytes) -> list[Page]:
-    """All pages: the chain, and behind each those in its SubIFDs."""
+    """All pages: the chain, each followed by those in its SubIFDs."""
     order, big, offset = tiff.header(data)
     pages: list[Page] = []
     seen: set[int] = set()
@@ -147,16 +145,19 @@ def _pages(data: bytes) -> list[Page]:
 
 
 def decode(data: bytes, page: Page, max_pixels: int) -> tuple[np.ndarray, np.ndarray | None]:
-    """Pixels (H, W) or (H, W, 3) and alpha (H, W), uint8 or uint16, by tifffile; `page` is the file's first.
+    """Pixels (H, W) or (H, W, 3) and alpha (H, W), uint8 or uint16, by tifffile. `page` is the first in the
+    file.
 
-    Values of other depths are scaled to 8 or 16 bits; alpha is not premultiplied. PhotoError: tifffile or
-    imagecodecs is missing, or the kind is not supported.
+    Other bit depths are scaled to 8 or 16 bits; alpha is not premultiplied. Raises PhotoError if tifffile or
+    imagecodecs is missing, or if the kind is not supported.
     """
     try:
         import tifffile
     except ImportError:
         raise PhotoError(f"{page.kind} needs tifffile: {_SCANS}") from None
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # about odd metadata: nothing the user can do
+    logging.getLogger("tifffile").setLevel(
+        logging.CRITICAL
+    )  # warnings about odd metadata, which the user cannot act on
     if page.color not in (0, 1, 2, 6):
         raise PhotoError(f"{page.kind} is not supported: save it as grey or RGB")
     with tifffile.TiffFile(io.BytesIO(data)) as file:
@@ -165,7 +166,7 @@ def decode(data: bytes, page: Page, max_pixels: int) -> tuple[np.ndarray, np.nda
             raise PhotoError(f"{page.kind} has too many samples: save it as grey or RGB")
         try:
             array = first.asarray()
-        except Exception as error:  # codecs raise nearly anything
+        except Exception as error:  # codecs raise almost any exception
             if "imagecodecs" in str(error):
                 raise PhotoError(f"{page.kind} needs imagecodecs: {_SCANS}") from None
             raise PhotoError(f"{page.kind} is damaged, or not supported ({error})") from None
@@ -177,7 +178,7 @@ def decode(data: bytes, page: Page, max_pixels: int) -> tuple[np.ndarray, np.nda
 
 
 def _samples(array: np.ndarray, page: Page) -> tuple[np.ndarray, np.ndarray | None]:
-    """Pixels and alpha of (H, W) or (H, W, C) as stored."""
+    """Pixels and alpha of (H, W) or (H, W, C), as stored."""
     array = full_range(array.astype(array.dtype.newbyteorder("="), copy=False), page.bits)
     if page.color == 0:
         array = ~array
@@ -196,7 +197,9 @@ def _samples(array: np.ndarray, page: Page) -> tuple[np.ndarray, np.ndarray | No
 
 
 def full_range(array: np.ndarray, bits: int) -> np.ndarray:
-    """Values of `bits` bits over the whole range of their type, rounded: 4095 of 12 bits becomes 65535."""
+    """Values of `bits` bits scaled to the whole range of their type, rounded: 4095 of 12 bits becomes
+    65535.
+    """
     white = np.iinfo(array.dtype).max
     top = (1 << bits) - 1
     if bits > 16 or top == white:
@@ -206,7 +209,7 @@ def full_range(array: np.ndarray, bits: int) -> np.ndarray:
 
 
 def _unassociated(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Premultiplied pixels (H, W, C) divided by alpha; black where nothing can be seen."""
+    """Premultiplied pixels (H, W, C) divided by alpha; black where alpha is 0."""
     white, opacity = np.uint64(np.iinfo(alpha.dtype).max), np.maximum(alpha, 1).astype(np.uint64)[..., None]
     divided = np.minimum((pixels * white + opacity // 2) // opacity, white).astype(pixels.dtype)
     return np.where(alpha[..., None] > 0, divided, 0).astype(pixels.dtype)

@@ -32,13 +32,13 @@ IMAGE_SUFFIXES = set(
 
 @dataclass
 class Photo(Metadata):
-    """One decoded photograph, upright, with what its file carried besides pixels."""
+    """One decoded photograph, upright, with the metadata of its file."""
 
     pixels: np.ndarray  # (H, W) grey or (H, W, 3) RGB, uint8 or uint16
     alpha: np.ndarray | None = None  # (H, W), dtype of pixels, not premultiplied
     format: str = "PNG"  # Pillow's name of the file's format: JPEG, PNG, TIFF, ...
-    sha256: str = ""  # of the file's bytes
-    notes: list[str] = field(default_factory=list)  # what was changed on reading, for the report
+    sha256: str = ""  # SHA-256 of the file
+    notes: list[str] = field(default_factory=list)  # conversions made while reading, for the report
 
     @property
     def size(self) -> tuple[int, int]:
@@ -81,7 +81,7 @@ def read_photo(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Photo:
         raise
     except MemoryError:
         raise PhotoError(f"not enough memory for {file.size[0]} x {file.size[1]} pixels") from None
-    except Exception as error:  # Pillow's plugins raise nearly anything on broken files
+    except Exception as error:  # Pillow's plugins raise almost any exception on broken files
         reason = error or type(error).__name__
         raise PhotoError(f"damaged or truncated {file.format} file ({reason})") from None
     if not file.upright:

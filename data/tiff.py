@@ -1,4 +1,4 @@
-"""Directories of TIFF files and EXIF blocks, each value as the bytes that the file holds (TIFF 6.0, BigTIFF).
+"""Directories of TIFF files and EXIF blocks, with each value as the bytes in the file (TIFF 6.0, BigTIFF).
 
     directory = read(block)                    # of an EXIF block or a TIFF file
     directory[270].data                        # b"Gro\\xc3\\x9fmutter\\0"
@@ -6,7 +6,7 @@
     directory.put(274, SHORT, 1)
     block = write(directory)
 
-Texts stay in whatever encoding they are in, and numbers in the byte order of their file.
+Texts keep their encoding, and numbers the byte order of their file.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED = 1, 2, 3, 4, 5, 7
 
-# Type -> bytes of one value and its struct code. 129: UTF-8 text (EXIF 3.0).
+# Type -> bytes of one value, and its struct code. 129: UTF-8 text (EXIF 3.0).
 _TYPES = {
     BYTE: (1, "B"),
     ASCII: (1, "s"),
@@ -40,7 +40,7 @@ _TYPES = {
 
 
 class Value(NamedTuple):
-    """One value of a directory: its TIFF type, and its bytes in the byte order of the directory."""
+    """One value of a directory: its TIFF type, and its bytes in the directory's byte order."""
 
     kind: int
     data: bytes
@@ -52,10 +52,10 @@ class Directory(dict):
     def __init__(self, order: str = ">", values: dict[int, Value | Directory] | None = None):
         super().__init__(values or {})
         self.order = order  # "<" little-endian, ">" big-endian
-        self.damaged = False  # values that lie outside of the file were left out
+        self.damaged = False  # whether values outside the file were left out
 
     def numbers(self, tag: int) -> tuple[float, ...]:
-        """The numbers of a tag, rationals as quotients (0 where the denominator is 0); () without the tag."""
+        """The numbers of a tag, rationals as quotients (0 if the denominator is 0); () without the tag."""
         if tag not in self or isinstance(self[tag], Directory):
             return ()
         code = _TYPES[self[tag].kind][1]
@@ -69,7 +69,7 @@ class Directory(dict):
         return (*self.numbers(tag), default)[0]
 
     def put(self, tag: int, kind: int, *numbers: float) -> None:
-        """Set a tag to numbers; rationals to within 2**-32."""
+        """Sets a tag to numbers; rationals to within 2**-32."""
         code = _TYPES[kind][1]
         if kind == RATIONAL:
             ratios = [Fraction(number).limit_denominator(65536) for number in numbers]
@@ -79,7 +79,9 @@ class Directory(dict):
 
 
 def header(data: bytes) -> tuple[str, bool, int]:
-    """Byte order, whether it is a BigTIFF, and the offset of the first directory. ValueError: no TIFF."""
+    """Byte order, whether it is a BigTIFF, and the offset of the first directory. Raises ValueError if it is
+    not a TIFF.
+    """
     order = {b"II": "<", b"MM": ">"}.get(data[:2])
     if order is None or len(data) < 16:
         raise ValueError("no TIFF header")
@@ -92,9 +94,9 @@ def header(data: bytes) -> tuple[str, bool, int]:
 
 
 def read_directory(data: bytes, offset: int, order: str, big: bool = False) -> tuple[Directory, int]:
-    """The directory at this offset of a TIFF, and the offset of the next one, 0 for none.
+    """The directory at this offset of a TIFF, and the offset of the next one; 0 if there is none.
 
-    Values outside of the file are left out. ValueError: the directory itself is.
+    Values outside the file are left out. Raises ValueError if the directory itself is outside.
     """
     directory = Directory(order)
     entry, field = ("HHQ8s", "Q") if big else ("HHI4s", "I")
@@ -124,14 +126,14 @@ def read_directory(data: bytes, offset: int, order: str, big: bool = False) -> t
 def read(block: bytes, nested: tuple[int, ...] = ()) -> Directory:
     """The first directory of a TIFF or EXIF block, with those that its `nested` tags point to.
 
-    ValueError: it is none.
+    Raises ValueError if there is none.
     """
     order, big, offset = header(block)
     return resolve(read_directory(block, offset, order, big)[0], block, nested)
 
 
 def resolve(directory: Directory, data: bytes, nested: tuple[int, ...]) -> Directory:
-    """The same, with the directories that its `nested` tags point to in `data` in place of these offsets."""
+    """The same directory, with those that its `nested` tags point to in `data` in place of their offsets."""
     order, big, _ = header(data)
     resolved = Directory(order, {tag: value for tag, value in directory.items() if tag not in nested})
     resolved.damaged = directory.damaged
@@ -146,14 +148,14 @@ def resolve(directory: Directory, data: bytes, nested: tuple[int, ...]) -> Direc
 
 
 def write(directory: Directory) -> bytes:
-    """A TIFF of this one directory, without pixels."""
+    """A TIFF with only this directory, without pixels."""
     order = directory.order
     start = {"<": b"II", ">": b"MM"}[order] + struct.pack(order + "HI", 42, 8)
     return start + _pack(directory, len(start))
 
 
 def _pack(directory: Directory, offset: int) -> bytes:
-    """A directory for this offset: its entries, then the values that are too long for them."""
+    """A directory for this offset: its entries, then the values that do not fit into them."""
     order = directory.order
     entries, values = struct.pack(order + "H", len(directory)), b""
     offset += 2 + 12 * len(directory) + 4

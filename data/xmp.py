@@ -1,5 +1,4 @@
-"""XMP packets: what is kept of them, and the statement that a trained model changed the picture (ISO
-16684-1).
+"""XMP packets (ISO 16684-1): what is kept, and the statement that a trained model changed the picture.
 
     kept = clean(packet)  # of the input, without the properties of the old file's layout
     packet = stamp(kept, "Colours estimated ...", "photo-restore 0.1.0 ...")
@@ -25,9 +24,9 @@ IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 # IPTC's term for a photograph parts of which were made by a trained model (newscodes, digitalsourcetype).
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 
-_EXTENDED = NOTE, "HasExtendedXMP"  # GUID of the part that did not fit into a JPEG's first segment
+_EXTENDED = NOTE, "HasExtendedXMP"  # GUID of the part that does not fit into a JPEG's first segment
 
-# True of the old file only: the results are upright, and written with a layout of their own.
+# Properties of the old file only: results are upright and have a layout of their own.
 _LAYOUT = [
     (TIFF, name)
     for name in (
@@ -98,7 +97,7 @@ def stamp(packet: bytes | None, remark: str, tool: str) -> bytes:
 
 
 def extension(packet: bytes | str) -> str:
-    """GUID of the second part that a JPEG's first part names, "" for none. ValueError: it is no XMP."""
+    """GUID of the extended part named in a JPEG's packet; "" if none. Raises ValueError if it is not XMP."""
     for subject in _subjects(_parse(packet)):
         if subject.hasAttributeNS(*_EXTENDED):
             return subject.getAttributeNS(*_EXTENDED)
@@ -108,7 +107,7 @@ def extension(packet: bytes | str) -> str:
 
 
 def merge(packet: bytes | str, extended: bytes) -> bytes:
-    """Both parts of a packet as one. ValueError: one of them is no XMP."""
+    """Both parts of a packet as one. Raises ValueError if one of them is not XMP."""
     document = _parse(packet)
     first = _subjects(document)[0]
     for subject in _subjects(_parse(extended)):
@@ -118,9 +117,9 @@ def merge(packet: bytes | str, extended: bytes) -> bytes:
 
 
 def split(packet: bytes, limit: int) -> tuple[bytes, bytes]:
-    """A packet of at most `limit` bytes, and what did not fit: the second part, b"" if all did.
+    """A packet of at most `limit` bytes, and the part that did not fit, b"" if everything did.
 
-    The longest properties go first; our own statement is short and stays. ISO 16684-3, 5.5.
+    The longest properties are moved first; our own statement is short and stays. ISO 16684-3, 5.5.
     """
     if len(packet) <= limit:
         return packet, b""
@@ -134,7 +133,7 @@ def split(packet: bytes, limit: int) -> tuple[bytes, bytes]:
         for node in subject.childNodes
         if node.nodeType == node.ELEMENT_NODE
     ]
-    sizes = len(packet) + 200  # with the name of the second part
+    sizes = len(packet) + 200  # plus the name of the second part
     for size, _, subject, node in sorted(properties, key=lambda p: -p[0]):
         if sizes <= limit:
             break
@@ -142,7 +141,7 @@ def split(packet: bytes, limit: int) -> tuple[bytes, bytes]:
         subject.removeChild(node)
         sizes -= size
     extended = rest.documentElement.toxml().encode()
-    if sizes > limit:  # of attributes, which cannot go one by one
+    if sizes > limit:  # attributes cannot be moved one by one
         document, extended = _parse(_EMPTY), packet
     guid = hashlib.md5(extended, usedforsecurity=False).hexdigest().upper()
     _describe(document, {"xmlns:xmpNote": NOTE, "xmpNote:HasExtendedXMP": guid})
@@ -150,7 +149,7 @@ def split(packet: bytes, limit: int) -> tuple[bytes, bytes]:
 
 
 def _with_namespaces(node: minidom.Element, above: minidom.Element | None = None) -> minidom.Element:
-    """The element with all the prefixes that are declared above it: it will stand elsewhere."""
+    """The element with all prefixes declared above it, since it will be moved."""
     above = above or node.parentNode
     while above is not None and above.nodeType == above.ELEMENT_NODE:
         for name, value in above.attributes.items():
