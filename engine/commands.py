@@ -63,8 +63,8 @@ def eval_command(
 
     evaluate(net, data=..., processes=..., infer=..., and the stage's own options by name) -> dict.
     """
-    parser = subparsers.add_parser("eval", help="measure weights on a data folder", allow_abbrev=False)
-    options.data_option(parser, stage, "data folder; its val/ is measured, if there is one")
+    parser = subparsers.add_parser("eval", help="evaluate weights on a data folder", allow_abbrev=False)
+    options.data_option(parser, stage, "data folder; val/ is evaluated if it exists")
     options.weights_option(parser, weights)
     options.device_option(parser)
 
@@ -91,11 +91,11 @@ def sheet_command(
     """Adds `sheet`, which draws a contact sheet; rows(args) are those of `data.sheet.contact_sheet`."""
     text = "draw a contact sheet of validation photographs"
     parser = subparsers.add_parser("sheet", help=text, allow_abbrev=False)
-    parser.add_argument("out", type=Path, metavar="OUT.png", help="where to write the sheet")
-    options.data_option(parser, stage, "data folder; its val/ is shown, if there is one")
+    parser.add_argument("out", type=Path, metavar="OUT.png", help="output file")
+    options.data_option(parser, stage, "data folder; val/ is shown if it exists")
     options.weights_option(parser, weights)
     options.device_option(parser)
-    text = "widest picture, in px (default: 480)"
+    text = "largest width of a picture, in px (default: 480)"
     parser.add_argument("--cell", type=options.positive(int), default=480, metavar="PX", help=text)
     options.overwrite_option(parser, "OUT.png")
 

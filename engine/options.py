@@ -75,37 +75,37 @@ def train_options(parser: argparse.ArgumentParser, stage: str, **defaults) -> No
         parser.add_argument(name, default=default, help=f"{text} (default: {default})", **kwargs)
 
     add("--data", "data folder", Path("datasets") / stage, type=Path, metavar="DIR")
-    text = "run folder; the same command again resumes"
+    text = "run folder; repeating the command resumes the run"
     add("--run-dir", text, Path("runs") / stage, type=Path, metavar="DIR")
-    add("--steps", "optimizer steps of the whole run", 100000, type=positive(int))
-    add("--batch-size", "samples of a step, over all processes", 32, type=positive(int))
+    add("--steps", "optimizer steps in total", 100000, type=positive(int))
+    add("--batch-size", "samples per step, over all processes", 32, type=positive(int))
     add("--lr", "peak learning rate of AdamW", 1e-3, type=positive(float))
-    add("--crop", "side of the training crops in px", 256, type=positive(int))
+    add("--crop", "side of the training crops, in px", 256, type=positive(int))
     add("--precision", "number format of the forward pass", "fp32", choices=("fp32", "bf16"))
-    add("--ema", "decay of the averaged weights per step", 0.999, type=share)
-    text = "share of the steps after which the norms keep their statistics, 1 for never"
+    add("--ema", "decay of the averaged weights (EMA) per step", 0.999, type=share)
+    text = "share of the steps after which norm statistics are frozen, 1 for never"
     add("--freeze-bn-from", text, 1.0, type=share)
-    add("--workers", "processes that make samples, per training process", 2, type=count(0))
+    add("--workers", "data loader processes per training process", 2, type=count(0))
     add("--seed", "seed of weights and samples", 0, type=count(0))
-    add("--keep", "how many of the best checkpoints stay", 1, type=positive(int))
+    add("--keep", "number of best checkpoints to keep", 1, type=positive(int))
     add("--device", "auto, cpu, cuda or cuda:N", "auto")
     parser.add_argument(
         "--weights",
         type=Path,
         metavar="FILE",
-        help="start from these weights, with their network (default: from random ones)",
+        help="start from these weights and their network (default: random weights)",
     )
-    parser.add_argument("--dry-run", action="store_true", help="print the derived configuration and stop")
+    parser.add_argument("--dry-run", action="store_true", help="print the derived configuration and exit")
     network_option(
         parser, "--width", "channels of the first layer; 64 is the published size", 64, type=positive(int)
     )
-    text = "batch: BatchNorm; inplace: half its memory, statistics shared over processes"
+    text = "batch: BatchNorm; inplace: half the memory, statistics shared over processes"
     network_option(parser, "--norm", text, defaults.get("norm", "batch"), choices=("batch", "inplace"))
 
 
 def network_option(parser: argparse.ArgumentParser, name: str, text: str, default, **kwargs) -> None:
     """Adds an option that decides the network. Unset it is None: as in `--weights`, or else the default."""
-    parser.add_argument(name, help=f"{text} (default: {default}, or that of --weights)", **kwargs)
+    parser.add_argument(name, help=f"{text} (default: {default}, or as in --weights)", **kwargs)
 
 
 def encoder_options(parser: argparse.ArgumentParser, depth: int) -> None:
@@ -114,8 +114,8 @@ def encoder_options(parser: argparse.ArgumentParser, depth: int) -> None:
     parser.add_argument(
         "--encoder-weights",
         metavar="imagenet|FILE",
-        help="start the encoder from torchvision's ImageNet weights, downloaded or from a file of the same "
-        "layout; needs --width 64 (default: random weights)",
+        help="initialize the encoder with torchvision's ImageNet weights, downloaded or from a file; needs "
+        "--width 64 (default: random weights)",
     )
 
 
@@ -135,7 +135,7 @@ def data_option(parser: argparse.ArgumentParser, stage: str, text: str = "data f
 
 def weights_option(parser: argparse.ArgumentParser, weights: Path) -> None:
     """Adds `--weights`; the default is the bundled file."""
-    text = "weights of the network (default: the bundled ones)"
+    text = "weights file (default: the bundled one)"
     parser.add_argument("--weights", type=Path, default=weights, metavar="FILE", help=text)
 
 
@@ -163,53 +163,53 @@ def infer_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options that `infer` and restore.py share."""
     add = parser.add_argument
     add("photos", nargs="+", type=Path, metavar="PHOTO", help="a file, a folder, or - for standard input")
-    add("out", type=Path, metavar="OUT", help="folder for the results, made if missing")
+    add("out", type=Path, metavar="OUT", help="output folder, created if missing")
     device_option(parser)
     add(
         "--precision",
         choices=["fp32", "bf16", "fp16"],
         default="fp32",
-        help="number type of the networks (default: fp32)",
+        help="number format of the networks (default: fp32)",
     )
     add(
         "--tile",
         type=count(1),
         default=1024,
         metavar="PX",
-        help="largest side computed at once, in pixels (default: 1024; painting more than 16 megapixels, "
-        "at most 512)",
+        help="largest side that a network processes at once, in px (default: 1024; at most 512 for "
+        "inpainting above 16 megapixels)",
     )
     add(
         "--overlap",
         type=count(0),
         default=128,
         metavar="PX",
-        help="overlap of tiles, in pixels (default: 128)",
+        help="overlap of tiles, in px (default: 128)",
     )
     add(
         "--recursive",
         action="store_true",
-        help="search folders in folders too; OUT gets the same tree (default: no)",
+        help="include subfolders; OUT gets the same tree (default: no)",
     )
     add(
         "--overwrite",
         action="store_true",
-        help="replace results that exist (default: no, such a photo fails)",
+        help="replace existing results (default: no, the photo fails)",
     )
     add(
         "--format",
         choices=["auto", *FORMATS],
         default="auto",
-        help="format of the pictures (default: auto: TIFF stays TIFF, all else becomes PNG); jpg is not "
-        "lossless",
+        help="format of the pictures; jpg is lossy (default: auto, where TIFF stays TIFF and everything else "
+        "becomes PNG)",
     )
     add(
         "--json",
         type=Path,
         metavar="FILE|-",
-        help="append one JSON line per photo to FILE, - for standard output (default: none)",
+        help="append each photo's report to FILE as one line of JSON, - for standard output (default: none)",
     )
-    add("--quiet", action="store_true", help="no progress on standard error, failures only (default: no)")
+    add("--quiet", action="store_true", help="print failures only, no progress (default: no)")
 
 
 def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace, stdout: bool = False) -> None:
