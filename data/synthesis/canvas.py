@@ -1,7 +1,6 @@
-"""Drawing on photographs: layers laid over a picture, and the random lines and outlines that defects are made
-of.
+"""Drawing on photographs: layers over a picture, and the random lines and outlines of defects.
 
-Points are (x, y) in px; a path or outline is (n, 2). All chance comes from the numpy Generator handed in.
+Points are (x, y) in px; a path or outline is (n, 2). All randomness comes from the numpy Generator passed in.
 """
 
 from math import cos, exp, hypot, pi, sin
@@ -13,9 +12,11 @@ from data.synthesis.textures import blur, clouds, grain
 
 
 class Canvas:
-    """A picture being painted on. `pen` scales all thin defects of one picture, `amount` (0 to 1) how many
-    there are. `sheets`: the pieces of paper in it that can be torn, if it is a whole scan; see `scans.Sheet`.
-    `lost` collects where the picture is gone over an area: (H, W) bool, None while it is nowhere.
+    """A picture being drawn on.
+
+    `pen` scales all thin defects of one picture; `amount` (0 to 1) is how many there are. `sheets`: in a
+    whole scan, the pieces of paper that can be torn; see `scans.Sheet`. `lost`: where areas of the picture
+    are gone, (H, W) bool, None if nowhere.
     """
 
     def __init__(self, picture, rng, textures=None, amount=0.5, sheets=()):
@@ -23,13 +24,13 @@ class Canvas:
         self.sheets, self.lost = sheets, None
         self.height, self.width = self.shape = picture.shape
         self.side = min(self.shape)
-        self.area = min(self.height * self.width / 320**2, 4.0)  # for what is counted per area
+        self.area = min(self.height * self.width / 320**2, 4.0)  # for numbers that grow with the area
         self.textures = textures
         self.amount = amount
         self.pen = exp(rng.uniform(-0.35, 0.5))
-        # one print has one paper and one lacquer
+        # all damage of a print shows the same paper and lacquer
         self.light, self.dark = (rng.uniform(0.8, 1.0), rng.uniform(0.0, 0.2))
-        self.angle = rng.uniform(0, 2 * pi)  # where the scanner's lamp stands, for relief
+        self.angle = rng.uniform(0, 2 * pi)  # direction of the scanner's lamp, for relief
 
     def tone(self, rng, light=0.75):
         return self.light if rng.random() < light else self.dark
@@ -38,19 +39,19 @@ class Canvas:
         return rng.uniform(-margin, 1 + margin, 2) * (self.width, self.height)
 
     def count(self, rng, low, high):
-        """A number of things, growing with the amount of damage."""
+        """A random number of things, growing with the amount of damage."""
         return int(low + (high - low) * self.amount**1.5 * rng.random() + rng.random())
 
     def layer(self):
-        """An empty layer of twice the size, (x, y) in px of the picture being at (2 x, 2 y): twofold is
-        smooth enough.
+        """An empty layer at twice the size, where (x, y) px of the picture is at (2 x, 2 y); this is smooth
+        enough.
         """
         layer = Image.new("L", (2 * self.width, 2 * self.height))
         return layer, ImageDraw.Draw(layer)
 
     def box(self, layer, margin=4):
-        """Slices of what is painted on a layer, and its alpha (h, w) float32 in [0, 1]; None
-        if it is empty.
+        """The slices that a layer covers, and its alpha there, (h, w) float32 in [0, 1]; None if it
+        is empty.
         """
         box = layer.getbbox()
         if box is None:
@@ -71,16 +72,17 @@ class Canvas:
         self.picture += np.float32(height) * (lit - shaded)
 
     def lose(self, here, alpha):
-        """The picture is gone where alpha, of the slices `here`, is above a half."""
+        """Marks the picture as lost where alpha, within the slices `here`, is above 0.5."""
         if self.lost is None:
             self.lost = np.zeros(self.shape, bool)
         self.lost[here] |= alpha > 0.5
 
     def paint(self, layer, tone, rng, opacity=1.0, breaks=0.0, relief=0.0, mottle=0.0, soft=0.0, lost=False):
-        """Lay `tone` over the picture where the layer is white.
+        """Lays `tone` over the picture where the layer is white.
 
-        breaks: share, about, of the layer that is missing again; relief: height of light and dark rims;
-        mottle: deviation of the tone; soft: 0 sharp to 1; lost: what is covered counts as gone.
+        breaks: approximate share of the layer that is missing again; relief: height of light and dark rims;
+        mottle: standard deviation of the tone; soft: 0 sharp to 1; lost: whether covered pixels count as
+        lost.
         """
         found = self.box(layer)
         if found is None:
@@ -109,9 +111,7 @@ class Canvas:
 
 
 def line(draw, points, widths, level=255):
-    """A line through (n, 2) points in px; `widths` in px, one or n - 1 of them. Widths go in steps of half a
-    pixel.
-    """
+    """A line through (n, 2) points in px; `widths` in px, one or n - 1 of them, in steps of half a pixel."""
     flat = (2 * np.asarray(points)).tolist()
     if np.ndim(widths) == 0:
         draw.line(
@@ -132,7 +132,7 @@ def polygon(draw, points, level=255):
 
 
 def walk(rng, start, angle, length, step=4.0, turn=0.0, jag=0.0):
-    """A path of (n, 2) points: `turn` bends it smoothly, `jag` makes every step stray (radians)."""
+    """A path of (n, 2) points: `turn` bends it smoothly, `jag` lets every step stray (radians)."""
     steps = max(2, int(length / step))
     angles = angle + np.cumsum(rng.normal(0, turn, steps)) + rng.normal(0, jag, steps)
     return start + np.concatenate(
@@ -152,7 +152,7 @@ def fractal(rng, start, end, rough=0.1, levels=6):
 
 
 def outline(rng, centre, radius, jag=0.5, points=40, stretch=2.0, rough=0.12):
-    """A closed irregular outline, (points, 2): harmonics of falling size, and a `rough` of its own for each
+    """A closed irregular outline, (points, 2): harmonics of decreasing size, plus a random offset `rough` per
     point.
     """
     angles = np.linspace(0, 2 * pi, points, endpoint=False)
@@ -166,7 +166,7 @@ def outline(rng, centre, radius, jag=0.5, points=40, stretch=2.0, rough=0.12):
 
 
 def flake(rng, centre, radius):
-    """The outline of a piece of emulsion come off: few corners, sides ragged at every scale."""
+    """The outline of a flake of emulsion: few corners, sides ragged at every scale."""
     corners = outline(rng, centre, radius, 0.8, rng.integers(5, 13), 3, 0.25)
     return np.concatenate(
         [fractal(rng, *pair, 0.08, 3)[:-1] for pair in zip(corners, np.roll(corners, -1, 0))]
@@ -174,7 +174,7 @@ def flake(rng, centre, radius):
 
 
 def edge_point(canvas, rng):
-    """A point on the rim of the picture and the angle that leads inwards."""
+    """A point on the rim of the picture and the angle that points inwards."""
     side = rng.integers(4)
     at = rng.random()
     x, y = [(at, 0), (at, 1), (0, at), (1, at)][side]
@@ -184,7 +184,7 @@ def edge_point(canvas, rng):
 
 
 def branch(rng, draw, start, angle, length, width, depth, tips):
-    """One crack with its branches; `tips` collects nodes where emulsion may come off."""
+    """One crack with its branches; `tips` collects nodes where emulsion may flake off."""
     path = walk(rng, start, angle, length, rng.uniform(2.5, 6), 0.08, rng.uniform(0.2, 0.6))
     taper = np.linspace(1, rng.uniform(0.3, 1), len(path) - 1)
     line(draw, path, width * taper * rng.uniform(0.5, 1.5, len(path) - 1))

@@ -1,6 +1,6 @@
-"""Damage to the picture layer over areas: flaking, nets and reliefs of cracks, scuffs, tide marks, silvering.
+"""Damage to areas of the emulsion: flaking, networks and reliefs of cracks, scuffs, tide marks, silvering.
 
-Each kind is painted by a function of its own: (canvas, rng).
+Each kind is drawn by a function of its own: (canvas, rng).
 """
 
 from math import cos, exp, pi, sin
@@ -13,7 +13,7 @@ from data.synthesis.textures import clouds, enlarge, grain
 
 
 def _region(canvas, rng, low=0.15, high=0.6):
-    """A large soft-edged area, often at the rim: (H, W) float32, 1 inside, 0 outside, smooth between."""
+    """A large soft-edged area, often at the rim: (H, W) float32, 1 inside, 0 outside, smooth in between."""
     small = Image.new("L", (canvas.width // 8 + 1, canvas.height // 8 + 1))
     centre = edge_point(canvas, rng)[0] if rng.random() < 0.6 else canvas.point(rng)
     radius = canvas.side * exp(rng.uniform(np.log(low), np.log(high))) / 16
@@ -22,8 +22,10 @@ def _region(canvas, rng, low=0.15, high=0.6):
 
 
 def cells(shape, rng, pitch):
-    """Angular cells, as dry emulsion breaks into: a value in [0, 1) for each, the same over the cell, and the
-    distance to the next cell, px, both (H, W) float32. Worley (1996), seeds jittered in a grid of `pitch` px.
+    """Angular cells, as of dry broken emulsion (Worley 1996; seeds jittered in a grid of `pitch` px).
+
+    Returns a value in [0, 1) for each cell, constant over the cell, and the distance to the next cell in px,
+    both (H, W) float32.
     """
     rows, columns = int(shape[0] / pitch) + 4, int(shape[1] / pitch) + 4
     seeds = rng.uniform(0.05, 0.95, (rows, columns, 2)).astype(np.float32)
@@ -47,7 +49,7 @@ def cells(shape, rng, pitch):
 
 
 def _bare(canvas, alpha, rng, tone, relief=True):
-    """The base shows where alpha (H, W) is 1: mottled, with the step of the layer lit and in shadow."""
+    """Shows the base where alpha (H, W) is 1: mottled, with the step of the layer lit and in shadow."""
     if relief and rng.random() < 0.7:
         canvas.relief(alpha, rng.choice([-1, 1]) * rng.uniform(0.05, 0.3))
     field = tone + np.float32(rng.uniform(0, 0.04)) * grain(canvas.shape, rng, 3)
@@ -57,8 +59,8 @@ def _bare(canvas, alpha, rng, tone, relief=True):
 
 
 def flaking(canvas, rng):
-    """Emulsion flaked off in maps over a large area: bays, islands, rims sharp at every scale; the white or
-    dark base shows.
+    """Emulsion flaked off over a large area, in maps of bays and islands with ragged rims; the white or dark
+    base shows.
     """
     shape, region = canvas.shape, _region(canvas, rng)
     height = clouds(shape, rng, rng.uniform(3, 9)) + 0.6 * clouds(shape, rng, rng.uniform(10, 30))
@@ -68,7 +70,7 @@ def flaking(canvas, rng):
 
 
 def alligatoring(canvas, rng):
-    """Emulsion broken into angular scales by a net of cracks; in the worst places scales have come off."""
+    """Emulsion broken into angular scales by a network of cracks; in the worst places scales are missing."""
     pitch, region = canvas.side * exp(rng.uniform(-3.6, -2.2)), _region(canvas, rng, 0.2, 0.8)
     value, edge = cells(canvas.shape, rng, max(9.0, pitch))
     gap = rng.uniform(0.15, 0.65) * canvas.pen * np.clip(1.5 * region, 0, 1)
@@ -85,7 +87,7 @@ def alligatoring(canvas, rng):
 
 
 def relief_cracks(canvas, rng):
-    """Raised cracks, a light side and a dark side along a branching line, hardly a loss between them."""
+    """Raised cracks: a light and a dark side along a branching line, with hardly any loss."""
     for _ in range(canvas.count(rng, 1, 4)):
         start, angle = (
             edge_point(canvas, rng) if rng.random() < 0.6 else (canvas.point(rng), rng.uniform(0, 2 * pi))
@@ -104,7 +106,7 @@ def relief_cracks(canvas, rng):
 
 
 def hairlines(canvas, rng):
-    """Thin dark cracks on what is light, as on shirts and dresses: 1 to 2 px, of little contrast."""
+    """Thin dark cracks on light things such as shirts and dresses: 1 to 2 px, low contrast."""
     layer, draw = canvas.layer()
     points = np.stack([canvas.point(rng) for _ in range(24)])
     row = np.clip(points[:, 1].astype(int), 0, canvas.height - 1)
@@ -122,7 +124,7 @@ def hairlines(canvas, rng):
 
 
 def scuffs(canvas, rng):
-    """Rubbed bands: the surface taken off in short strokes along one way, densest in the middle."""
+    """Rubbed bands: the surface removed in short parallel strokes, densest in the middle."""
     for _ in range(canvas.count(rng, 1, 3)):
         angle, long = rng.uniform(0, 180), rng.uniform(4, 14)
         region = _region(canvas, rng, 0.06, 0.3)
@@ -139,7 +141,7 @@ def scuffs(canvas, rng):
 
 
 def tide_marks(canvas, rng):
-    """Where water stood and dried: a sharp dark line, ragged in and out, the paper inside hardly changed."""
+    """Where water dried: a sharp dark ragged line; the paper inside has hardly changed."""
     for _ in range(canvas.count(rng, 1, 3)):
         layer, draw = canvas.layer()
         centre = edge_point(canvas, rng)[0] if rng.random() < 0.6 else canvas.point(rng)
@@ -158,7 +160,7 @@ def tide_marks(canvas, rng):
 
 
 def silvering(canvas, rng):
-    """A metallic veil over dark parts towards the edges of a print: soft, without an outline."""
+    """A metallic veil over dark parts near the edges of a print: soft, without an outline."""
     height, width = canvas.shape
     x, y = (
         np.linspace(-1, 1, width, dtype=np.float32)[None],

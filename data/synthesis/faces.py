@@ -1,5 +1,7 @@
-"""Small things on people, undamaged, that look like damage: eyes, teeth, jewels, badges, freckles, wrinkles,
-moustaches, printed cloth, seams, trimmings. Each is drawn at many scales: (canvas, rng).
+"""Hard negatives on people: eyes, teeth, jewels, freckles, wrinkles, mustaches, printed cloth, seams,
+trimmings.
+
+They are undamaged but look like damage. Each is drawn at many scales: (canvas, rng).
 """
 
 from math import cos, exp, pi, sin
@@ -10,7 +12,7 @@ from data.synthesis.canvas import line, outline, polygon, walk
 
 
 def _size(canvas, rng, low, high):
-    """A length between two shares of the side, drawn over its logarithm, px; at least 1.5."""
+    """A length between two shares of the side, log-uniform, in px; at least 1.5."""
     return max(1.5, canvas.side * exp(rng.uniform(np.log(low), np.log(high))))
 
 
@@ -25,7 +27,7 @@ def _dot(draw, centre, radius, level=255):
 
 
 def eyes(canvas, rng):
-    """Eyes, one or a pair: the white, a dark iris with its catch light, lids, a brow."""
+    """Eyes, one or a pair: the white, a dark iris with its catchlight, lids, a brow."""
     radius, angle = _size(canvas, rng, 0.01, 0.12), rng.normal(0, 0.2)
     first, gap = canvas.point(rng), radius * rng.uniform(3.6, 5)
     opening, look = rng.uniform(0.35, 0.65), rng.normal(0, 0.2)
@@ -75,7 +77,7 @@ def teeth(canvas, rng):
 
 
 def pearls(canvas, rng):
-    """One to three rows of pearls or beads hanging in a curve, each with its light; earrings of a few."""
+    """One to three curved rows of pearls or beads, each with a highlight; earrings of a few."""
     radius, centre = _size(canvas, rng, 0.004, 0.02), canvas.point(rng)
     beads, glint = canvas.layer(), canvas.layer()
     span, sag = radius * rng.uniform(4, 50), rng.uniform(0.2, 1.2)
@@ -92,8 +94,8 @@ def pearls(canvas, rng):
 
 
 def jewels(canvas, rng):
-    """Earrings, brooches, medals, badges, coins: a disc, star or drop with a rim, stones and sparks on it, by
-    chance on a ribbon or a chain.
+    """Earrings, brooches, medals, badges, coins: a disc, star or drop with a rim and sparkling stones,
+    sometimes on a ribbon or a chain.
     """
     radius, centre = _size(canvas, rng, 0.008, 0.06), canvas.point(rng)
     body, marks, sparks = canvas.layer(), canvas.layer(), canvas.layer()
@@ -124,7 +126,7 @@ def jewels(canvas, rng):
 
 
 def freckles(canvas, rng):
-    """Freckles, moles, pores, pock marks: soft round spots, hardly darker than the skin, in a group."""
+    """Freckles, moles, pores, pock marks: a group of soft round spots, hardly darker than the skin."""
     layer, draw = canvas.layer()
     centre, spread = canvas.point(rng), _size(canvas, rng, 0.04, 0.2)
     radius = _size(canvas, rng, 0.002, 0.008)
@@ -144,7 +146,7 @@ def freckles(canvas, rng):
 
 def wrinkles(canvas, rng):
     """Lines of a face or a hand, folds of cloth: nearly parallel, smooth, tapering, each dark with a light
-    side, without an edge.
+    side and no edge.
     """
     start, angle = canvas.point(rng), rng.uniform(0, 2 * pi)
     long, gap = _size(canvas, rng, 0.05, 0.35), _size(canvas, rng, 0.01, 0.05)
@@ -164,7 +166,7 @@ def wrinkles(canvas, rng):
 
 
 def moustache(canvas, rng):
-    """A moustache, brows, a beard, fur: short strands that fan out from a middle line."""
+    """Mustaches, brows, beards, fur: short strands that fan out from a middle line."""
     size, centre, angle = _size(canvas, rng, 0.03, 0.15), canvas.point(rng), rng.normal(0, 0.2)
     base, droop = (
         rng.uniform(0, 0.3) if rng.random() < 0.8 else rng.uniform(0.55, 0.85),
@@ -203,7 +205,7 @@ def _motif(rng, size):
 
 
 def printed_cloth(canvas, rng):
-    """Dots, flowers, leaves, stars on cloth: the same figures in even or shaken rows over a patch."""
+    """Dots, flowers, leaves, stars on cloth: the same figures in regular or jittered rows over a patch."""
     area, draw = canvas.layer()
     polygon(draw, outline(rng, canvas.point(rng), canvas.side * rng.uniform(0.1, 0.5), 0.3, 60, 2, 0.0))
     size = _size(canvas, rng, 0.005, 0.035)
@@ -229,7 +231,9 @@ def printed_cloth(canvas, rng):
 
 
 def seams(canvas, rng):
-    """Stitching, piping, zips, chains, barbed wire: even short strokes along one or two smooth curves."""
+    """Stitching, piping, zippers, chains, barbed wire: regular short strokes along one or two smooth
+    curves.
+    """
     path = walk(rng, canvas.point(rng), rng.uniform(0, 2 * pi), canvas.side * rng.uniform(0.2, 0.9), 4, 0.03)
     width, dash = rng.uniform(0.7, 2), rng.integers(1, 4)
     along = np.gradient(path, axis=0)
@@ -269,7 +273,7 @@ def trimmings(canvas, rng):
 
 
 def lights(canvas, rng):
-    """Spots of light: sun through leaves, lamps, glitter on water, snow: soft bright discs of many sizes."""
+    """Spots of light: sun through leaves, lamps, glitter on water, snow; soft bright discs of many sizes."""
     layer, draw = canvas.layer()
     centre, spread, base = (
         canvas.point(rng),

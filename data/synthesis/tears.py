@@ -1,7 +1,7 @@
-"""Paper that is gone: lost corners and edges, a third of a print, strips, wide rips, holes.
+"""Missing paper: lost corners and edges, a third of a print, strips, wide rips, holes.
 
-Where the picture is a whole scan, its sheets are torn, and what lay behind them is seen. Each kind is painted
-by a function of its own: (canvas, rng).
+In a whole scan its sheets are torn and show what lies behind. Each kind is drawn by a function of its own:
+(canvas, rng).
 """
 
 from itertools import pairwise
@@ -15,8 +15,8 @@ from data.synthesis.textures import blur, clouds, enlarge, grain
 
 
 def _behind(canvas, rng, sheet=None):
-    """What is seen where the paper is gone, (H, W) float32: the ground of the sheet, else the scanner's lid
-    or a page.
+    """What shows where paper is missing, (H, W) float32: the sheet's ground, else the scanner's lid or a
+    page.
     """
     if sheet is not None:
         return sheet.behind
@@ -29,7 +29,7 @@ def _behind(canvas, rng, sheet=None):
 
 
 def _sheet(canvas, rng):
-    """A sheet of the scan to tear, its corners (4, 2); of a plain photograph the square itself."""
+    """A sheet of the scan to tear, and its corners (4, 2); for a plain photograph the square itself."""
     if canvas.sheets:
         sheet = canvas.sheets[rng.integers(len(canvas.sheets))]
         return sheet, sheet.corners
@@ -38,8 +38,8 @@ def _sheet(canvas, rng):
 
 
 def _fibres(canvas, layer, rng, width, sheet):
-    """The rim of torn paper around what is painted on a layer, `width` px at most: white, ragged, fibrous,
-    broader here than there. It counts as lost.
+    """The rim of torn paper around a layer, at most `width` px: white, ragged, fibrous, of varying width. It
+    counts as lost.
     """
     pitch = 8
     height, wide = (-(-length // pitch) for length in canvas.shape)
@@ -58,8 +58,8 @@ def _fibres(canvas, layer, rng, width, sheet):
 
 
 def remove(canvas, layer, rng, behind, fibre=0.0, sheet=None):
-    """Takes the paper away, of one sheet or all, where a layer is white: fibres at the rim, a thin shadow,
-    what lies behind.
+    """Removes the paper of one sheet or all where a layer is white: fibers at the rim, a thin shadow, the
+    background.
     """
     if layer.getbbox() is None:
         return
@@ -69,7 +69,7 @@ def remove(canvas, layer, rng, behind, fibre=0.0, sheet=None):
     if sheet is not None:
         alpha = alpha * np.clip(0.5 - sheet.distance[here], 0, 1)
     under, depth = canvas.picture[here], behind[here]
-    if rng.random() < 0.7:  # the sheet casts a shadow on what is behind it
+    if rng.random() < 0.7:  # the sheet casts a shadow on the background
         dx, dy = round(3 * cos(canvas.angle)), round(3 * sin(canvas.angle))
         rows, columns = alpha.shape
         cover = 1 - np.pad(alpha, 3, mode="edge")[3 - dy : 3 - dy + rows, 3 - dx : 3 - dx + columns]
@@ -80,13 +80,13 @@ def remove(canvas, layer, rng, behind, fibre=0.0, sheet=None):
 
 
 def _fibre(canvas, rng):
-    """The width of the white rim: none where scissors or time made the edge."""
+    """The width of the white rim: 0 if scissors or age made the edge."""
     return 0.0 if rng.random() < 0.35 else canvas.pen * rng.uniform(0.8, 7)
 
 
 def _cut(canvas, rng, points, away):
-    """A layer white beyond the ragged line through points, on the side of `away`."""
-    rough = rng.uniform(0.035, 0.12)  # a straight cut is no tear, but looks like a border
+    """A layer that is white beyond the ragged line through points, on the side of `away`."""
+    rough = rng.uniform(0.035, 0.12)  # not straight, since a straight cut looks like a border
     path = np.concatenate([fractal(rng, *pair, rough, 6) for pair in pairwise(points)])
     layer, draw = canvas.layer()
     far = 8 * canvas.side * (np.asarray(away) / max(1e-6, hypot(*away)))
@@ -95,7 +95,7 @@ def _cut(canvas, rng, points, away):
 
 
 def torn_corners(canvas, rng):
-    """One to three corners missing, each up to two fifths of a side."""
+    """One to three missing corners, each up to two fifths of a side."""
     sheet, corners = _sheet(canvas, rng)
     behind, fibre = _behind(canvas, rng, sheet), _fibre(canvas, rng)
     seen = [
@@ -117,9 +117,9 @@ def torn_corners(canvas, rng):
 
 
 def _across(canvas, rng, corners, deep):
-    """A line along a side of a sheet, `deep` px (two) from it, and the way outwards."""
+    """A line along a side of a sheet, `deep` px (two values) from it, and the direction outwards."""
     side = rng.integers(4)
-    if canvas.sheets:  # a side that is seen, if any
+    if canvas.sheets:  # a visible side, if any
         middles = (corners + np.roll(corners, -1, 0)) / 2
         inside = [
             n
@@ -142,7 +142,7 @@ def _offset(corners, side, point):
 
 
 def torn_edges(canvas, rng):
-    """A strip missing along a side, over its whole length, or a bite out of it."""
+    """A missing strip along a whole side, or a bite out of it."""
     for _ in range(1 + (rng.random() < 0.4)):
         sheet, corners = _sheet(canvas, rng)
         deep = canvas.side * np.exp(rng.uniform(-4.5, -1.7, 2))
@@ -157,7 +157,7 @@ def torn_edges(canvas, rng):
 
 
 def part_gone(canvas, rng):
-    """A third of the print is gone: torn off along a side or askew, or only white paper is left there."""
+    """A missing third of the print, torn off along a side or obliquely, or with only white paper left."""
     sheet, corners = _sheet(canvas, rng)
     points, _, out = _across(canvas, rng, corners, canvas.side * rng.uniform(0.12, 0.5, 2))
     behind = _behind(canvas, rng, sheet)
@@ -167,7 +167,7 @@ def part_gone(canvas, rng):
 
 
 def torn_strips(canvas, rng):
-    """A print in two pieces laid together badly: a gap across, or a strip of the surface stripped off."""
+    """A print in two badly aligned pieces with a gap across, or with a strip of the surface peeled off."""
     sheet, _ = _sheet(canvas, rng)
     start, angle = edge_point(canvas, rng)
     way = np.array([cos(angle), sin(angle)])
@@ -185,7 +185,7 @@ def torn_strips(canvas, rng):
 
 
 def wide_rips(canvas, rng):
-    """A rip from the edge inwards, wedge-shaped, its white core laid open, more on one side."""
+    """A wedge-shaped rip from the edge inwards, its white core exposed, more on one side."""
     start, angle = edge_point(canvas, rng)
     way, normal = np.array([cos(angle), sin(angle)]), np.array([-sin(angle), cos(angle)])
     reach, wide = canvas.side * rng.uniform(0.2, 1.0), canvas.side * exp(rng.uniform(-4, -2.2))
@@ -212,7 +212,7 @@ def wide_rips(canvas, rng):
 
 
 def holes(canvas, rng):
-    """Large holes: burnt, eaten, punched, torn, with fibres around or a dark burnt rim."""
+    """Large holes: burnt, eaten, punched or torn, surrounded by fibers or a dark burnt rim."""
     sheet, _ = _sheet(canvas, rng)
     behind = _behind(canvas, rng, sheet)
     for _ in range(canvas.count(rng, 1, 3)):
