@@ -47,6 +47,7 @@ KINDS = {  # name -> (function, relative frequency)
         (emulsion.scuffs, 0.8),
         (emulsion.tide_marks, 0.9),
         (emulsion.silvering, 0.4),
+        (tears.worn_edges, 1.0),
         (tears.torn_corners, 1.5),
         (tears.torn_edges, 1.2),
         (tears.part_gone, 0.6),
@@ -121,8 +122,10 @@ def _marked(painted, clean, noise=0.0):
     under = clean if painted.stained is None else painted.stained
     mask = _visible(painted.picture, under, noise)
     if painted.lost is not None and painted.lost.any():
-        around = np.asarray(Image.fromarray(mask).convert("F").reduce(32)) / 255
-        mask[painted.lost & (enlarge(around, mask.shape) > 0.2)] = 255
+        marked = Image.fromarray(mask).convert("F")
+        for cell, share in ((32, 0.2), (64, 0.35), (128, 0.5)):  # px: near the edge of the loss, and deep within
+            around = enlarge(np.asarray(marked.reduce(cell)) / 255, mask.shape)
+            mask[painted.lost & (around > share)] = 255
     if painted.stained is not None:
         mask[(mask == 0) & (_visible(under, clean, noise) == 255)] = 128
     return mask

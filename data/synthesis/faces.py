@@ -209,9 +209,9 @@ def printed_cloth(canvas, rng):
     area, draw = canvas.layer()
     polygon(draw, outline(rng, canvas.point(rng), canvas.side * rng.uniform(0.1, 0.5), 0.3, 60, 2, 0.0))
     size = _size(canvas, rng, 0.005, 0.035)
-    pitch, angle = size * rng.uniform(2.2, 6), rng.uniform(0, pi)
+    pitch, angle = size * rng.uniform(2.2, 4.5), rng.uniform(0, pi)
     motifs = [_motif(rng, size) for _ in range(rng.integers(1, 4))]
-    shake, spin = rng.choice([0.02, 0.3]) * pitch, rng.random() < 0.5
+    shake, spin = rng.choice([0.02, 0.15]) * pitch, rng.random() < 0.5
     left, top, right, bottom = (edge / 2 for edge in area.getbbox() or (0, 0, 1, 1))
     middle, reach = np.array([(left + right) / 2, (top + bottom) / 2]), max(right - left, bottom - top) / 1.4
     steps = np.arange(-reach, reach, pitch)[:60]
@@ -224,7 +224,9 @@ def printed_cloth(canvas, rng):
                 for shape in motifs[rng.integers(len(motifs))]:
                     polygon(draw, _turned(shape, turn, place))
     layer.paste(0, mask=area.point(lambda level: 255 - level))
-    canvas.paint(area, rng.uniform(0, 1), rng, rng.choice([0, rng.uniform(0.3, 0.9)]), soft=1)
+    canvas.paint(
+        area, rng.uniform(0, 1), rng, rng.choice([0, rng.uniform(0.3, 0.9), rng.uniform(0.6, 1)]), soft=1
+    )
     canvas.paint(
         layer, rng.choice([rng.uniform(0.7, 1), rng.uniform(0, 0.35)]), rng, rng.uniform(0.4, 1), soft=0.7
     )

@@ -166,6 +166,31 @@ def part_gone(canvas, rng):
     remove(canvas, _cut(canvas, rng, points, out), rng, behind, _fibre(canvas, rng), sheet)
 
 
+def worn_edges(canvas, rng):
+    """Edges and corners rubbed to the bare paper: crumbs along the rim of a sheet, most at its corners."""
+    sheet, corners = _sheet(canvas, rng)
+    x, y = (
+        np.arange(canvas.width, dtype=np.float32)[None],
+        np.arange(canvas.height, dtype=np.float32)[:, None],
+    )
+    if sheet is None:
+        inside = np.minimum(np.minimum(x, canvas.width - 1 - x), np.minimum(y, canvas.height - 1 - y))
+    else:
+        inside = -sheet.distance
+    reach = np.full(canvas.shape, canvas.pen * rng.uniform(0.5, 3), np.float32)
+    for left, top in corners:
+        size, spread = canvas.pen * rng.uniform(0, 9), np.float32(canvas.side * rng.uniform(0.02, 0.07))
+        reach += np.float32(size) * np.exp(-np.hypot(x - np.float32(left), y - np.float32(top)) / spread)
+    rough = 0.7 * clouds(canvas.shape, rng, canvas.side / rng.uniform(5, 30)) + 0.3 * grain(
+        canvas.shape, rng, 3
+    )
+    alpha = np.clip(2.5 * (np.float32(rng.uniform(0.5, 1.1)) + rough - inside / reach), 0, 1) * (
+        inside > -0.5
+    )
+    tone = canvas.tone(rng, 0.8) + np.float32(0.04) * grain(canvas.shape, rng, 3)
+    canvas.picture += np.float32(rng.uniform(0.5, 1)) * alpha * (tone - canvas.picture)
+
+
 def torn_strips(canvas, rng):
     """A print in two badly aligned pieces with a gap across, or with a strip of the surface peeled off."""
     sheet, _ = _sheet(canvas, rng)
