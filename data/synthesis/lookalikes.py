@@ -183,7 +183,10 @@ def bright(canvas, rng):
     shade = rng.uniform(0.75, 1.0) + rng.uniform(0.01, 0.12) * clouds(alpha.shape, rng, rng.integers(2, 8))
     if rng.random() < 0.5:  # folds of cloth
         shade += rng.uniform(0.01, 0.06) * np.sin(_waves(alpha.shape, rng, rng.uniform(15, 80)))
-    canvas.picture[here] += alpha * (shade - canvas.picture[here])
+    # what is white still shows its texture; where nothing is left of it, the emulsion is gone
+    under = canvas.picture[here]
+    shade += np.float32(rng.uniform(0.15, 0.5)) * (under - under.mean())
+    under += alpha * (shade - under)
 
 
 def collars(canvas, rng):
