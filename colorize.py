@@ -25,13 +25,12 @@ photo keeps its own luma.
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from data import ballot, batch, findings
+from data import ballot, batch, evaluation, findings
 from data.errors import PhotoError, UserError
 from data.folder import evenly_chosen, images_in, thinned, validation, validation_photos
 from data.hints import Hints, read_hints, simulate
@@ -44,6 +43,12 @@ WEIGHTS = Path(__file__).parent / "weights" / "colorize.pt"
 REMARK = "Colours estimated by a neural network, not evidence"
 LARGE = 4_000_000  # px from which a photograph is coloured in bands
 SHORT_SIDE = 256  # px, the network's scale: that of the training crops, which hold most of a photograph
+# Of the losses: option -> default, and what it weighs
+LOSS_WEIGHTS = {
+    "l1_weight": (1.0, "absolute error of chroma"),
+    "adversarial_weight": (0.0, "critic's opinion"),
+    "perceptual_weight": (0.0, "squared differences of VGG-16's features"),
+}
 # of it, at which the network looks: people are told better from afar, what is around them from nearby
 SCALES = (3 / 4, 3 / 2)
 
@@ -78,9 +83,9 @@ def compute_losses(
 ) -> dict:
     """The losses of one batch at the network's output scale, half the input's.
 
-    The discriminator and VGG-16 see the truth and the network's colours over the same luma: only colours can
-    differ. batch: luma (B, 1, S, S) in [0, 1], cbcr (B, 2, S, S) and perhaps hints (B, 3, S, S), of
-    `data.datasets.ColorizeSamples`. total: not needed, as every loss is a mean over the batch.
+    batch: luma (B, 1, S, S), cbcr (B, 2, S, S), perhaps hints (B, 3, S, S), of `datasets.ColorizeSamples`.
+    The discriminator and VGG-16 see true and our colours over the same luma: only colours can differ. total:
+    not needed, as every loss is a mean over the batch.
     """
     import torch
     import torch.nn.functional as F
@@ -111,10 +116,11 @@ def compute_losses(
 
 def train(args) -> int:
     from data.datasets import ColorizeSamples
-    from engine.networks import load_encoder, network_options
+    from engine.networks import load_encoder, load_vgg, network_options
     from engine.training import Stage, fit
+    from nets.vgg import VGG16
 
-    check_losses(args)
+    check(args)
     network = network_options(
         STAGE,
         args.weights,
@@ -128,33 +134,25 @@ def train(args) -> int:
         width=("width", args.width, 64),
         norm=("norm", args.norm, "batch"),
     )
+    samples = partial(ColorizeSamples, args.data, seed=args.seed, side=args.crop)
+    weights = {name: getattr(args, name) for name in ("chroma_weight", *LOSS_WEIGHTS)}
+    on_features = args.perceptual_weight and not args.dry_run
+    vgg = load_vgg(VGG16, args.vgg_weights, args.device) if on_features else None
+    start = {"width": args.critic_width, "lr": args.critic_lr, "weights": args.critic_weights}
     stage = Stage(
         STAGE,
         build,
-        samples=partial(
-            ColorizeSamples, args.data, seed=args.seed, side=args.crop, hint_share=args.hint_share
-        ),
-        losses=partial(
-            compute_losses,
-            chroma_weight=args.chroma_weight,
-            l1_weight=args.l1_weight,
-            adversarial_weight=args.adversarial_weight,
-            perceptual_weight=args.perceptual_weight,
-            vgg=feature_network(args),
-        ),
+        samples=partial(samples, hint_share=args.hint_share),
+        losses=partial(compute_losses, **weights, vgg=vgg),
         evaluate=partial(evaluate, data=args.data),
         validation_set=partial(validation_photos, args.data),
+        initialize=partial(load_encoder, source=args.encoder_weights, depth=network["depth"]),
+        discriminator=partial(build_discriminator, **start) if args.adversarial_weight else None,
     )
-    if args.encoder_weights:
-        start = partial(load_encoder, source=args.encoder_weights, depth=network["depth"])
-        stage = replace(stage, initialize=start)
-    if args.adversarial_weight:
-        start = {"width": args.critic_width, "lr": args.critic_lr, "weights": args.critic_weights}
-        stage = replace(stage, discriminator=partial(build_discriminator, **start))
     return fit(stage, args, network)
 
 
-def check_losses(args) -> None:
+def check(args) -> None:
     """Raises UserError for weights of losses that make no sense together."""
     if not args.l1_weight + args.adversarial_weight + args.perceptual_weight:
         raise UserError(
@@ -164,17 +162,6 @@ def check_losses(args) -> None:
         raise UserError("--critic-weights needs --adversarial-weight above 0")
     if args.perceptual_weight and not args.vgg_weights:
         raise UserError("--perceptual-weight needs --vgg-weights")
-
-
-def feature_network(args):
-    """VGG-16 where the loss on features is asked for, else None. Raises UserError."""
-    from engine.networks import load_vgg
-    from engine.processes import pick_device
-    from nets.vgg import VGG16
-
-    if args.dry_run or not args.perceptual_weight:
-        return None
-    return load_vgg(VGG16, args.vgg_weights, pick_device(args.device, training=True))
 
 
 def channels(hint_share: float, weights: Path | None) -> int:
@@ -202,23 +189,29 @@ def evaluate(net, *, data: Path, processes, infer: dict | None = None) -> dict:
     it also what takes longer: CIEDE2000, and the error with the few hints that a person might give. Raises
     UserError if no photograph has colours.
     """
-    from losses import summary
+    import torch
+
+    from losses import metrics, summary
 
     training, photos = infer is None, validation_photos(data)
     photos = thinned(photos, 16) if training else photos
     colorizer = Colorizer(net, processes.device, **(infer or {}))
     rows, samples = [], []
     for number, path in processes.share(list(enumerate(photos))):
-        pixels = small_color(path)
+        pixels = evaluation.read_color(path)
         if pixels is None:
             continue
         grey = luma(pixels)
         picture = merge_chroma(grey, colorizer.chroma(grey))
-        row = {"photo": path.name, "group": path.parent.name, **measure(picture, pixels, grey)}
-        if not training:
-            row |= slow_measures(colorizer, picture, pixels, grey, number)
-        else:
+        ours, truth = planes(picture), planes(pixels)
+        flat = torch.from_numpy(grey).expand(3, -1, -1)
+        row = {"photo": path.name, "group": path.parent.name, **metrics.coloring(ours, truth, flat)}
+        if training:
             samples.append((path.stem, (grey, picture, pixels)))
+        else:
+            row["ciede2000"] = metrics.ciede2000(ours[0], truth[0])
+            row["ciede2000_grey"] = metrics.ciede2000(flat, truth[0])
+            row["mse_hints"] = hinted_mse(colorizer, grey, truth[1], number)
         rows.append(row)
 
     rows, samples = processes.gather(rows), processes.gather(samples[:6])
@@ -230,20 +223,7 @@ def evaluate(net, *, data: Path, processes, infer: dict | None = None) -> dict:
     return {**result, "infer": infer or {}, "rows": rows}
 
 
-def small_color(path: Path):
-    """A colour photograph (H, W, 3) uint8 at a longer side of at most 512 px; None if it is grey."""
-    pixels = read_photo(path).pixels
-    if pixels.ndim == 2:
-        return None
-    if pixels.dtype != np.uint8:
-        pixels = np.rint(pixels / 257).astype("uint8")
-    if max(pixels.shape) > 512:
-        height, width = (round(side * 512 / max(pixels.shape)) for side in pixels.shape[:2])
-        pixels = resize(pixels.astype("float32"), (width, height), "box") + 0.5
-    return pixels.clip(0, 255).astype("uint8")
-
-
-def planes(pixels):
+def planes(pixels) -> tuple:
     """Pixels (H, W, 3) uint8 as RGB (3, H, W) in [0, 1] and CbCr (2, H, W) in [-0.5, 0.5]."""
     import torch
 
@@ -251,41 +231,17 @@ def planes(pixels):
     return rgb, torch.from_numpy(rgb_to_ycbcr(pixels)[..., 1:].copy()).permute(2, 0, 1)
 
 
-def measure(picture, pixels, grey) -> dict:
-    """The measures of a coloured picture (H, W, 3) against the true pixels, and of luma (H, W) beside."""
-    import torch
+def hinted_mse(colorizer: Colorizer, grey, truth, number: int) -> float:
+    """The error of chroma with simulated hints, always the same for photograph `number`.
 
+    grey: luma (H, W); truth: CbCr (2, H, W).
+    """
     from losses import metrics
 
-    (ours, cbcr), (truth, true_cbcr) = planes(picture), planes(pixels)
-    row = {
-        "mse": metrics.chroma_mse(cbcr, true_cbcr),
-        "mse_grey": metrics.chroma_mse(0 * true_cbcr, true_cbcr),
-        "psnr": metrics.psnr(ours, truth),
-        "psnr_grey": metrics.psnr(torch.from_numpy(grey).expand(3, -1, -1), truth),
-        "colourfulness": metrics.colourfulness(ours),
-        "colourfulness_truth": metrics.colourfulness(truth),
-    }
-    for name, x in (("", cbcr), ("_truth", true_cbcr)):
-        row["cb" + name], row["cr" + name] = (float(mean) * 255 for mean in x.mean((1, 2)))
-    return row
-
-
-def slow_measures(colorizer: Colorizer, picture, pixels, grey, number: int) -> dict:
-    """CIEDE2000, and the error with simulated hints, always the same for photograph `number`."""
-    import torch
-
-    from losses import metrics
-
-    (ours, _), (truth, true_cbcr) = planes(picture), planes(pixels)
-    strokes = simulate(true_cbcr.numpy(), np.random.default_rng([3, number]))
+    strokes = simulate(truth.numpy(), np.random.default_rng([3, number]))
     hints = Hints(strokes[:2].transpose(1, 2, 0), strokes[2])
-    _, hinted = planes(merge_chroma(grey, colorizer.chroma(grey, hints)))
-    return {
-        "ciede2000": metrics.ciede2000(ours, truth),
-        "ciede2000_grey": metrics.ciede2000(torch.from_numpy(grey).expand(3, -1, -1), truth),
-        "mse_hints": metrics.chroma_mse(hinted, true_cbcr),
-    }
+    _, cbcr = planes(merge_chroma(grey, colorizer.chroma(grey, hints)))
+    return metrics.chroma_mse(cbcr, truth)
 
 
 # ------------------------------------------------------------------------------------------- colouring
@@ -513,13 +469,9 @@ def training_options(parser) -> None:
         default=6.0,
         help="how much more a colourful pixel counts than a grey one in the L1 term (default: 6)",
     )
-    for name, weight, text in (
-        ("l1", 1.0, "absolute error of chroma"),
-        ("adversarial", 0.0, "critic's opinion"),
-        ("perceptual", 0.0, "squared differences of VGG-16's features"),
-    ):
+    for name, (weight, text) in LOSS_WEIGHTS.items():
         text = f"weight of the {text} (default: {weight:g})"
-        add(f"--{name}-weight", type=options.loss_weight, default=weight, help=text)
+        add(f"--{name.replace('_', '-')}", type=options.loss_weight, default=weight, help=text)
     add(
         "--vgg-weights",
         metavar="imagenet|FILE",

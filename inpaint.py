@@ -25,7 +25,7 @@ from data import ballot, batch
 from data.errors import PhotoError, UserError
 from data.folder import thinned, validation_pairs, validation_photos
 from data.photo import read_mask, read_photo
-from data.pixels import bands, luma, merge_chroma, resize, rgb8, rgb_to_ycbcr
+from data.pixels import bands, luma, merge_chroma, rgb8, rgb_to_ycbcr
 from engine import PROGRAM, commands, options
 
 STAGE = "inpaint"
@@ -94,13 +94,11 @@ def compute_losses(
 
 def train(args) -> int:
     from data.datasets import InpaintSamples
-    from engine.networks import network_options
+    from engine.networks import load_vgg, network_options
     from engine.training import Stage, fit
+    from nets.vgg import VGG16
 
-    weights = loss_weights(args)
-    least, most = args.hole_share
-    if not 0 < least <= most <= 1:
-        raise UserError(f"--hole-share {least:g} {most:g}: two shares above 0 are needed, the least first")
+    check(args)
     network = network_options(
         STAGE,
         args.weights,
@@ -110,46 +108,35 @@ def train(args) -> int:
         widest=("widest", args.widest, 8),
         norm=("norm", args.norm, "batch"),
     )
+    samples = partial(InpaintSamples, args.data, seed=args.seed, side=args.crop)
+    weights = {name: getattr(args, name) for name in (*PIXEL_WEIGHTS, *FEATURE_WEIGHTS)}
+    on_features = args.perceptual_weight + args.style_weight > 0 and not args.dry_run
+    vgg = load_vgg(VGG16, args.vgg_weights, args.device) if on_features else None
     stage = Stage(
         STAGE,
         build,
-        samples=partial(
-            InpaintSamples,
-            args.data,
-            seed=args.seed,
-            side=args.crop,
-            hole_share=args.hole_share,
-            masks=args.masks,
-            mask_share=args.mask_share,
-        ),
-        losses=partial(compute_losses, **weights, vgg=feature_network(args)),
+        samples=partial(samples, hole_share=args.hole_share, masks=args.masks, mask_share=args.mask_share),
+        losses=partial(compute_losses, **weights, vgg=vgg),
         evaluate=partial(evaluate, data=args.data, hole_share=args.hole_share),
         validation_set=partial(validation_photos, args.data),
     )
     return fit(stage, args, network)
 
 
-def loss_weights(args) -> dict[str, float]:
-    """The weights of all losses by the names of their options; those on features get their defaults in `args`
-    too, which are stored. Raises UserError.
+def check(args) -> None:
+    """Fills in the default weights of losses on features, which depend on `--vgg-weights`. Raises UserError
+    for options that make no sense.
     """
     for name, weight in FEATURE_WEIGHTS.items():
         if getattr(args, name) is None:
             setattr(args, name, weight if args.vgg_weights else 0.0)
     if args.perceptual_weight + args.style_weight > 0 and not args.vgg_weights:
         raise UserError("--perceptual-weight and --style-weight need --vgg-weights")
-    return {name: getattr(args, name) for name in (*PIXEL_WEIGHTS, *FEATURE_WEIGHTS)}
-
-
-def feature_network(args):
-    """VGG-16 where a loss on features is asked for, else None. Raises UserError."""
-    from engine.networks import load_vgg
-    from engine.processes import pick_device
-    from nets.vgg import VGG16
-
-    if args.dry_run or args.perceptual_weight + args.style_weight == 0:
-        return None
-    return load_vgg(VGG16, args.vgg_weights, pick_device(args.device, training=True))
+    least, most = args.hole_share
+    if not 0 < least <= most <= 1:
+        raise UserError(f"--hole-share {least:g} {most:g}: two shares above 0 are needed, the least first")
+    if args.width == 1:
+        raise UserError("--width 1: the first layer has half as many channels, so at least 2 are needed")
 
 
 # ------------------------------------------------------------------------------------------- measuring
@@ -161,6 +148,7 @@ def evaluate(net, *, data: Path, processes, infer: dict | None = None, hole_shar
     Without `infer`, as in training, a part of the photographs is measured and `samples` holds pictures.
     hole_share: (least, most) of training, to be stored.
     """
+    from data import evaluation
     from data.synthesis.textures import load_textures
     from losses import summary
 
@@ -172,13 +160,15 @@ def evaluate(net, *, data: Path, processes, infer: dict | None = None, hole_shar
 
     rows, samples = [], []
     for number, path in processes.share(list(enumerate(photos))):
-        truth = eight_bits(luma(read_photo(path).pixels))
-        holes = [holes_of(truth.shape, number, bin, textures) for bin in range(len(BINS))]
-        measures = [measure(painters, truth, mask) for mask in holes]
+        truth = evaluation.read_grey(path)
+        masks = [
+            evaluation.holes(truth.shape, [7, number, bin], BINS[bin], textures) for bin in range(len(BINS))
+        ]
+        measures = [measure(painters, truth, mask) for mask in masks]
         rows.append([{"photo": path.name, "bin": bin, **row} for bin, row in enumerate(measures)])
         if training:  # of the largest holes
-            holed = np.where(holes[-1] > 0, np.float32(0), truth)
-            samples.append((path.stem, (holed, painter.grey(holed, holes[-1]), truth)))
+            holed = np.where(masks[-1] > 0, np.float32(0), truth)
+            samples.append((path.stem, (holed, painter.grey(holed, masks[-1]), truth)))
 
     rows = [row for photo in processes.gather(rows) for row in photo]
     result = {"photos": len(rows) // len(BINS), **summary.paintings(rows, list(painters), BINS)}
@@ -187,22 +177,6 @@ def evaluate(net, *, data: Path, processes, infer: dict | None = None, hole_shar
     if painters["telea"] is None:
         result["telea_reason"] = "OpenCV is not installed"
     return {**result, "infer": {"hole_share": list(hole_share)}, "rows": rows}
-
-
-def eight_bits(grey):
-    """Luma (H, W) at a longer side of at most 512 px, in steps of 1 / 255 as a file of 8 bits holds it."""
-    scale = 512 / max(grey.shape)
-    if scale < 1:
-        grey = resize(grey, tuple(round(side * scale) for side in grey.shape[::-1]), "box")
-    return (np.round(grey * 255) / 255).astype(np.float32)
-
-
-def holes_of(shape, number: int, bin: int, textures):
-    """The synthetic holes of photograph `number` for a bin of `BINS`: (H, W) uint8, always the same."""
-    from data.synthesis.holes import draw_holes
-
-    least, most = BINS[bin]
-    return draw_holes(shape, np.random.default_rng([7, number, bin]), (max(least, 0.002), most), textures)
 
 
 def measure(painters: dict, truth, holes) -> dict:

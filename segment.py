@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -86,24 +85,17 @@ def train(args) -> int:
         width=("width", args.width, 64),
         norm=("norm", args.norm, "inplace"),
     )
+    samples = partial(SegmentSamples, args.data, seed=args.seed, side=args.crop)
+    weights = {"positive_weight": args.positive_weight, "dice_weight": args.dice_weight}
     stage = Stage(
         STAGE,
         build,
-        samples=partial(
-            SegmentSamples,
-            args.data,
-            seed=args.seed,
-            side=args.crop,
-            labelled_share=args.labelled_share,
-            hold_out=args.hold_out,
-        ),
-        losses=partial(compute_losses, positive_weight=args.positive_weight, dice_weight=args.dice_weight),
+        samples=partial(samples, labelled_share=args.labelled_share, hold_out=args.hold_out),
+        losses=partial(compute_losses, **weights),
         evaluate=partial(evaluate, data=args.data, hold_out=args.hold_out),
         validation_set=partial(measured_pairs, args.data, args.hold_out),
+        initialize=partial(load_encoder, source=args.encoder_weights, depth=network["depth"]),
     )
-    if args.encoder_weights:
-        start = partial(load_encoder, source=args.encoder_weights, depth=network["depth"])
-        stage = replace(stage, initialize=start)
     return fit(stage, args, network)
 
 

@@ -14,6 +14,7 @@ from torch import nn
 from data import checkpoint
 from data.errors import UserError, WeightsError
 from data.published import published_encoder, published_vgg16
+from engine.processes import pick_device
 
 
 def load_net(weights: Path, stage: str, build: Callable[[dict], nn.Module]) -> tuple[nn.Module, dict]:
@@ -43,8 +44,13 @@ def network_options(stage: str, weights: Path | None, fixed: dict, **choices) ->
     return chosen
 
 
-def load_encoder(net: nn.Module, source: str, depth: int) -> None:
-    """Initializes `net.encoder` with published weights, as named by `--encoder-weights`. Raises UserError."""
+def load_encoder(net: nn.Module, source: str | None, depth: int) -> None:
+    """Initializes `net.encoder` with published weights, as `--encoder-weights` names them; None: none.
+
+    Raises UserError.
+    """
+    if source is None:
+        return
     state = published_encoder(source, depth)
     try:
         net.encoder.load_imagenet(state)
@@ -52,10 +58,12 @@ def load_encoder(net: nn.Module, source: str, depth: int) -> None:
         raise UserError(f"--encoder-weights {source}: {error}") from None
 
 
-def load_vgg(vgg: type[nn.Module], source: str, device: torch.device) -> nn.Module:
-    """VGG-16 of the class `vgg`, with the weights named by `--vgg-weights`. Raises UserError."""
+def load_vgg(vgg: type[nn.Module], source: str, device: str) -> nn.Module:
+    """VGG-16 of the class `vgg`, with the weights named by `--vgg-weights`, on the device that training with
+    `--device` takes. Raises UserError.
+    """
     try:
         net = vgg(published_vgg16(source))
     except ValueError as error:
         raise UserError(f"--vgg-weights {source}: {error}") from None
-    return net.to(device, memory_format=torch.channels_last)
+    return net.to(pick_device(device, training=True), memory_format=torch.channels_last)

@@ -79,11 +79,17 @@ def fit(stage: Stage, args, options: dict) -> int:
 
 
 def _check(args, net: nn.Module, world: int) -> None:
+    """Raises UserError for sizes that this network or these processes cannot work with."""
     if args.batch_size % world:
         raise UserError(f"--batch-size {args.batch_size} cannot be shared by {world} processes")
     if args.crop % net.size_divisor:
         raise UserError(
             f"--crop {args.crop} is not a multiple of {net.size_divisor}, as this network needs it"
+        )
+    if args.batch_size == world and args.crop == net.size_divisor and args.freeze_bn_from > 0:
+        raise UserError(
+            f"--crop {args.crop} with one sample for each process: the deepest norm has no second value to "
+            "compare with; give a larger --crop or --batch-size"
         )
 
 

@@ -129,6 +129,26 @@ def chroma_mse(cbcr, truth):
     return float(((cbcr - truth) * 255).square().mean())
 
 
+def coloring(ours, truth, flat):
+    """The metrics of a colored picture, those of the grey one beside.
+
+    ours, truth: (RGB (3, H, W) in [0, 1], CbCr (2, H, W) in [-0.5, 0.5]) each; flat: (3, H, W), luma alone.
+    Means of Cb and Cr are of 255.
+    """
+    (rgb, cbcr), (true_rgb, true_cbcr) = ours, truth
+    row = {
+        "mse": chroma_mse(cbcr, true_cbcr),
+        "mse_grey": chroma_mse(0 * true_cbcr, true_cbcr),
+        "psnr": psnr(rgb, true_rgb),
+        "psnr_grey": psnr(flat, true_rgb),
+        "colourfulness": colourfulness(rgb),
+        "colourfulness_truth": colourfulness(true_rgb),
+    }
+    for name, x in (("", cbcr), ("_truth", true_cbcr)):
+        row["cb" + name], row["cr" + name] = (float(mean) * 255 for mean in x.mean((1, 2)))
+    return row
+
+
 def colourfulness(rgb):
     """Colorfulness of (3, H, W) in [0, 1] (Hasler and Suesstrunk 2003): 0 is grey, 100 very colorful."""
     red, green, blue = rgb * 255
