@@ -1,25 +1,25 @@
-"""Gives colour to photographs. The colours are a guess, never evidence.
+"""Adds color to photographs. The colors are guesses, never evidence.
 
     python colorize.py infer scans/ out/                   out/STEM_color.png
-    python colorize.py infer photo.png out/ --hints h.png  known colours, painted on transparent ground
-    python colorize.py eval --data DIR                     one JSON object on standard output
+    python colorize.py infer photo.png out/ --hints h.png  known colors, painted on a transparent layer
+    python colorize.py eval --data DIR                     prints one JSON object
     python colorize.py sheet --data DIR OUT.png            old photographs; portraits: grey | ours | truth
-    python colorize.py vote PHOTOS BALLOT --weights A.pt B.pt --include grey   a page to vote on the results
+    python colorize.py vote PHOTOS BALLOT --weights A.pt B.pt --include grey   a page for blind votes
     python colorize.py tally BALLOT VOTES.json
 
-Training in three phases, each from the weights of the one before: absolute error; a critic that tells colours
-from those of photographs joins; differences of VGG-16's features take the place of the absolute error.
+Training has three phases, each starting from the weights of the one before: L1; a discriminator joins; VGG-16
+features replace L1.
 
     python colorize.py train --data DIR --run-dir runs/l1
-    python colorize.py train --data DIR --run-dir runs/gan --weights runs/l1/best-STEP.pt --lr 1e-4 \
+    python colorize.py train --data DIR --run-dir runs/gan --weights runs/l1/best-STEP.pt --lr 1e-4 \\
         --adversarial-weight 0.01
-    python colorize.py train --data DIR --run-dir runs/vgg --weights runs/gan/best-STEP.pt --lr 1e-4 \
-        --adversarial-weight 0.01 \
-        --critic-weights runs/gan/last.pt --l1-weight 0 --perceptual-weight 0.02 --vgg-weights imagenet
+    python colorize.py train --data DIR --run-dir runs/vgg --weights runs/gan/best-STEP.pt --lr 1e-4 \\
+        --adversarial-weight 0.01 --critic-weights runs/gan/last.pt --l1-weight 0 \\
+        --perceptual-weight 0.02 --vgg-weights imagenet
     torchrun --nproc_per_node=4 colorize.py train --data DIR --run-dir runs/l1
 
-The network is AlbuNet-50: luma and, if trained so, colour hints in, Cb and Cr (BT.601, full range) out. The
-photo keeps its own luma.
+The network is AlbuNet-50. It takes luma, and color hints if trained with them, and predicts Cb and Cr
+(BT.601, full range). The photograph keeps its luma.
 """
 
 from __future__ import annotations

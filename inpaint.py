@@ -1,14 +1,14 @@
-"""Paints the holes of a mask into photographs.
+"""Inpaints the areas of a photograph that a mask marks.
 
     python inpaint.py infer photo.jpg out/ --mask mask.png   out/photo_restored.png
     python inpaint.py infer scans/ out/ --mask masks/        masks paired by stem, as segment.py writes them
     python inpaint.py train --data DIR --run-dir runs/inpaint
     torchrun --nproc_per_node=4 inpaint.py train --data DIR --run-dir runs/inpaint
-    python inpaint.py eval --data DIR                        one JSON object on standard output
+    python inpaint.py eval --data DIR                        prints one JSON object
     python inpaint.py sheet --data DIR OUT.png               labelled photographs: photo | mask | Telea | ours
 
-A mask is 8-bit grey of the photo's size: 255 is painted, 0 is kept bit for bit. The network is a UNet of
-partial convolutions and works on luma; the chroma of colour photographs continues smoothly into holes, so
+A mask is 8-bit grey at the size of the photograph: 255 is inpainted, 0 is kept bit for bit. The network is a
+UNet of partial convolutions on luma. The chroma of color photographs is continued smoothly into the holes, so
 that grey stays grey and sepia stays sepia.
 """
 

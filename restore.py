@@ -1,16 +1,15 @@
-"""Restores scanned old photographs: finds their defects, paints them in and gives back colour.
+"""Restores scanned photographs: detects damage, inpaints it and adds color.
 
     python restore.py photo.jpg out/                         one photograph
-    python restore.py scans/ out/ --recursive                a folder and all below it
-    python restore.py photo.jpg out/ --only restored         without colour
-    python restore.py photo.jpg out/ --mask edited_mask.png  from a mask drawn or corrected by hand
-    python restore.py photo.jpg out/ --psd                   and all steps as layers of a Photoshop file
+    python restore.py scans/ out/ --recursive                a folder and its subfolders
+    python restore.py photo.jpg out/ --only restored         no color
+    python restore.py photo.jpg out/ --mask edited_mask.png  repair what this mask marks
+    python restore.py photo.jpg out/ --psd                   also a Photoshop file with all steps as layers
     python restore.py - - --only restored < in.png > out.png
-    torchrun --nproc_per_node=4 restore.py scans/ out/       photographs shared out over processes
+    torchrun --nproc_per_node=4 restore.py scans/ out/       photographs shared by four processes
 
-For each photograph there are in OUT: STEM_mask.png (what was repaired), STEM_restored, STEM_restored_color,
-STEM_color (the original in colour, for the day when finding defects erred) and STEM.json (what was done; its
-keys are explained in data/report.py).
+Writes for each photograph: STEM_mask.png (the repaired area), STEM_restored, STEM_restored_color, STEM_color
+(color only, in case the detected damage is wrong) and STEM.json (a report; data/report.py explains its keys).
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""Finds the defects of scanned photographs.
+"""Detects damage in photographs: the network, its threshold, and the dilation of the mask.
 
-    python segment.py infer scans/ out/                      out/STEM_mask.png: 255 damaged, 0 clean
-    python segment.py infer photo.jpg out/ --probability     and out/STEM_probability.png, 16 bit
+    python segment.py infer scans/ out/                      out/STEM_mask.png: 255 damaged, 0 intact
+    python segment.py infer photo.jpg out/ --probability     also out/STEM_probability.png, 16 bits
     python segment.py train --data DIR --run-dir runs/segment
     torchrun --nproc_per_node=4 segment.py train --data DIR --run-dir runs/segment
-    python segment.py eval --data DIR                        one JSON object on standard output
+    python segment.py eval --data DIR                        prints one JSON object
     python segment.py preview --data DIR samples.png         training samples with their masks
     python segment.py sheet --data DIR sheet.png             real photographs: photo | mask | overlay
 
-The network is AlbuNet-18 with a stem that keeps the full resolution, so that cracks of two pixels survive.
+The network is AlbuNet-18 with a stem at full resolution, which keeps cracks of two pixels.
 """
 
 from __future__ import annotations
