@@ -1,1 +1,1 @@
-"""What lives on disk: photographs, masks, training samples, checkpoints and reports."""
+"""Everything on disk: photographs, masks, training data, weights, reports."""

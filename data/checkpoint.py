@@ -1,4 +1,4 @@
-"""Weights files and training checkpoints: saved atomically, loaded without running code from the file.
+"""Weights files and training checkpoints: saved atomically, loaded without running code.
 
 A weights file is a dict of plain types and tensors: `format`, `stage`, `version`, `build` (constructor
 arguments of the network, so that `infer` needs no other option), `state` (half precision), `infer` (settings

@@ -1,4 +1,4 @@
-"""Pixel operations: luma and chroma (ITU-R BT.601, full range), bit depth, orientation, resizing."""
+"""Pixel operations: luma and chroma (BT.601, full range), bit depth, orientation, resizing."""
 
 from __future__ import annotations
 

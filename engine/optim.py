@@ -1,4 +1,4 @@
-"""Learning rate schedule, optimizer, EMA, the discriminator's optimizer, and the tally of losses."""
+"""Learning rate schedule, optimizer, EMA, the discriminator's optimizer, tally of losses."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Everything that becomes a number: training losses, and the metrics that `eval` reports."""
+"""Everything that becomes a number: training losses, and the metrics of `eval`."""

@@ -1,4 +1,4 @@
-"""Networks, their layers, and (in `ops`) tensor operations without parameters.
+"""Networks and their layers.
 
 Nothing here knows about files, losses or other processes.
 """

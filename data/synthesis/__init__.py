@@ -1,4 +1,1 @@
-"""Synthetic damage (defects.KINDS: surface, breaks, tears, emulsion; holes), ageing, whole scans (scans,
-prints, furniture, lettering, reproductions) and hard negatives (lookalikes, faces); shares says how often;
-drawn with canvas and textures.
-"""
+"""Synthetic damage and ageing for training, and undamaged content that looks like damage."""
