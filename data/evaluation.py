@@ -1,4 +1,4 @@
-"""Photographs as the stages are measured on: small, in 8 bits, with holes that are always the same."""
+"""Photographs for `eval`: small, in 8 bits, and with reproducible holes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from data.photo import read_photo
 from data.pixels import luma, resize
 from data.synthesis.holes import draw_holes
 
-SIDE = 512  # px, the longer side: measures of large scans would take long and say little more
-LEAST_HOLES = 0.002  # share of the pixels; less is no hole to measure in
+SIDE = 512  # px, longer side; larger ones would take long and say little more
+LEAST_HOLES = 0.002  # smallest share of the pixels worth measuring
 
 
 def read_grey(path: Path) -> np.ndarray:
-    """Luma (H, W) float32 in [0, 1], in steps of 1 / 255 as a file of 8 bits holds it. Raises PhotoError."""
+    """Luma (H, W) float32 in [0, 1], in steps of 1 / 255 as in an 8-bit file. Raises PhotoError."""
     grey = luma(read_photo(path).pixels)
     scale = SIDE / max(grey.shape)
     if scale < 1:
