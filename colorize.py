@@ -116,7 +116,7 @@ def compute_losses(
 
 def train(args) -> int:
     from data.datasets import ColorizeSamples
-    from engine.networks import load_encoder, load_vgg, network_options
+    from engine.networks import load_encoders, load_vgg, network_options
     from engine.training import Stage, fit
     from nets.vgg import VGG16
 
@@ -146,7 +146,7 @@ def train(args) -> int:
         losses=partial(compute_losses, **weights, vgg=vgg),
         evaluate=partial(evaluate, data=args.data),
         validation_set=partial(validation_photos, args.data),
-        initialize=partial(load_encoder, source=args.encoder_weights, depth=network["depth"]),
+        initialize=partial(load_encoders, network=network, encoder=args.encoder_weights),
         discriminator=partial(build_discriminator, **start) if args.adversarial_weight else None,
     )
     return fit(stage, args, network)
@@ -259,7 +259,7 @@ class Colorizer:
     def __init__(self, net, device, precision="fp32", short_side=SHORT_SIDE, vivid=1.0):
         from nets.ops.tiling import ready
 
-        self.net, self.takes_hints = ready(net, device), net.encoder.conv1.in_channels == 4
+        self.net, self.takes_hints = ready(net, device), net.channels == 4
         self.device, self.precision, self.short_side, self.vivid = device, precision, short_side, vivid
 
     def __call__(self, luma, hints=None, dtype="uint8"):
@@ -461,7 +461,7 @@ def hints_option(parser) -> None:
 
 def training_options(parser) -> None:
     """The options of `train` that are this stage's own."""
-    options.encoder_options(parser, 50)
+    options.encoder_options(parser, 50, options.LITE)
     add = parser.add_argument
     add(
         "--chroma-weight",

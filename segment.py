@@ -74,7 +74,7 @@ def compute_losses(net, batch: dict, *, total, positive_weight: float | str, dic
 
 def train(args) -> int:
     from data.datasets import SegmentSamples
-    from engine.networks import load_encoder, network_options
+    from engine.networks import load_encoders, network_options
     from engine.training import Stage, fit
 
     network = network_options(
@@ -84,9 +84,12 @@ def train(args) -> int:
         depth=("encoder", args.encoder, 18),
         width=("width", args.width, 64),
         norm=("norm", args.norm, "inplace"),
+        context=("context", args.context, "none"),
     )
     samples = partial(SegmentSamples, args.data, seed=args.seed, side=args.crop)
     weights = {"positive_weight": args.positive_weight, "dice_weight": args.dice_weight}
+    if network["context"] == "none":
+        del network["context"]
     stage = Stage(
         STAGE,
         build,
@@ -94,8 +97,12 @@ def train(args) -> int:
         losses=partial(compute_losses, **weights),
         evaluate=partial(evaluate, data=args.data, hold_out=args.hold_out),
         validation_set=partial(measured_pairs, args.data, args.hold_out),
-        initialize=partial(load_encoder, source=args.encoder_weights, depth=network["depth"]),
+        initialize=partial(
+            load_encoders, network=network, encoder=args.encoder_weights, context=args.context_weights
+        ),
     )
+    if args.context_weights and "context" not in network:
+        raise UserError("--context-weights needs --context")
     return fit(stage, args, network)
 
 
@@ -551,6 +558,7 @@ LABELLED_SHARE = {
 def training_options(parser) -> None:
     """The options of `train` that are this stage's own."""
     options.encoder_options(parser, 18)
+    options.context_options(parser)
     parser.add_argument("--labelled-share", **LABELLED_SHARE)
     parser.add_argument(
         "--hold-out",

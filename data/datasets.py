@@ -25,6 +25,9 @@ from data.synthesis.prints import framed
 from data.synthesis.textures import blur, enlarge, load_textures
 
 FRAMED_SHARE = 0.25  # share of color samples inside the border of a print or the rim of a negative
+SMALL_SHARE = (
+    0.2  # share of color samples from color_small/: they add what clean/ lacks, but hold little detail
+)
 
 
 class Clean:
@@ -240,8 +243,8 @@ class ColorizeSamples(_Samples):
     curves. With `hint_share` above 0 also hints (3, S, S): Cb, Cr and where, all 0 in the other samples. A
     quarter of the samples are `cutouts/`, if there are any, in front of `backgrounds/` or else of clean
     photographs. `overlays/` are pasted on a third of the portraits, which are cutouts and `clean/people`, or
-    all of `clean/` if that folder is missing.
-    """
+    all of `clean/` if that folder is missing. A fifth are photographs of `color_small/`, if there are any:
+    too small for anything but color, so that nearly the whole photograph is enlarged to the crop."""
 
     def __init__(self, data: Path, *, seed: int, side: int, hint_share: float = 0.0):
         super().__init__(data, seed=seed, side=side)
@@ -250,6 +253,7 @@ class ColorizeSamples(_Samples):
         )
         self.people = data / "clean/people"
         self.sorted = self.people.is_dir()
+        self.small = images_in(data / "color_small")
         self.hint_share = hint_share
 
     def sample(self, rng) -> dict:
@@ -280,6 +284,9 @@ class ColorizeSamples(_Samples):
 
     def _picture(self, rng) -> tuple[np.ndarray, bool]:
         """A color photograph (S, S, 3) float32 in [0, 1], and whether it is a portrait."""
+        if self.small and rng.random() < SMALL_SHARE:
+            path = self.small[rng.integers(len(self.small))]
+            return self.photo("RGB", rng, path, zoom=(0.8, 1.0)), False
         if not self.cutouts or rng.random() < 0.75:
             path = self.clean.draw(rng)
             return self.photo(

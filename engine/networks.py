@@ -44,18 +44,25 @@ def network_options(stage: str, weights: Path | None, fixed: dict, **choices) ->
     return chosen
 
 
-def load_encoder(net: nn.Module, source: str | None, depth: int) -> None:
-    """Initializes `net.encoder` with published weights, as `--encoder-weights` names them; None: none.
+def load_encoders(
+    net: nn.Module, network: dict, encoder: str | None = None, context: str | None = None
+) -> None:
+    """Initializes `net.encoder` and the encoder of `net.context` with published weights. Raises UserError.
 
-    Raises UserError.
+    network: the constructor's arguments. encoder, context: the values of `--encoder-weights` and
+    `--context-weights`, "imagenet" or a file; None leaves random weights.
     """
-    if source is None:
-        return
-    state = published_encoder(source, depth)
+    if encoder:
+        _load_published(net.encoder, network["depth"], "--encoder-weights", encoder)
+    if context:
+        _load_published(net.context.encoder, network["context"], "--context-weights", context)
+
+
+def _load_published(encoder: nn.Module, name: int | str, option: str, source: str) -> None:
     try:
-        net.encoder.load_imagenet(state)
+        encoder.load_published(published_encoder(source, name))
     except ValueError as error:
-        raise UserError(f"--encoder-weights {source}: {error}") from None
+        raise UserError(f"{option} {source}: {error}") from None
 
 
 def load_vgg(vgg: type[nn.Module], source: str, device: str) -> nn.Module:

@@ -33,10 +33,21 @@ def schedule(step: int, steps: int, peak: float) -> float:
 
 
 def make_optimizer(net: nn.Module, lr: float) -> torch.optim.AdamW:
-    """Fused AdamW; weight decay on convolution kernels only, not on biases and norms."""
-    kernels = [p for p in net.parameters() if p.dim() > 1]
-    others = [p for p in net.parameters() if p.dim() <= 1]
-    groups = [{"params": kernels, "weight_decay": WEIGHT_DECAY}, {"params": others, "weight_decay": 0.0}]
+    """Fused AdamW; weight decay on convolution kernels only, not on biases and norms.
+
+    A module with an `lr_scale`, such as a pretrained encoder, learns at that share of the learning rate; the
+    group of each parameter has it under that name.
+    """
+    scales = dict.fromkeys(net.parameters(), 1.0)
+    for module in net.modules():
+        if hasattr(module, "lr_scale"):
+            scales.update((p, module.lr_scale) for p in module.parameters())
+    groups = []
+    for scale in sorted(set(scales.values()), reverse=True):
+        mine = [p for p in net.parameters() if scales[p] == scale]
+        kernels, others = [p for p in mine if p.dim() > 1], [p for p in mine if p.dim() <= 1]
+        groups.append({"params": kernels, "weight_decay": WEIGHT_DECAY, "lr_scale": scale})
+        groups.append({"params": others, "weight_decay": 0.0, "lr_scale": scale})
     return torch.optim.AdamW(groups, lr=lr, betas=BETAS, fused=True)
 
 

@@ -108,14 +108,37 @@ def network_option(parser: argparse.ArgumentParser, name: str, text: str, defaul
     parser.add_argument(name, help=f"{text} (default: {default}, or as in --weights)", **kwargs)
 
 
-def encoder_options(parser: argparse.ArgumentParser, depth: int) -> None:
-    """Adds the options of a ResNet encoder. depth: the stage's default."""
-    network_option(parser, "--encoder", "depth of the ResNet", depth, type=int, choices=(18, 34, 50))
+RESNETS = (18, 34, 50)
+LITE = ("lite0", "lite1", "lite2")  # EfficientNet-Lite
+
+
+def encoder_name(text: str) -> int | str:
+    """An argparse type: a ResNet's depth, or the name of another encoder."""
+    return int(text) if text.isdecimal() else text
+
+
+def encoder_options(parser: argparse.ArgumentParser, default: int, lite: tuple[str, ...] = ()) -> None:
+    """Adds the options of the encoder. lite: those that the stage may have beside the ResNets."""
+    text = "depth of the ResNet" + (", or an EfficientNet-Lite" if lite else "")
+    network_option(parser, "--encoder", text, default, type=encoder_name, choices=(*RESNETS, *lite))
+    packages = "; for a Lite encoder from the package in the extra [train]" if lite else ""
     parser.add_argument(
         "--encoder-weights",
         metavar="imagenet|FILE",
-        help="initialize the encoder with torchvision's ImageNet weights, downloaded or from a file; needs "
-        "--width 64 (default: random weights)",
+        help="initialize the encoder with published ImageNet weights, downloaded by torchvision (needs --width 64)"
+        f"{packages}, or from a file of the same layout (default: random weights)",
+    )
+
+
+def context_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of a second encoder that gives context."""
+    text = "second encoder, at half the scale, for context"
+    network_option(parser, "--context", text, "none", choices=("none", *LITE))
+    parser.add_argument(
+        "--context-weights",
+        metavar="imagenet|FILE",
+        help="initialize the context with published ImageNet weights, from the package in the extra [train] or a "
+        "file (default: random weights)",
     )
 
 

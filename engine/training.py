@@ -308,7 +308,7 @@ class Trainer:
         found_inf = (~norm.isfinite()).float()
         self.optimizer.found_inf = found_inf
         for group in self.optimizer.param_groups:
-            group["lr"] = schedule(self.done, self.args.steps, self.args.lr)
+            group["lr"] = group["lr_scale"] * schedule(self.done, self.args.steps, self.args.lr)
         self.optimizer.step()
         self.done += 1
         self.ema.update(self.net, self.done)

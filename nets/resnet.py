@@ -146,7 +146,7 @@ class ResNet(nn.Module):
             state_dict[prefix + "conv1.weight"] = F.pad(kernel, (0, 0, 0, 0, 0, self.conv1.in_channels - 1))
         super()._load_from_state_dict(state_dict, prefix, *args)
 
-    def load_imagenet(self, state: dict) -> None:
+    def load_published(self, state: dict) -> None:
         """Loads torchvision's state of the same depth. Raises ValueError, one line, if it does not fit."""
         if self.conv1.out_channels != 64:
             raise ValueError(f"published weights need --width 64, not {self.conv1.out_channels}")

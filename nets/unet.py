@@ -127,6 +127,13 @@ class AlbuNet(nn.Module):
             self.context = Context(context, channels, strides, level_channels)
             self.size_divisor = max(self.size_divisor, Context.size_divisor)
 
+    def load_state_dict(self, state_dict, *args, **kwargs):
+        """Also loads the state of the same network without a context, which then stays as it is."""
+        if self.context is not None and not any(name.startswith("context.") for name in state_dict):
+            own = {f"context.{name}": x for name, x in self.context.state_dict().items()}
+            state_dict = {**state_dict, **own}
+        return super().load_state_dict(state_dict, *args, **kwargs)
+
     def forward(self, x):
         x = (x - MEAN) / DEVIATION
         added = {} if self.context is None else self.context(x)

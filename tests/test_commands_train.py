@@ -1,6 +1,7 @@
 """The command `train`: dry runs, fine-tuning, cross-validation, and mistakes of the user."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from data.datasets import SegmentSamples
 from data.errors import UserError
 from data.folder import measured_pairs
 from engine import commands, training
+from nets.efficientnet import EfficientNetLite
 
 
 @STAGES
@@ -172,3 +174,54 @@ def test_a_bug_shows_its_traceback(data_folder, tmp_path):
     assert done.returncode == 1
     assert "Traceback" in done.stderr
     assert done.stderr.endswith("ValueError: shapes differ\n")
+
+
+@pytest.fixture
+def lite_file(tmp_path):
+    """A file of EfficientNet-Lite0's published layout, of random numbers."""
+    state = EfficientNetLite("lite0", 3).state_dict()
+    state = {
+        re.sub(r"(^|\.)(conv|bn|blocks|expand|depthwise|project)", r"\1_\2", name): x
+        for name, x in state.items()
+    }
+    torch.save(state, tmp_path / "lite0.pth")
+    return tmp_path / "lite0.pth"
+
+
+def test_color_trains_with_a_published_lite_encoder(data_folder, tmp_path, lite_file):
+    words = ["--encoder", "lite0", "--encoder-weights", lite_file, "--lr", "1e-9"]
+    assert train(colorize, data_folder, tmp_path / "run", *words, steps=1) == 0
+    (best,) = (tmp_path / "run").glob("best-*.pt")
+    content = checkpoint.read_weights(best, "colorize")
+    assert content["build"]["depth"] == "lite0"
+    kernel = torch.load(lite_file, weights_only=True)["_blocks.3._depthwise_conv.weight"]
+    assert torch.equal(content["state"]["encoder.blocks.3.depthwise_conv.weight"], kernel.half())
+
+
+def test_a_context_is_added_to_weights_that_have_none(trained, data_folder, tmp_path, lite_file):
+    """Training goes on from what they could, at once and not from the random numbers of the context."""
+    (best,) = trained(segment).glob("best-*.pt")
+    words = ["--weights", best, "--context", "lite0", "--context-weights", lite_file, "--lr", "1e-9"]
+    assert train(segment, data_folder, tmp_path / "run", *words, steps=1) == 0
+    (result,) = (tmp_path / "run").glob("best-*.pt")
+    assert checkpoint.read_weights(result, "segment")["build"]["context"] == "lite0"
+    scores = [row["score"] for row in log(tmp_path / "run") if "score" in row]
+    (before, *_) = (
+        row["score"]
+        for row in log(best.parent)
+        if row.get("step") == int(best.stem.split("-")[1]) and "score" in row
+    )
+    assert scores[0] == pytest.approx(before, abs=0.05)
+
+
+def test_context_weights_need_a_context(data_folder, tmp_path, capsys, lite_file):
+    assert train(segment, data_folder, tmp_path / "run", "--context-weights", lite_file) == 2
+    assert capsys.readouterr().err.endswith(": --context-weights needs --context\n")
+
+
+def test_a_file_of_another_encoder_is_refused(data_folder, tmp_path, capsys, lite_file):
+    words = ["--context", "lite1", "--context-weights", lite_file]
+    assert train(segment, data_folder, tmp_path / "run", *words) == 2
+    error = capsys.readouterr().err
+    assert f"--context-weights {lite_file}: not the EfficientNet-Lite of the same variant" in error
+    assert error.count("\n") == 1

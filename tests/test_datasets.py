@@ -1,5 +1,6 @@
 """Training samples: functions of (seed, n), from the parts of a data folder."""
 
+import shutil
 from collections import Counter
 
 import numpy as np
@@ -327,3 +328,15 @@ def test_a_broken_photograph_is_named(tmp_path):
     for kind in KINDS:
         with pytest.raises(PhotoError, match=r"clean/cut\.png: "):
             make(kind, tmp_path, **({"labelled_share": 0.0} if kind is SegmentSamples else {}))[0]
+
+
+def test_small_color_photographs_are_used_nearly_whole(tmp_path, data_folder, portrait):
+    """They are too small for crops: a fifth of the samples, and hardly cut."""
+    shutil.copytree(data_folder / "clean", tmp_path / "clean")
+    (tmp_path / "color_small").mkdir()
+    red = np.zeros((60, 90, 3), np.uint8)
+    red[..., 0] = 200
+    Image.fromarray(red).save(tmp_path / "color_small/red.png")
+    samples = ColorizeSamples(tmp_path, seed=0, side=64)
+    reds = [bool((samples[n]["cbcr"][1] > 0.3).float().mean() > 0.5) for n in range(100)]
+    assert 10 <= sum(reds) <= 32

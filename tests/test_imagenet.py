@@ -64,7 +64,7 @@ def test_full_stem_keeps_the_sum_of_every_kernel(published, channels):
 def test_every_layer_is_loaded_from_a_file(published, tmp_path):
     torch.save(published.state_dict(), tmp_path / "resnet18.pth")
     net = AlbuNet(18, 64, stem="full")
-    net.encoder.load_imagenet(published_encoder(tmp_path / "resnet18.pth", 18))
+    net.encoder.load_published(published_encoder(tmp_path / "resnet18.pth", 18))
     assert torch.equal(net.encoder.layer3[1].conv2.weight, published.layer3[1].conv2.weight)
 
 
@@ -73,7 +73,7 @@ def test_every_layer_is_loaded_from_a_file(published, tmp_path):
 )
 def test_weights_that_do_not_fit_are_a_clear_error(published, depth, width, reason):
     with pytest.raises(ValueError, match=reason) as error:
-        ResNet(depth, width, 1).load_imagenet(published.state_dict())
+        ResNet(depth, width, 1).load_published(published.state_dict())
     assert "\n" not in str(error.value)
 
 

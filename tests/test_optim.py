@@ -8,6 +8,8 @@ import torch
 import segment
 from engine.optim import EMA, Discriminator, LossTally, make_optimizer, schedule
 from engine.processes import Processes
+from nets.efficientnet import EfficientNetLite
+from nets.unet import AlbuNet
 
 
 def test_learning_rate_warms_up_and_falls_along_a_cosine():
@@ -99,3 +101,12 @@ def test_a_tally_leaves_skipped_steps_out():
     tally.add({"loss": torch.tensor(5.0)}, torch.tensor(0.0))
     tally.read(processes, stopping=False)
     assert tally.means() == {"loss": 5.0}
+
+
+def test_a_pretrained_encoder_learns_at_its_own_share_of_the_learning_rate():
+    net = AlbuNet("lite0", width=8, stem="imagenet", extra_levels=0)
+    groups = make_optimizer(net, 0.1).param_groups
+    slow = {p for group in groups if group["lr_scale"] != 1 for p in group["params"]}
+    assert {group["lr_scale"] for group in groups} == {1, EfficientNetLite.lr_scale}
+    assert slow == set(net.encoder.parameters())
+    assert sum(len(group["params"]) for group in groups) == len(list(net.parameters()))

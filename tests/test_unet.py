@@ -91,9 +91,7 @@ def pair():
     """A network, and the same one with a context added."""
     net, other = (AlbuNet(18, width=8, context=context) for context in (None, "lite0"))
     randomized(net)
-    missing, unexpected = other.load_state_dict(net.state_dict(), strict=False)
-    assert not unexpected
-    assert all(name.startswith("context.") for name in missing)
+    other.load_state_dict(net.state_dict())
     return net, other.eval()
 
 

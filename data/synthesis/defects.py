@@ -123,7 +123,11 @@ def _marked(painted, clean, noise=0.0):
     mask = _visible(painted.picture, under, noise)
     if painted.lost is not None and painted.lost.any():
         marked = Image.fromarray(mask).convert("F")
-        for cell, share in ((32, 0.2), (64, 0.35), (128, 0.5)):  # px: near the edge of the loss, and deep within
+        for cell, share in (
+            (32, 0.2),
+            (64, 0.35),
+            (128, 0.5),
+        ):  # px: near the edge of the loss, and deep within
             around = enlarge(np.asarray(marked.reduce(cell)) / 255, mask.shape)
             mask[painted.lost & (around > share)] = 255
     if painted.stained is not None:
