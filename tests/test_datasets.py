@@ -238,6 +238,18 @@ def test_real_damage_is_laid_on_old_scans_too(data_folder, monkeypatch):
     assert (truth[30:33] == 255).all() and (truth[5:8, 5:8] == 128).all() and not truth[10:28].any()
 
 
+def test_share_of_real_damage_on_whole_scans(data_folder, monkeypatch):
+    samples, drawn = SegmentSamples(data_folder, seed=0, side=48, labelled_share=1.0), []
+    samples._undamaged = lambda rng: np.full((48, 48), 0.5, np.float32)
+    compose = datasets.scans.compose
+    monkeypatch.setattr(datasets.scans, "compose", lambda photo, rng: drawn.append(1) or compose(photo, rng))
+    for number in range(200):
+        ground, unsure = samples._ground(np.random.default_rng(number))
+        assert ground.shape == unsure.shape == (48, 48)
+        assert not unsure.any()
+    assert abs(len(drawn) / 200 - shares.PASTED_ON_SCAN_SHARE) < 0.12
+
+
 def test_holes_have_the_asked_share(data_folder):
     samples = make(InpaintSamples, data_folder, hole_share=(0.05, 0.15), side=96)
     shares = [float((samples[number]["mask"] == 0).float().mean()) for number in range(12)]

@@ -123,11 +123,8 @@ def _marked(painted, clean, noise=0.0):
     mask = _visible(painted.picture, under, noise)
     if painted.lost is not None and painted.lost.any():
         marked = Image.fromarray(mask).convert("F")
-        for cell, share in (
-            (32, 0.2),
-            (64, 0.35),
-            (128, 0.5),
-        ):  # px: near the edge of the loss, and deep within
+        # cells in px: small ones near the edge of a loss, large ones deep within
+        for cell, share in ((32, 0.2), (64, 0.35), (128, 0.5)):
             around = enlarge(np.asarray(marked.reduce(cell)) / 255, mask.shape)
             mask[painted.lost & (around > share)] = 255
     if painted.stained is not None:
