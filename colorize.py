@@ -41,20 +41,21 @@ from engine import PROGRAM, commands, options
 STAGE = "colorize"
 WEIGHTS = Path(__file__).parent / "weights" / "colorize.pt"
 REMARK = "Colours estimated by a neural network, not evidence"
-LARGE = 4_000_000  # px from which a photograph is coloured in bands
-SHORT_SIDE = 256  # px, the network's scale: that of the training crops, which hold most of a photograph
-# Of the losses: option -> default, and what it weighs
+LARGE = 4_000_000  # px of a photograph from which it is colorized in bands
+SHORT_SIDE = 256  # px, the network's scale, as in training crops, which contain most of a photograph
+# Loss weights: option -> default, and the loss
 LOSS_WEIGHTS = {
-    "l1_weight": (1.0, "absolute error of chroma"),
-    "adversarial_weight": (0.0, "critic's opinion"),
-    "perceptual_weight": (0.0, "squared differences of VGG-16's features"),
+    "l1_weight": (1.0, "L1 loss of chroma"),
+    "adversarial_weight": (0.0, "adversarial loss"),
+    "perceptual_weight": (0.0, "squared differences of VGG-16 features"),
 }
-# of it, at which the network looks: people are told better from afar, what is around them from nearby
+# Factors of SHORT_SIDE at which the network runs: people are recognized better at a small size, their
+# surroundings at a large one.
 SCALES = (3 / 4, 3 / 2)
 
 
 def build(options: dict):
-    """The network from its constructor's arguments."""
+    """The network from its constructor arguments."""
     from nets.norm import NORMS
     from nets.unet import AlbuNet
 
@@ -62,7 +63,7 @@ def build(options: dict):
 
 
 def build_discriminator(processes, *, width: int, lr: float, weights: Path | None):
-    """The discriminator of adversarial training with its optimizer; `weights`: where it starts from."""
+    """The discriminator of adversarial training, with its optimizer. weights: what it starts from."""
     from engine import optim
     from nets import sagan
 
@@ -83,9 +84,9 @@ def compute_losses(
 ) -> dict:
     """The losses of one batch at the network's output scale, half the input's.
 
-    batch: luma (B, 1, S, S), cbcr (B, 2, S, S), perhaps hints (B, 3, S, S), of `datasets.ColorizeSamples`.
-    The discriminator and VGG-16 see true and our colours over the same luma: only colours can differ. total:
-    not needed, as every loss is a mean over the batch.
+    batch: luma (B, 1, S, S), cbcr (B, 2, S, S), optionally hints (B, 3, S, S), from
+    `datasets.ColorizeSamples`. The discriminator and VGG-16 see true and predicted colors over the same luma,
+    so only colors can differ. total: unused, since every loss is a mean over the batch.
     """
     import torch
     import torch.nn.functional as F
@@ -153,7 +154,7 @@ def train(args) -> int:
 
 
 def check(args) -> None:
-    """Raises UserError for weights of losses that make no sense together."""
+    """Raises UserError for inconsistent loss weights."""
     if not args.l1_weight + args.adversarial_weight + args.perceptual_weight:
         raise UserError(
             "nothing to train on: all of --l1-weight, --adversarial-weight and --perceptual-weight are 0"
@@ -165,8 +166,8 @@ def check(args) -> None:
 
 
 def channels(hint_share: float, weights: Path | None) -> int:
-    """Of the network's input: 4 with hints, 1 without. Raises UserError if the network of `weights` takes
-    hints and none are to come.
+    """Input channels of the network: 4 with hints, 1 without. Raises UserError if the network of `weights`
+    takes hints and the samples would have none.
     """
     from data import checkpoint
 
@@ -183,11 +184,11 @@ def channels(hint_share: float, weights: Path | None) -> int:
 
 
 def evaluate(net, *, data: Path, processes, infer: dict | None = None) -> dict:
-    """Chroma and colour measures on the validation photographs, the grey picture beside.
+    """Metrics of chroma and color on the validation photographs, with the grey picture for comparison.
 
-    Without `infer`, as in training, a part of the photographs is measured and `samples` holds pictures. With
-    it also what takes longer: CIEDE2000, and the error with the few hints that a person might give. Raises
-    UserError if no photograph has colours.
+    Without `infer`, as in training, only some photographs are used and `samples` has pictures. With it, the
+    slow parts are included: CIEDE2000, and the error with a few simulated hints. Raises UserError if no
+    photograph has color.
     """
     import torch
 
@@ -232,7 +233,7 @@ def planes(pixels) -> tuple:
 
 
 def hinted_mse(colorizer: Colorizer, grey, truth, number: int) -> float:
-    """The error of chroma with simulated hints, always the same for photograph `number`.
+    """The error of chroma with simulated hints, which are the same every time for photograph `number`.
 
     grey: luma (H, W); truth: CbCr (2, H, W).
     """
@@ -248,12 +249,11 @@ def hinted_mse(colorizer: Colorizer, grey, truth, number: int) -> float:
 
 
 class Colorizer:
-    """Colours one photograph: luma (H, W) in [0, 1] to RGB (H, W, 3), uint8 or uint16, of the same luma.
+    """Colorizes one photograph: luma (H, W) in [0, 1] to RGB (H, W, 3), uint8 or uint16, of the same luma.
 
-    `hints` are data.hints.Hints of its size. The painted colours are kept, and spread up to the next edges of
-    luma over what the network, which sees them too if it was trained with hints, makes of their surroundings.
-    `vivid`: how much more colourful the network's answers are made, as what cannot be known is answered by
-    medians, paler than photographs are.
+    hints: data.hints.Hints of its size. Painted colors are kept and spread up to the next luma edges; a
+    network trained with hints uses them too. vivid: factor of the network's chroma, since a network answers
+    uncertainty with medians, which are paler than photographs.
     """
 
     def __init__(self, net, device, precision="fp32", short_side=SHORT_SIDE, vivid=1.0):
@@ -271,8 +271,8 @@ class Colorizer:
         return result
 
     def _bands(self, luma):
-        """What `chroma` gives, a band of rows at a time: (rows, chroma), so that memory does not grow with
-        the photograph.
+        """The result of `chroma` in bands of rows: (rows, chroma), so that memory does not grow with the
+        photograph.
         """
         import torch
 
@@ -309,9 +309,7 @@ class Colorizer:
             return chroma[0].permute(1, 2, 0).clamp(-0.5, 0.5).cpu().numpy()
 
     def guess(self, luma, hints=None):
-        """At the network's scale: chroma (1, 2, h, w), the mean of what is seen at each of `SCALES`, and luma
-        (1, 1, h, w).
-        """
+        """At the network's scale: chroma (1, 2, h, w), averaged over `SCALES`, and luma (1, 1, h, w)."""
         import torch.nn.functional as F
 
         from nets.ops.guided import even
@@ -327,10 +325,12 @@ class Colorizer:
         return chroma if hints is None else spread(chroma, known, small), small
 
     def shrunk(self, luma, hints, short_side):
-        """Luma (1, 1, h, w) and the hints (1, 3, h, w), all 0 without, at a short side of `short_side` px."""
+        """Luma (1, 1, h, w) and hints (1, 3, h, w), 0 if there are none, resized to a short side of
+        `short_side` px.
+        """
         import torch
 
-        # A long strip is brought to a bounded length too: at most four times the short side.
+        # The length of long strips is limited to four times the short side.
         scale = min(short_side / min(luma.shape), 4 * short_side / max(luma.shape))
         size = tuple(max(8, round(side * scale)) for side in luma.shape[::-1])
         small = np.clip(resize(luma, size, "box" if scale < 1 else "bicubic"), 0, 1)
@@ -350,7 +350,7 @@ class Colorizer:
         from nets.ops.hints import with_hints
         from nets.ops.tiling import padded
 
-        def run(both):  # luma, and what the network sees of it; the network's output has half the scale
+        def run(both):  # luma and the network's input; the output has half the scale
             luma, x = both[:, :1], both[:, 1:]
             return guided_upsample(self.net(x).float(), F.avg_pool2d(luma, 2), luma)
 
@@ -368,7 +368,7 @@ def load(weights: Path, device, **settings) -> Colorizer:
 
 
 def known(photo, source):
-    """(Hints or None, notes) of what `--hints` has for a photo."""
+    """(Hints or None, notes) from `--hints` for a photograph."""
     if "hints" not in source.companions:
         return None, []
     try:
@@ -405,7 +405,7 @@ def infer(args) -> int:
 
 
 def sheet(args) -> list:
-    """Rows of a contact sheet: 12 old photographs with our colours, then 12 validation portraits, grey | ours
+    """Rows of a contact sheet: 12 old photographs with our colors, then 12 validation portraits, grey | ours
     | truth.
     """
     from engine.processes import pick_device
@@ -423,7 +423,7 @@ def sheet(args) -> list:
 
 
 def sheet_row(colorizer: Colorizer, paths: list[Path], truth=False) -> dict:
-    """label -> picture: of each photograph luma, our colours and, if asked for, its own."""
+    """label -> picture: for each photograph its luma, our colors and, if requested, its own."""
     cells = {}
     for path in paths:
         pixels = read_photo(path).pixels
@@ -438,7 +438,7 @@ def vote(args) -> int:
 
     device = pick_device(args.device)
 
-    def grey(photo, source=None):  # what the networks see, and nothing of the true colours
+    def grey(photo, source=None):  # only luma, without the true colors
         return np.rint(luma(photo.pixels) * 255).astype(np.uint8)
 
     def candidate(weights):
@@ -446,28 +446,28 @@ def vote(args) -> int:
         return lambda photo, source: colorizer(luma(photo.pixels))
 
     candidates = [candidate(weights) for weights in args.weights] + [grey] * bool(args.include)
-    return ballot.vote(args, candidates, grey, "Which picture has the most believable colours?")
+    return ballot.vote(args, candidates, grey, "Which picture has the most believable colors?")
 
 
 def hints_option(parser) -> None:
-    """The option of known colours, shared by `infer` and restore.py."""
+    """The option for known colors, shared by `infer` and restore.py."""
     parser.add_argument(
         "--hints",
         type=Path,
         metavar="FILE_OR_FOLDER",
-        help="known colours, painted on transparent ground, paired by stem (default: none)",
+        help="known colors, painted on a transparent layer; a folder is paired by stem (default: none)",
     )
 
 
 def training_options(parser) -> None:
-    """The options of `train` that are this stage's own."""
+    """Options of `train` that only this stage has."""
     options.encoder_options(parser, 50, options.LITE)
     add = parser.add_argument
     add(
         "--chroma-weight",
         type=options.loss_weight,
         default=6.0,
-        help="how much more a colourful pixel counts than a grey one in the L1 term (default: 6)",
+        help="extra weight of colorful pixels in the L1 loss (default: 6)",
     )
     for name, (weight, text) in LOSS_WEIGHTS.items():
         text = f"weight of the {text} (default: {weight:g})"
@@ -475,31 +475,31 @@ def training_options(parser) -> None:
     add(
         "--vgg-weights",
         metavar="imagenet|FILE",
-        help="torchvision's weights of VGG-16, downloaded or from a file (default: none)",
+        help="torchvision's VGG-16 weights, downloaded or from a file (default: none)",
     )
     add(
         "--critic-width",
         type=options.positive(int),
         default=64,
-        help="channels of the critic's first layer; 64 is the published size (default: 64)",
+        help="channels of the discriminator's first layer; 64 is the published size (default: 64)",
     )
     add(
         "--critic-lr",
         type=options.positive(float),
         default=4e-4,
-        help="learning rate of the critic's AdamW (default: 0.0004)",
+        help="learning rate of the discriminator (default: 0.0004)",
     )
     add(
         "--critic-weights",
         type=Path,
         metavar="FILE",
-        help="a last.pt of an adversarial run, whose critic goes on (default: a new critic)",
+        help="last.pt of an adversarial run, to continue with its discriminator (default: a new one)",
     )
     add(
         "--hint-share",
         type=options.share,
         default=0.5,
-        help="share of samples with colour hints, 0 for a network that takes none (default: 0.5)",
+        help="share of the samples with color hints, 0 for a network without hints (default: 0.5)",
     )
 
 

@@ -31,20 +31,20 @@ from engine import PROGRAM, commands, options
 STAGE = "inpaint"
 REMARK = "Damage painted in by a neural network, not evidence"
 WEIGHTS = Path(__file__).parent / "weights" / "inpaint.pt"
-BINS = ((0.0, 0.02), (0.02, 0.10), (0.10, 0.25))  # hole shares that eval measures
-# px of a photograph from which tiles have at most this side, and the side
+BINS = ((0.0, 0.02), (0.02, 0.10), (0.10, 0.25))  # hole shares measured by eval
+# From this number of pixels on, tiles have at most this side in px.
 LARGE, LARGE_TILE = (16_000_000, 512)
-# Of the losses (Liu et al. 2018): option -> default, and what it weighs
+# Loss weights (Liu et al. 2018): option -> default, and the loss
 PIXEL_WEIGHTS = {
-    "hole_weight": (6.0, "error in holes"),
-    "valid_weight": (1.0, "error outside holes"),
-    "tv_weight": (0.1, "variation"),
+    "hole_weight": (6.0, "L1 loss in holes"),
+    "valid_weight": (1.0, "L1 loss outside holes"),
+    "tv_weight": (0.1, "total variation loss"),
 }
 FEATURE_WEIGHTS = {"perceptual_weight": 0.05, "style_weight": 120.0}
 
 
 def build(options: dict):
-    """The network from its constructor's arguments."""
+    """The network from its constructor arguments."""
     from nets.norm import NORMS
     from nets.partial import PartialUNet
 
@@ -63,11 +63,10 @@ def compute_losses(
     vgg=None,
     total=None,
 ) -> dict:
-    """The losses of one batch (Liu et al. 2018, section 3.3); those on features only with `vgg`, which gives
-    them.
+    """The losses of one batch (Liu et al. 2018, section 3.3); feature losses only with `vgg`.
 
-    batch: luma (B, 1, S, S) in [0, 1] and mask (B, 1, S, S), 1 valid, of `data.datasets.InpaintSamples`.
-    total: not needed, as every loss is a mean over the batch.
+    batch: luma (B, 1, S, S) in [0, 1] and mask (B, 1, S, S), 1 valid, from `data.datasets.InpaintSamples`.
+    total: unused, since every loss is a mean over the batch.
     """
     import torch
 
@@ -124,8 +123,8 @@ def train(args) -> int:
 
 
 def check(args) -> None:
-    """Fills in the default weights of losses on features, which depend on `--vgg-weights`. Raises UserError
-    for options that make no sense.
+    """Sets the default weights of feature losses, which depend on `--vgg-weights`. Raises UserError for
+    inconsistent options.
     """
     for name, weight in FEATURE_WEIGHTS.items():
         if getattr(args, name) is None:
@@ -143,10 +142,11 @@ def check(args) -> None:
 
 
 def evaluate(net, *, data: Path, processes, infer: dict | None = None, hole_share=()) -> dict:
-    """PSNR and SSIM on validation photographs with synthetic holes, OpenCV's classics beside; by hole share.
+    """PSNR and SSIM on validation photographs with synthetic holes, by hole share, with OpenCV's methods for
+    comparison.
 
-    Without `infer`, as in training, a part of the photographs is measured and `samples` holds pictures.
-    hole_share: (least, most) of training, to be stored.
+    Without `infer`, as in training, only some photographs are used and `samples` has pictures. hole_share:
+    (least, most) in training, to be stored.
     """
     from data import evaluation
     from data.synthesis.textures import load_textures
@@ -166,7 +166,7 @@ def evaluate(net, *, data: Path, processes, infer: dict | None = None, hole_shar
         ]
         measures = [measure(painters, truth, mask) for mask in masks]
         rows.append([{"photo": path.name, "bin": bin, **row} for bin, row in enumerate(measures)])
-        if training:  # of the largest holes
+        if training:  # pictures of the largest holes
             holed = np.where(masks[-1] > 0, np.float32(0), truth)
             samples.append((path.stem, (holed, painter.grey(holed, masks[-1]), truth)))
 
@@ -180,7 +180,7 @@ def evaluate(net, *, data: Path, processes, infer: dict | None = None, hole_shar
 
 
 def measure(painters: dict, truth, holes) -> dict:
-    """name -> measures of what each painter makes of luma (H, W) with these holes; None without OpenCV."""
+    """name -> metrics of each painter's result for luma (H, W) with these holes; None without OpenCV."""
     import torch
 
     from losses import metrics
@@ -196,8 +196,8 @@ def measure(painters: dict, truth, holes) -> dict:
 
 
 def _opencv(method: str):
-    """OpenCV's inpainting of luma or RGB in [0, 1] where `holes` (H, W) uint8 is not 0; None where OpenCV is
-    absent.
+    """OpenCV's inpainting of luma or RGB in [0, 1] where `holes` (H, W) uint8 is not 0; None without
+    OpenCV.
     """
     try:
         import cv2
@@ -232,9 +232,7 @@ def sheet(args) -> list:
 
 
 class Known:
-    """Tiles of what the network sees, (1, 2, h, w): the picture, 0 where it is not known, and
-    1 where it is.
-    """
+    """The network's input, tile by tile, (1, 2, h, w): the picture, 0 where unknown, and 1 where known."""
 
     def __init__(self, picture, known):
         self.picture, self.known, self.shape = picture, known, picture.shape
@@ -247,16 +245,16 @@ class Known:
 
 
 class Painter:
-    """Paints holes: (pixels, mask) to pixels of the same shape and type, changed only where
-    the mask is 255.
+    """Inpaints holes: (pixels, mask) to pixels of the same shape and dtype, changed only where the mask is
+    255.
     """
 
-    reach = 24  # px: what lies deeper in a hole is painted at half the scale first
+    reach = 24  # px; deeper parts of a hole are inpainted at half the scale first
 
     def __init__(self, net, device, precision="fp32", tile=512, overlap=64, grain=True, hole_share=None):
         from nets.ops.tiling import Tiling, ready
 
-        # (least, most) of training, None if not known
+        # (least, most) in training, None if unknown
         self.net, self.hole_share = (ready(net, device), hole_share)
         self.device, self.precision, self.grain = device, precision, grain
         self.tiling = Tiling(tile, overlap)
@@ -277,8 +275,8 @@ class Painter:
         return result
 
     def check(self, mask, given=True) -> list[str]:
-        """What a report should say of painting this mask. Raises PhotoError if one that was `given` leaves
-        nothing.
+        """Warnings about this mask for the report. Raises PhotoError if a `given` mask covers the whole
+        photograph.
         """
         share = (mask == 255).mean()
         if share == 1 and given:
@@ -293,11 +291,11 @@ class Painter:
         return []
 
     def grey(self, luma, mask):
-        """Paints luma (H, W) float32 in [0, 1] where mask (H, W) uint8 is 255."""
+        """Inpaints luma (H, W) float32 in [0, 1] where mask (H, W) uint8 is 255."""
         return self._grey(luma.copy(), mask)
 
     def _grey(self, luma, mask):
-        """The same in place, for luma that nobody else needs."""
+        """The same in place, for luma that is not used elsewhere."""
         import torch
 
         from nets.ops.grain import match_grain
@@ -307,8 +305,8 @@ class Painter:
         valid = torch.from_numpy(mask != 255)[None, None].to(self.device)
 
         def fill(tile, overlap):
-            # Beside a large scan there is less room: a tile of 1024 px takes half a gigabyte, and no scan is
-            # all cracks.
+            # A large scan leaves less memory: a tile of 1024 px takes half a gigabyte, and few tiles of a
+            # scan have cracks.
             large = tile > LARGE_TILE and luma.size > LARGE
             self._fill(
                 picture, valid, *((LARGE_TILE, min(overlap, LARGE_TILE // 8)) if large else (tile, overlap))
@@ -320,9 +318,9 @@ class Painter:
             return (match_grain(picture, valid) if self.grain else picture)[0, 0].cpu().numpy()
 
     def _fill(self, picture, valid, tile, overlap):
-        """Paints picture (1, 1, H, W) in place where valid, of bool, is not; and returns it.
+        """Inpaints picture (1, 1, H, W) in place where `valid`, bool, is False; returns it.
 
-        Coarse to fine: the inner part of a large hole comes from half the scale, its rim is painted at this
+        Coarse to fine: the inner part of a large hole comes from half the scale, its rim is inpainted at this
         one.
         """
         import torch
@@ -333,7 +331,7 @@ class Painter:
         height, width = picture.shape[-2:]
         span, reach, known = 2 * self.reach + 1, self.reach, valid
 
-        def deep(rows):  # where no valid pixel is in reach
+        def deep(rows):  # where no valid pixel is within reach
             first = max(0, rows.start - reach)
             near = valid[..., first : rows.stop + reach, :]
             if near.all():
@@ -341,7 +339,7 @@ class Painter:
             near = F.max_pool2d(near.float(), (span, 1), 1, (reach, 0))[
                 ..., rows.start - first : rows.stop - first, :
             ]
-            # a wide maximum, one direction after the other
+            # a wide maximum, separated by direction
             return F.max_pool2d(near, (1, span), 1, (0, reach)) == 0
 
         inner = torch.cat([deep(rows) for rows in bands(height)], 2)
@@ -459,62 +457,66 @@ def vote(args) -> int:
 
 
 def painting_options(parser) -> None:
-    """Options of painting, shared by `infer`, `sheet` and restore.py."""
+    """Options of inpainting, shared by `infer`, `sheet` and restore.py."""
     parser.add_argument(
         "--grain",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="give painted areas the grain of their surroundings (default: on)",
+        help="add grain like that of the surroundings to inpainted areas (default: on)",
     )
 
 
 def training_options(parser) -> None:
-    """The options of `train` that are this stage's own."""
+    """Options of `train` that only this stage has."""
     add, whole = parser.add_argument, options.positive(int)
-    options.network_option(parser, "--levels", "scales of the UNet, each half the last", 8, type=whole)
-    options.network_option(parser, "--widest", "widest layer in units of --width", 8, type=whole)
+    options.network_option(
+        parser, "--levels", "scales of the UNet, each half of the one before", 8, type=whole
+    )
+    options.network_option(
+        parser, "--widest", "width of the widest layers, in units of --width", 8, type=whole
+    )
     add(
         "--hole-share",
         type=float,
         nargs=2,
         default=[0.002, 0.25],
         metavar=("LEAST", "MOST"),
-        help="share of a training crop that is holes (default: 0.002 0.25)",
+        help="range of the share of holes in a training crop (default: 0.002 0.25)",
     )
     add(
         "--masks",
         type=Path,
         metavar="DIR",
-        help="folder of masks of real photographs, as segment.py infer writes them (default: none)",
+        help="folder of masks of real photographs, as written by segment.py infer (default: none)",
     )
     add(
         "--mask-share",
         type=options.share,
         default=0.25,
-        help="share of the samples with holes from --masks and labelled/masks, if any (default: 0.25)",
+        help="share of the samples whose holes come from --masks and labelled/masks, if any (default: 0.25)",
     )
     for name, (weight, text) in PIXEL_WEIGHTS.items():
         text = f"weight of the {text} (default: {weight})"
         add(f"--{name.replace('_', '-')}", type=options.loss_weight, default=weight, help=text)
     for name, weight in FEATURE_WEIGHTS.items():
-        text = f"weight of the {name.split('_')[0]} loss on VGG-16's features"
+        text = f"weight of the {name.split('_')[0]} loss on VGG-16 features"
         text += f" (default: {weight:g} with --vgg-weights, else 0)"
         add(f"--{name.replace('_', '-')}", type=options.loss_weight, help=text)
     add(
         "--vgg-weights",
         metavar="imagenet|FILE",
-        help="torchvision's VGG-16 for the losses on features, downloaded or from a file (default: none)",
+        help="torchvision's VGG-16 weights for the feature losses, downloaded or from a file (default: none)",
     )
 
 
 def mask_option(parser) -> None:
-    """The masks of what to paint, for `infer` and `vote`."""
+    """The option for the masks to inpaint, of `infer` and `vote`."""
     parser.add_argument(
         "--mask",
         type=Path,
         required=True,
         metavar="FILE_OR_FOLDER",
-        help="what to paint: 255 damaged, 0 clean; a folder is paired by stem",
+        help="the areas to inpaint: 255 damaged, 0 intact; a folder is paired by stem",
     )
 
 

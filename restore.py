@@ -37,8 +37,8 @@ PICTURES = {
 def layered(photo, files: dict, mask, probability, weights: dict) -> bytes:
     """A Photoshop file of the pictures in `files` (name -> pixels, remark, stages) over the original.
 
-    probability: (H, W) in [0, 1] of damage, or None. Original and Repairs give the restored picture, Color
-    over them the restored one in colour, Color of original over the Original alone that in colour.
+    probability: (H, W) in [0, 1] of damage, or None. Original and Repairs give the restored picture, with
+    Color on top the restored one in color; Original with Color of original gives the original in color.
     """
     from data import xmp
     from data.psd import Layer, photoshop
@@ -197,7 +197,7 @@ def main(argv=None) -> int:
             type=Path,
             default=stage.WEIGHTS,
             metavar="FILE",
-            help=f"weights of the {stage.STAGE} stage (default: the bundled ones)",
+            help=f"weights file of the {stage.STAGE} stage (default: the bundled one)",
         )
     options.infer_options(parser)
     segment.finding_options(parser)
@@ -206,31 +206,32 @@ def main(argv=None) -> int:
         "--mask",
         type=Path,
         metavar="FILE_OR_FOLDER",
-        help="repair what these masks mark, 255, and find nothing; paired by stem (default: find defects)",
+        help="repair what these masks mark with 255 and skip detection; a folder is paired by stem (default: "
+        "detect damage)",
     )
     colorize.hints_option(parser)
     parser.add_argument(
         "--only",
         action="append",
         choices=PICTURES,
-        help="write this picture alone; repeatable (default: all four)",
+        help="write only this picture; repeatable (default: all four)",
     )
     parser.add_argument(
         "--compare",
         action="store_true",
-        help="write OUT/STEM_compare.png too: original and results side by side (default: no)",
+        help="also write OUT/STEM_compare.png, original and results side by side (default: no)",
     )
     parser.add_argument(
         "--psd",
         action="store_true",
-        help="write OUT/STEM.psd too, .psb if very large: every step as a layer (default: no)",
+        help="also write OUT/STEM.psd (.psb if very large) with every step as a layer (default: no)",
     )
     parser.add_argument(
         "--max-pixels",
         type=options.count(1),
         default=batch.MAX_PIXELS,
         metavar="N",
-        help=f"refuse photographs of more pixels (default: {batch.MAX_PIXELS})",
+        help=f"largest number of pixels of a photograph (default: {batch.MAX_PIXELS})",
     )
 
     def run(args) -> int:

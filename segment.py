@@ -35,21 +35,23 @@ if TYPE_CHECKING:
 
 STAGE = "segment"
 WEIGHTS = Path(__file__).parent / "weights" / "segment.pt"
-MAX_SIDE = 1024  # px, the working size of the longer side
-# share of the working size, mirrored: their logits are averaged; the first one alone without tta
+MAX_SIDE = 1024  # px, working size: longer side of the copy in which damage is detected
+# Views of test-time augmentation, (share of the working size, mirrored); their logits are averaged. Without
+# it, only the first.
 LOOKS = ((1.0, False), (0.85, True), (0.7, False))
-# so small what is wide is seen as a whole; it counts where its logit is this much above that average
+# Scale at which wide damage is recognized as a whole, and how far its logit must be above the average to
+# count.
 AFAR, AFAR_MARGIN = (0.35, 5.5)
-DILATE = 2  # px of the working size: a crack's anti-aliased edge must not stay
-# A photograph counts as damaged if so many px of the working size are this certain: an undamaged one has its
-# doubtful places, too, and must come back as it was. Glitter, leaves and hair look damaged from afar as well,
-# most damage does not: a share of the logits from afar is taken off. Weights store a lower certainty if this
-# one costs too much.
+DILATE = 2  # px of the working size, so that the anti-aliased edge of a crack is repaired too
+# A photograph counts as damaged if this many px of the working size have this confidence, since undamaged
+# photographs have doubtful places too and must come back unchanged. A share of the coarse logits is
+# subtracted, since glitter, leaves and hair look damaged at the coarse scale too and most damage does not.
+# Weights store a lower confidence if this one costs too much Dice.
 SURE, SURE_PIXELS, SURE_AFAR = 0.96, 40, 0.3
 
 
 def build(options: dict):
-    """The network from its constructor's arguments."""
+    """The network from its constructor arguments."""
     from nets.norm import NORMS
     from nets.unet import AlbuNet
 
@@ -59,8 +61,8 @@ def build(options: dict):
 def compute_losses(net, batch: dict, *, total, positive_weight: float | str, dice_weight: float) -> dict:
     """The losses of one batch: weighted cross-entropy and soft Dice.
 
-    batch: luma (B, 1, S, S) float32 in [0, 1] and mask (B, 1, S, S) uint8, of `data.datasets.SegmentSamples`.
-    total: sums a tensor over all processes.
+    batch: luma (B, 1, S, S) float32 in [0, 1] and mask (B, 1, S, S) uint8, from
+    `data.datasets.SegmentSamples`. total: sums a tensor over all processes.
     """
     from losses import segmentation
 
@@ -110,22 +112,22 @@ def train(args) -> int:
 
 
 class Case(NamedTuple):
-    """A labelled photograph, and what was seen of it."""
+    """A labelled photograph with the network's output."""
 
     path: Path
-    mask: torch.Tensor  # (H, W) uint8: 255 damaged, 0 clean, 128 ignored
+    mask: torch.Tensor  # (H, W) uint8: 255 damaged, 0 intact, 128 ignored
     seen: Seen
 
 
 def evaluate(
     net, *, data: Path, processes, infer: dict | None = None, tta=False, max_side=MAX_SIDE, hold_out=None
 ) -> dict:
-    """Measures a network on the validation photographs; each process takes its share of them.
+    """Evaluates a network on the validation photographs, which the processes share.
 
-    Without `infer`, as in training, the settings are searched and returned in it, few undamaged photographs
-    are looked at, and `samples` holds pictures. With it also what takes longer is measured: all undamaged
-    photographs, and them with each kind of hard negative. hold_out: the fold "I/N" of labelled/ to measure
-    on, in place of val/. Raises UserError if there is no damage to measure on.
+    Without `infer`, as in training, the settings are searched and returned in it, only a few undamaged
+    photographs are used, and `samples` has pictures. With it, the slow parts are included: all undamaged
+    photographs, also with each kind of hard negative. hold_out: the fold "I/N" of labelled/ to evaluate on,
+    in place of val/. Raises UserError if there is no damage to evaluate on.
     """
     from losses import operating_point, summary
 
@@ -166,7 +168,7 @@ def look_at(finder: Finder, path: Path, mask_path: Path) -> Case:
 
 
 def histogram(finder: Finder, case: Case) -> dict:
-    """Counts of the probability over clean and damaged pixels, from which curves follow."""
+    """Histograms of the probability over intact and damaged pixels, from which curves are computed."""
     from losses import metrics
 
     return {
@@ -177,7 +179,7 @@ def histogram(finder: Finder, case: Case) -> dict:
 
 
 def overlap(finder: Finder, case: Case, threshold: float) -> dict:
-    """How well what is marked agrees with the mask drawn by hand."""
+    """Agreement of the detected mask with the hand-made one."""
     from losses import metrics
 
     found = finder.found(case.seen, case.mask.shape[::-1], threshold)
@@ -190,7 +192,7 @@ def overlap(finder: Finder, case: Case, threshold: float) -> dict:
 
 
 def alarm(finder: Finder, path: Path, threshold: float) -> dict:
-    """What is marked in an undamaged photograph, as found and widened as by default; shares of its pixels."""
+    """Shares of the pixels marked in an undamaged photograph, before and after the default dilation."""
     photo = read_photo(path)
     seen = finder(luma(photo.pixels))
     found, widened = (finder.found(seen, photo.size, threshold, dilate) for dilate in (0, DILATE))
@@ -206,8 +208,8 @@ def strip(finder: Finder, case: Case) -> tuple:
 
 
 def negatives(finder: Finder, threshold: float, clean: list, processes) -> dict:
-    """kind of hard negative -> share of its pixels that are marked, on up to ten undamaged photographs for
-    each kind.
+    """kind of hard negative -> share of its pixels that are marked, on up to ten undamaged photographs per
+    kind.
     """
     from data.synthesis import lookalikes
 
@@ -215,7 +217,7 @@ def negatives(finder: Finder, threshold: float, clean: list, processes) -> dict:
     rows = []
     for number, (kind, path) in processes.share(list(enumerate(cases))):
         grey = luma(read_photo(path).pixels)
-        # sizes are px of the network's scale
+        # sizes in px at the network's scale
         grey = np.clip(resize(grey, finder.working_size(grey.shape[::-1]), "bicubic"), 0, 1)
         changed = lookalikes.hard_negative(grey, np.random.default_rng([5, number]), [kind])
         drawn = np.abs(changed - grey) > 0.02
@@ -237,7 +239,7 @@ def scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
 
 
 def brought(luma, size: tuple[int, int]):
-    """Luma (H, W) at another (width, height); itself, if it has that one."""
+    """Luma (H, W) resized to (width, height)."""
     return (
         luma
         if size == luma.shape[::-1]
@@ -246,21 +248,19 @@ def brought(luma, size: tuple[int, int]):
 
 
 class Seen(NamedTuple):
-    """What was seen of a photograph: the probability of damage (h, w) at the working size, and how certain it
-    is that there is any.
-    """
+    """The probability of damage (h, w) at the working size, and the confidence that there is any."""
 
     probability: torch.Tensor
     certainty: float
 
 
 class Finder:
-    """Predicts the defects of one photograph: luma (H, W) in [0, 1] to what is `Seen` of it.
+    """Detects damage in one photograph: luma (H, W) in [0, 1] to `Seen`.
 
-    Photographs are brought to a longer side of at most `max_side` px, and small ones are enlarged to
-    `least_side`: the network knows cracks of 1.5 to 6 px. `tta` averages the logits of several `LOOKS`, some
-    smaller, where what is large is seen better, some mirrored. What is very sure `AFAR` counts as well.
-    `sure`: how certain damage must be in a photograph, or nothing in it is marked; None: all is.
+    Photographs are resized to a longer side of at most `max_side` px, and small ones enlarged to
+    `least_side`, since the network knows cracks of 1.5 to 6 px. tta: average the logits of several views,
+    some smaller, where large damage is recognized better, some mirrored. Confident detections at the coarse
+    scale are added. sure: confidence required to mark anything in a photograph; None turns the check off.
     """
 
     least_side = 512
@@ -283,7 +283,7 @@ class Finder:
         self.looks, self.afar_margin = LOOKS if tta else LOOKS[:1], AFAR_MARGIN
 
     def working_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """(width, height) at which a photo of `size` is looked at."""
+        """(width, height) of the copy of a photograph of `size` in which damage is detected."""
         longer = max(size)
         scale = min(self.max_side, max(longer, min(self.least_side, 3 * longer))) / longer
         return scaled(size, scale)
@@ -296,14 +296,16 @@ class Finder:
         size = self.working_size(luma.shape[::-1])
         with inference(self.device, self.precision):
             logits = self.mean(luma, size, self.looks)
-            small = brought(luma, scaled(size, AFAR))  # once for both looks: of a large scan it takes time
+            small = brought(
+                luma, scaled(size, AFAR)
+            )  # once for both views, since resizing a large scan takes time
             afar = self.mean(small, size, [(AFAR, False), (AFAR, True)])
             certain = (logits - SURE_AFAR * afar).flatten().topk(min(SURE_PIXELS, logits.numel())).values[-1]
             probability = torch.sigmoid(torch.maximum(logits, afar - self.afar_margin))
         return Seen(probability, float(torch.sigmoid(certain)))
 
     def mean(self, luma, size: tuple[int, int], looks):
-        """The mean logits of `looks`, (share of `size`, mirrored) each, at a photo brought to `size`: (h, w)
+        """The mean logits of the views `looks`, (share of `size`, mirrored) each, resized to `size`: (h, w)
         float32.
         """
         total = 0
@@ -312,8 +314,8 @@ class Finder:
         return total / len(looks)
 
     def look(self, luma, size: tuple[int, int], mirrored=False):
-        """The network's logits of a photo brought to `size`, (h, w) float32; `mirrored`: as seen in its
-        mirror image.
+        """The network's logits for a photograph resized to `size`, (h, w) float32. mirrored: for its mirror
+        image, mirrored back.
         """
         import torch
 
@@ -325,7 +327,7 @@ class Finder:
         return logits.flip(-1) if mirrored else logits
 
     def enlarge(self, probability, size: tuple[int, int]):
-        """The probability, or the logits, at a photo's (width, height)."""
+        """The probability, or the logits, resized to a photograph's (width, height)."""
         import torch.nn.functional as F
 
         if probability.shape[::-1] == tuple(size):
@@ -333,10 +335,10 @@ class Finder:
         return F.interpolate(probability[None, None], size[::-1], mode="bilinear", align_corners=False)[0, 0]
 
     def found(self, seen: Seen, size: tuple[int, int], threshold: float, dilate: int = 0):
-        """Where a photo of `size` is damaged, (H, W) bool: probability at least `threshold`, widened by
-        `dilate` px of the working size; nowhere in a photo that counts as undamaged.
+        """The damage of a photograph of `size`, (H, W) bool: probability of at least `threshold`, dilated by
+        `dilate` px of the working size; empty for a photograph that counts as undamaged.
 
-        The probability itself is widened before it is enlarged, so that large photos get smooth outlines.
+        The probability itself is dilated, before upsampling, so that large photographs get smooth outlines.
         """
         import torch
         import torch.nn.functional as F
@@ -352,8 +354,8 @@ class Finder:
 def load(weights: Path, device, threshold: float | None = None, **settings) -> tuple[Finder, float]:
     """A Finder and its threshold from a weights file. Raises WeightsError.
 
-    Whoever asks for more by a threshold below that of the weights is obeyed: then all that reaches it is
-    marked, in any photo.
+    A threshold below the stored one turns the confidence check off: everything above it is marked, in any
+    photograph.
     """
     from engine.networks import load_net
 
@@ -364,7 +366,7 @@ def load(weights: Path, device, threshold: float | None = None, **settings) -> t
 
 
 def find(finder: Finder, photo, source, args, threshold: float):
-    """The final mask (H, W) uint8 of a photo, after dilation and protection, its probability, and notes for
+    """The final mask (H, W) uint8 of a photograph, after dilation and protection; its probability; notes for
     the report.
     """
     seen = finder(luma(photo.pixels))
@@ -379,7 +381,7 @@ def find(finder: Finder, photo, source, args, threshold: float):
 
 
 def protect(mask, photo, source) -> list[str]:
-    """Clears in `mask` what the photo's `--protect` mask marks; returns notes for the report."""
+    """Clears what the photograph's `--protect` mask marks in `mask`; returns notes for the report."""
     if "protect" not in source.companions:
         return []
     protected, notes = source.mask("protect", photo)
@@ -429,11 +431,10 @@ def probability_file(probability) -> bytes:
 
 
 def sheet(args) -> list:
-    """Rows of a contact sheet, photo | mask | overlay: the labelled validation photographs, every fourth
-    undamaged one of `clean/`, and those of `old/`.
+    """Rows of a contact sheet, photo | mask | overlay.
 
-    In the overlay red is what was found; where there is a hand-made mask, green is found in both and blue in
-    that alone.
+    Shows the labelled validation photographs, every fourth undamaged one of `clean/`, and those of `old/`. In
+    the overlay, detections are red; with a hand-made mask, green is in both and blue only in that mask.
     """
     from engine.processes import pick_device
 
@@ -457,7 +458,7 @@ def sheet(args) -> list:
 
 
 def preview(args) -> int:
-    """Writes a sheet of training samples, picture and mask side by side."""
+    """Writes a sheet of training samples, each with its mask."""
     from data.datasets import SegmentSamples
 
     samples = SegmentSamples(args.data, seed=args.seed, side=args.crop, labelled_share=args.labelled_share)
@@ -471,7 +472,7 @@ def preview(args) -> int:
 
 
 def finding(args, finder: Finder | None, threshold: float | None) -> dict:
-    """The options that decide a mask, for the report; without a finder masks are given, or not needed."""
+    """The options that decide a mask, for the report; without a finder, masks are given or not needed."""
     return {
         "threshold": threshold,
         "sure": finder and finder.sure,
@@ -487,50 +488,49 @@ def working_options(parser) -> None:
         "--tta",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="look at smaller and mirrored versions of the photo too: twice the time (default: on)",
+        help="test-time augmentation: average smaller and mirrored views, takes twice as long (default: on)",
     )
     parser.add_argument(
         "--max-side",
         type=options.positive(int),
         default=MAX_SIDE,
         metavar="PX",
-        help=f"working size of the longer side for finding defects (default: {MAX_SIDE} px)",
+        help=f"longer side of the copy in which damage is detected (default: {MAX_SIDE} px)",
     )
 
 
 def marking_options(parser) -> None:
-    """What makes a mask of a probability, shared by `infer`, `sheet` and restore.py."""
+    """Options that turn a probability into a mask, shared by `infer`, `sheet` and restore.py."""
     parser.add_argument(
         "--threshold",
         type=options.share,
         metavar="P",
-        help="probability from which a pixel is damaged, 0 to 1 (default: that stored in the weights, and "
-        "none in "
-        "photographs where nothing is surely damaged)",
+        help="probability from which a pixel counts as damaged, 0 to 1; a value below the default also turns "
+        "off the check that leaves undamaged photographs alone (default: stored in the weights)",
     )
     parser.add_argument(
         "--dilate",
         type=options.count(0),
         default=DILATE,
         metavar="PX",
-        help=f"widen found masks by this many px of the working size (default: {DILATE})",
+        help=f"dilate detected masks by this many px of the working size (default: {DILATE})",
     )
     working_options(parser)
 
 
 def finding_options(parser) -> None:
-    """Options of finding defects, shared by `infer` and restore.py."""
+    """Options of detection, shared by `infer` and restore.py."""
     marking_options(parser)
     parser.add_argument(
         "--protect",
         type=Path,
         metavar="FILE_OR_FOLDER",
-        help="masks of what must not be repaired, 255, paired by stem (default: none)",
+        help="never repair what these masks mark with 255; a folder is paired by stem (default: none)",
     )
     parser.add_argument(
         "--probability",
         action="store_true",
-        help="write the probability too, as OUT/STEM_probability.png, 16 bit (default: no)",
+        help="also write the damage probability, OUT/STEM_probability.png, 16 bits (default: no)",
     )
 
 
@@ -551,12 +551,12 @@ LABELLED_SHARE = {
     "type": options.share,
     "default": 0.25,
     "metavar": "SHARE",
-    "help": "share of samples that come from labelled/, 0 to 1 (default: 0.25)",
+    "help": "share of the samples from labelled/, 0 to 1 (default: 0.25)",
 }
 
 
 def training_options(parser) -> None:
-    """The options of `train` that are this stage's own."""
+    """Options of `train` that only this stage has."""
     options.encoder_options(parser, 18)
     options.context_options(parser)
     parser.add_argument("--labelled-share", **LABELLED_SHARE)
@@ -564,16 +564,16 @@ def training_options(parser) -> None:
         "--hold-out",
         type=fold,
         metavar="I/N",
-        help="cross-validation: measure on every N-th labelled pair from the I-th on, and train on the "
-        "others (default: measure on val/)",
+        help="cross-validation: evaluate on every N-th labelled pair, starting with the I-th, and train on "
+        "the others (default: evaluate on val/)",
     )
     parser.add_argument(
         "--positive-weight",
         type=positive_weight,
         default="auto",
         metavar="auto|N",
-        help="what a damaged pixel counts against a clean one; auto: clean over damaged pixels of the "
-        "global batch, 1 to 10 (default: auto)",
+        help="weight of damaged pixels relative to intact ones; auto: intact / damaged pixels of the global "
+        "batch, 1 to 10 (default: auto)",
     )
     parser.add_argument(
         "--dice-weight", type=options.loss_weight, default=1.0, help="weight of soft Dice (default: 1)"
@@ -581,11 +581,11 @@ def training_options(parser) -> None:
 
 
 def preview_options(parser) -> None:
-    parser.add_argument("out", type=Path, metavar="OUT.png", help="the sheet to write")
+    parser.add_argument("out", type=Path, metavar="OUT.png", help="output file")
     options.data_option(parser, STAGE)
-    parser.add_argument("--count", type=options.count(1), default=12, help="how many samples (default: 12)")
+    parser.add_argument("--count", type=options.count(1), default=12, help="number of samples (default: 12)")
     parser.add_argument(
-        "--crop", type=options.count(32), default=256, help="side of the samples in px (default: 256)"
+        "--crop", type=options.count(32), default=256, help="side of the samples, in px (default: 256)"
     )
     parser.add_argument("--seed", type=options.count(0), default=0, help="seed of the samples (default: 0)")
     parser.add_argument("--labelled-share", **LABELLED_SHARE)
