@@ -125,8 +125,8 @@ def encoder_options(parser: argparse.ArgumentParser, default: int, lite: tuple[s
     parser.add_argument(
         "--encoder-weights",
         metavar="imagenet|FILE",
-        help="initialize the encoder with published ImageNet weights, downloaded by torchvision (needs --width 64)"
-        f"{packages}, or from a file of the same layout (default: random weights)",
+        help="initialize the encoder with published ImageNet weights, downloaded by torchvision (needs "
+        f"--width 64){packages}, or from a file of the same layout (default: random weights)",
     )
 
 
@@ -137,8 +137,8 @@ def context_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--context-weights",
         metavar="imagenet|FILE",
-        help="initialize the context with published ImageNet weights, from the package in the extra [train] or a "
-        "file (default: random weights)",
+        help="initialize the context with published ImageNet weights, from the package in the extra [train] "
+        "or a file (default: random weights)",
     )
 
 
