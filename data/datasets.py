@@ -25,9 +25,7 @@ from data.synthesis.prints import framed
 from data.synthesis.textures import blur, enlarge, load_textures
 
 FRAMED_SHARE = 0.25  # share of color samples inside the border of a print or the rim of a negative
-SMALL_SHARE = (
-    0.2  # share of color samples from color_small/: they add what clean/ lacks, but hold little detail
-)
+SMALL_SHARE = 0.2  # share of color samples from color_small/: subjects that clean/ lacks, in little detail
 
 
 class Clean:

@@ -49,8 +49,8 @@ def load_encoders(
 ) -> None:
     """Initializes `net.encoder` and the encoder of `net.context` with published weights. Raises UserError.
 
-    network: the constructor's arguments. encoder, context: the values of `--encoder-weights` and
-    `--context-weights`, "imagenet" or a file; None leaves random weights.
+    network: constructor arguments. encoder, context: values of `--encoder-weights` and `--context-weights`,
+    "imagenet" or a file; None keeps random weights.
     """
     if encoder:
         _load_published(net.encoder, network["depth"], "--encoder-weights", encoder)

@@ -35,8 +35,8 @@ def schedule(step: int, steps: int, peak: float) -> float:
 def make_optimizer(net: nn.Module, lr: float) -> torch.optim.AdamW:
     """Fused AdamW; weight decay on convolution kernels only, not on biases and norms.
 
-    A module with an `lr_scale`, such as a pretrained encoder, learns at that share of the learning rate; the
-    group of each parameter has it under that name.
+    Modules with an `lr_scale`, such as a pretrained encoder, learn at that share of the learning rate;
+    parameter groups store it under that name.
     """
     scales = dict.fromkeys(net.parameters(), 1.0)
     for module in net.modules():

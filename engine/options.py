@@ -113,12 +113,12 @@ LITE = ("lite0", "lite1", "lite2")  # EfficientNet-Lite
 
 
 def encoder_name(text: str) -> int | str:
-    """An argparse type: a ResNet's depth, or the name of another encoder."""
+    """An argparse type: the depth of a ResNet, or the name of another encoder."""
     return int(text) if text.isdecimal() else text
 
 
 def encoder_options(parser: argparse.ArgumentParser, default: int, lite: tuple[str, ...] = ()) -> None:
-    """Adds the options of the encoder. lite: those that the stage may have beside the ResNets."""
+    """Adds the options of the encoder. lite: other encoders that the stage can use."""
     text = "depth of the ResNet" + (", or an EfficientNet-Lite" if lite else "")
     network_option(parser, "--encoder", text, default, type=encoder_name, choices=(*RESNETS, *lite))
     packages = "; for a Lite encoder from the package in the extra [train]" if lite else ""
@@ -131,7 +131,7 @@ def encoder_options(parser: argparse.ArgumentParser, default: int, lite: tuple[s
 
 
 def context_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of a second encoder that gives context."""
+    """Adds the options of a second encoder for context."""
     text = "second encoder, at half the scale, for context"
     network_option(parser, "--context", text, "none", choices=("none", *LITE))
     parser.add_argument(

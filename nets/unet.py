@@ -128,7 +128,7 @@ class AlbuNet(nn.Module):
             self.size_divisor = max(self.size_divisor, Context.size_divisor)
 
     def load_state_dict(self, state_dict, *args, **kwargs):
-        """Also loads the state of the same network without a context, which then stays as it is."""
+        """Also loads the state of the same network without a context; the context then keeps its weights."""
         if self.context is not None and not any(name.startswith("context.") for name in state_dict):
             own = {f"context.{name}": x for name, x in self.context.state_dict().items()}
             state_dict = {**state_dict, **own}
