@@ -5,39 +5,49 @@ that an uninterrupted one would have got. TRAINING.md describes the data folder:
 and `labelled/masks`, `textures/`, `val/`.
 """
 
-from math import exp
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image, ImageFilter
 
+from data import portraits
 from data.crops import crop, crop_pair, read_old_scan
 from data.errors import PhotoError
 from data.folder import held_out, images_in, pairs_in
 from data.hints import simulate
 from data.photo import IMAGE_SUFFIXES, read_mask, read_photo
 from data.pixels import luma, rgb_to_ycbcr
-from data.synthesis import defects, scans, shares
+from data.synthesis import defects, exposure, scans, shares
 from data.synthesis.ageing import age
 from data.synthesis.holes import draw_holes
 from data.synthesis.prints import framed
 from data.synthesis.textures import blur, enlarge, load_textures
 
-FRAMED_SHARE = 0.25  # share of color samples inside the border of a print or the rim of a negative
-SMALL_SHARE = 0.2  # share of color samples from color_small/: subjects that clean/ lacks, in little detail
+# Shares of the clean crops of the segment stage
+ENLARGED_SHARE = 0.4  # enlarged up to 2.5 times, so that eyes and stripes are as large as in a good scan
+SHARPENED_SHARE = 0.7  # of these, sharpened, since a good scan is sharp
+ROTATED_SHARE = 0.3  # by 90, 180 or 270 degrees
+INVISIBLE = 0.045  # luma; damage that differs less from where it is pasted is ignored
+MASK_TRIES = 20  # crops of real masks to try before holes are drawn instead
+# Shares of the samples of the colorize stage
+SMALL_SHARE = 0.2  # of color_small/: subjects that clean/ lacks, in little detail
+CUTOUT_SHARE = 0.25  # cutouts in front of a background, if there are any
+OVERLAID_SHARE = 1 / 3  # of the portraits, with overlays, if there are any
+DYED_SHARE = 0.5  # of the portraits, with dark blue clothes in another color
+EMULSION_SHARE = 0.25  # with the tones of an emulsion whose sensitivity is not that of luma
+FRAMED_SHARE = 0.25  # with the border of a print or the rim of a negative
 
 
 class Clean:
-    """The photographs of `clean/`, with each direct subfolder drawn equally often."""
+    """The photographs of `clean/`, with each direct subfolder drawn equally often.
+
+    Raises PhotoError if there are none.
+    """
 
     def __init__(self, data: Path):
         root = Path(data) / "clean"
-        groups = (
-            [images_in(folder) for folder in sorted(root.iterdir()) if folder.is_dir()]
-            if root.is_dir()
-            else []
-        )
+        groups = [images_in(path) for path in sorted(root.glob("*")) if path.is_dir()]
         loose = sorted(path for path in root.glob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
         self.groups = [group for group in [*groups, loose] if group]
         if not self.groups:
@@ -114,17 +124,15 @@ class SegmentSamples(_Samples):
         enlarged, so that eyes and stripes are as large as in a good scan, are mostly sharpened to look like
         one.
         """
-        enlarged, other = rng.random() < 0.4, rng.random() < 0.5
-        picture = self.photo("RGB" if other else "L", rng, enlarge=2.5 if enlarged else 1.0)
-        picture = _emulsion(picture, rng) if other else picture
-        if enlarged and rng.random() < 0.7:
-            soft = picture.copy()
-            for _ in range(rng.integers(1, 3)):
-                blur(soft, 0.25)
-            picture += rng.uniform(0.5, 2) * (picture - soft)
-        if rng.random() < 0.3:
+        enlarged, other_tones = rng.random() < ENLARGED_SHARE, rng.random() < 0.5
+        picture = self.photo("RGB" if other_tones else "L", rng, enlarge=2.5 if enlarged else 1.0)
+        if other_tones:
+            picture = exposure.emulsion(picture, rng)
+        if enlarged and rng.random() < SHARPENED_SHARE:
+            picture = _sharpened(picture, rng)
+        if rng.random() < ROTATED_SHARE:
             picture = np.rot90(picture, rng.integers(1, 4))
-        return _expose(np.ascontiguousarray(picture), rng)
+        return exposure.expose(np.ascontiguousarray(picture), rng)
 
     def _real(self, rng):
         """A labelled crop: scaled by 0.6 to 2, rotated by any multiple of 90 degrees and up to 10 more,
@@ -158,28 +166,19 @@ class SegmentSamples(_Samples):
         Real damage is rare and would be memorized if it only appeared on its own photographs. The difference
         to the undamaged surroundings is pasted. Damage that is not visible on the new photograph is ignored.
         """
-        other, unsure = self._ground(rng)
-        sound, near, away = (mask == 0).astype(np.float32), 0.0, 0.0
-        for pitch, share in (
-            (8, 1.0),
-            (64, 0.02),
-        ):  # the farther surroundings only where there are no near ones
-            away = away + share * enlarge(np.asarray(Image.fromarray(sound).reduce(pitch)), mask.shape)
-            near = near + share * enlarge(
-                np.asarray(Image.fromarray(sound * picture).reduce(pitch)), mask.shape
-            )
-        wide = Image.fromarray(mask).point(lambda level: 255 * (level > 0)).filter(ImageFilter.MaxFilter(3))
-        alpha = blur(np.asarray(wide, np.float32) / 255, 0.2) * (away > 1e-4)
-        pasted = np.clip(other + alpha * (picture - near / np.maximum(away, 1e-4)), 0, 1)
-        unseen = (mask == 255) & (np.abs(pasted - other) < 0.045) | (mask == 0) & (unsure > 0)
-        return pasted.astype(np.float32), np.where(unseen, np.uint8(128), mask)
+        ground, unsure = self._ground(rng)
+        pasted = _paste_damage(picture, mask, ground)
+        invisible = (mask == 255) & (np.abs(pasted - ground) < INVISIBLE)
+        ignored = invisible | (mask == 0) & (unsure > 0)
+        return pasted.astype(np.float32), np.where(ignored, np.uint8(128), mask)
 
 
 class InpaintSamples(_Samples):
     """luma (1, S, S) float32 in [0, 1], slightly aged, and mask (1, S, S) float32: 1 valid, 0 in holes.
 
     Holes are synthetic or, in `mask_share` of the samples, cut from the masks of `labelled/masks` and of the
-    folder `masks`. Their share of the crop is in the range `hole_share`.
+    folder `masks`. Their share of the crop is in the range `hole_share`. Raises PhotoError if there are no
+    photographs, or no masks in `masks`.
     """
 
     def __init__(
@@ -195,14 +194,8 @@ class InpaintSamples(_Samples):
         super().__init__(data, seed=seed, side=side)
         self.textures = load_textures(data / "textures")
         self.share = tuple(hole_share)
-        self.masks = [mask for path in images_in(data / "labelled/masks") if (mask := _damage(path))]
-        if masks:
-            given = images_in(masks)
-            # probability files may lie next to them
-            given = [path for path in given if path.stem.endswith("_mask")] or given
-            if not given:
-                raise PhotoError(f"{masks}: no masks")
-            self.masks += [mask for path in given if (mask := _damage(path))]
+        paths = images_in(data / "labelled/masks") + (_masks_in(masks) if masks else [])
+        self.masks = [mask for path in paths if (mask := _packed_mask(path))]
         self.mask_share = mask_share if self.masks else 0.0
 
     def sample(self, rng) -> dict:
@@ -214,19 +207,18 @@ class InpaintSamples(_Samples):
         return {"luma": torch.from_numpy(picture)[None], "mask": torch.from_numpy(mask)[None]}
 
     def _real(self, rng):
-        """A crop of a real mask, scaled by 0.5 to 2, rotated by any multiple of 90 degrees and mirrored; (S,
-        S) uint8, 0 valid.
+        """A crop of a real mask, (S, S) uint8, 0 valid: scaled by 0.5 to 2, rotated by any multiple of 90
+        degrees, mirrored half the time.
 
-        None if the first places tried have fewer or more holes than allowed.
+        None if all MASK_TRIES crops have fewer or more holes than allowed.
         """
-        for _ in range(20):
+        for _ in range(MASK_TRIES):
             packed, (height, width) = self.masks[rng.integers(len(self.masks))]
             span = int(min(height, width, self.side / np.exp(rng.uniform(np.log(0.5), np.log(2.0)))))
             top, left = rng.integers(height - span + 1), rng.integers(width - span + 1)
             holes = np.unpackbits(packed[top : top + span], axis=1, count=width)[:, left : left + span]
-            holes = np.asarray(
-                Image.fromarray(holes).resize((self.side, self.side), Image.Resampling.NEAREST)
-            )
+            holes = Image.fromarray(holes).resize((self.side, self.side), Image.Resampling.NEAREST)
+            holes = np.asarray(holes)
             if self.share[0] <= holes.mean() <= self.share[1]:
                 holes = np.rot90(holes, rng.integers(4))
                 return holes[:, ::-1] if rng.random() < 0.5 else holes
@@ -242,7 +234,8 @@ class ColorizeSamples(_Samples):
     quarter of the samples are `cutouts/`, if there are any, in front of `backgrounds/` or else of clean
     photographs. `overlays/` are pasted on a third of the portraits, which are cutouts and `clean/people`, or
     all of `clean/` if that folder is missing. A fifth are photographs of `color_small/`, if there are any:
-    too small for anything but color, so that nearly the whole photograph is enlarged to the crop."""
+    too small for anything but color, so that nearly the whole photograph is enlarged to the crop.
+    """
 
     def __init__(self, data: Path, *, seed: int, side: int, hint_share: float = 0.0):
         super().__init__(data, seed=seed, side=side)
@@ -250,34 +243,29 @@ class ColorizeSamples(_Samples):
             images_in(data / part) for part in ("cutouts", "backgrounds", "overlays")
         )
         self.people = data / "clean/people"
-        self.sorted = self.people.is_dir()
+        self.has_people = self.people.is_dir()
         self.small = images_in(data / "color_small")
         self.hint_share = hint_share
 
     def sample(self, rng) -> dict:
-        picture, portrait = self._picture(rng)
-        if portrait and self.overlays and rng.random() < 1 / 3:
+        picture, is_portrait = self._picture(rng)
+        if is_portrait and self.overlays and rng.random() < OVERLAID_SHARE:
             for _ in range(rng.integers(1, 4)):
-                picture = _lay(picture, self.overlays[rng.integers(len(self.overlays))], rng)
+                overlay = self.overlays[rng.integers(len(self.overlays))]
+                picture = portraits.overlay(picture, overlay, rng)
         ycbcr = rgb_to_ycbcr(picture)
         truth = ycbcr[..., 1:].transpose(2, 0, 1).copy()
-        if portrait and rng.random() < 0.5:
-            _dye(truth, ycbcr[..., 0], rng)
-        print_ = age(
-            _expose(_emulsion(picture, rng) if rng.random() < 0.25 else ycbcr[..., 0], rng),
-            rng,
-            strength=rng.uniform(0, 0.7),
-        )
+        if is_portrait and rng.random() < DYED_SHARE:
+            portraits.dye_dark_blue(truth, ycbcr[..., 0], rng)
+        grey = exposure.emulsion(picture, rng) if rng.random() < EMULSION_SHARE else ycbcr[..., 0]
+        grey = age(exposure.expose(grey, rng), rng, strength=rng.uniform(0, 0.7))
         if rng.random() < FRAMED_SHARE:
-            print_ = framed(print_, truth, rng)
-        sample = {"luma": torch.from_numpy(print_)[None], "cbcr": torch.from_numpy(truth)}
+            grey = framed(grey, truth, rng)
+        sample = {"luma": torch.from_numpy(grey)[None], "cbcr": torch.from_numpy(truth)}
         if self.hint_share:
-            known = (
-                simulate(truth, rng)
-                if rng.random() < self.hint_share
-                else np.zeros((3, *print_.shape), np.float32)
-            )
-            sample["hints"] = torch.from_numpy(known)
+            hinted = rng.random() < self.hint_share
+            hints = simulate(truth, rng) if hinted else np.zeros((3, *grey.shape), np.float32)
+            sample["hints"] = torch.from_numpy(hints)
         return sample
 
     def _picture(self, rng) -> tuple[np.ndarray, bool]:
@@ -285,99 +273,40 @@ class ColorizeSamples(_Samples):
         if self.small and rng.random() < SMALL_SHARE:
             path = self.small[rng.integers(len(self.small))]
             return self.photo("RGB", rng, path, zoom=(0.8, 1.0)), False
-        if not self.cutouts or rng.random() < 0.75:
+        if not self.cutouts or rng.random() < 1 - CUTOUT_SHARE:
             path = self.clean.draw(rng)
-            return self.photo(
-                "RGB", rng, path, zoom=(0.5, 1.0)
-            ), not self.sorted or self.people in path.parents
+            is_portrait = not self.has_people or self.people in path.parents
+            return self.photo("RGB", rng, path, zoom=(0.5, 1.0)), is_portrait
         person = self.photo("RGB", rng, self.cutouts[rng.integers(len(self.cutouts))], zoom=(0.6, 1.0))
-        behind = self.backgrounds[rng.integers(len(self.backgrounds))] if self.backgrounds else None
-        behind = self.photo("RGB", rng, behind, zoom=(0.5, 1.0))
-        seen = _paper(person)[..., None]  # the cutout shows person * (1 - seen) + 1 * seen
-        return np.clip(person + seen * (behind - 1), 0, 1), True
+        path = self.backgrounds[rng.integers(len(self.backgrounds))] if self.backgrounds else None
+        background = self.photo("RGB", rng, path, zoom=(0.5, 1.0))
+        return portraits.replace_paper(person, background), True
 
 
-def _paper(picture: np.ndarray) -> np.ndarray:
-    """The share of white paper behind a cutout person in each pixel: (H, W) float32 in [0, 1] of (H, W, 3).
+def _sharpened(picture: np.ndarray, rng) -> np.ndarray:
+    """A picture (H, W) after unsharp masking with a random radius and amount."""
+    soft = picture.copy()
+    for _ in range(rng.integers(1, 3)):
+        blur(soft, 0.25)
+    return picture + rng.uniform(0.5, 2) * (picture - soft)
 
-    Paper is nearly white and connected with the border along rows and columns, so a white shirt stays.
+
+def _paste_damage(picture: np.ndarray, mask: np.ndarray, ground: np.ndarray) -> np.ndarray:
+    """`ground` in [0, 1] with the damage of `picture`, where `mask` is not 0; all (H, W).
+
+    Adds the difference between the damage and its intact surroundings: their mean over about 8 px or, where
+    nothing is intact so near, over 64 px.
     """
-    white = picture.min(2) > 0.9
-    seen = white.copy()
-    seen[1:-1, 1:-1] = False
-    while True:
-        before = seen.sum()
-        for axis in (0, 1):
-            place = np.arange(white.shape[axis]).reshape((-1, 1) if axis == 0 else (1, -1))
-            # a run of white continues from its last connected pixel to the next one that is not white
-            for way in (1, -1):
-                flip = lambda x: np.flip(x, axis) if way == -1 else x  # noqa: E731, B023
-                last = np.maximum.accumulate(np.where(flip(seen), place, -1), axis)
-                end = np.maximum.accumulate(np.where(flip(white), -1, place), axis)
-                seen |= flip(last > end)
-        if seen.sum() == before:
-            break
-    paper = seen.astype(np.float32)
-    for _ in range(2):
-        blur(paper, 0.24)
-    return np.clip(2 * paper, 0, 1)  # the rim of the person is thin and partly white
-
-
-def _lay(picture: np.ndarray, path: Path, rng) -> np.ndarray:
-    """Pastes an overlay (RGBA) on the lower half of a picture (S, S, 3): 5 to 20 % of its width, slightly
-    rotated, relit.
-    """
-    try:
-        with Image.open(path) as overlay:
-            width = picture.shape[1] * rng.uniform(0.05, 0.2)
-            size = max(1, round(width)), max(1, round(width * overlay.height / overlay.width))
-            overlay = overlay.convert("RGBA").resize(size, Image.Resampling.BOX)
-    except OSError as error:
-        raise PhotoError(f"{path}: {error}") from None
-    overlay = overlay.rotate(rng.uniform(-12, 12), Image.Resampling.BILINEAR, expand=True)
-    light = rng.uniform(0.6, 1.05)
-    colours = Image.merge("RGB", overlay.split()[:3]).point(lambda level: min(255, round(level * light)))
-    left, top = rng.uniform(0.1, 0.9), rng.uniform(0.5, 0.95)
-    base = Image.fromarray(np.rint(picture * 255).astype(np.uint8))
-    corner = round(left * base.width - overlay.width / 2), round(top * base.height - overlay.height / 2)
-    base.paste(colours, corner, overlay.getchannel("A"))
-    return np.asarray(base, np.float32) / 255
-
-
-def _dye(cbcr: np.ndarray, luma: np.ndarray, rng) -> None:
-    """Gives dark blue things another color, in place: grey, or red to brown to green. cbcr: (2, H, W).
-
-    Most free portraits show dark blue suits, which old ones do not. Skies are bright and do not change.
-    """
-    cb, cr = cbcr
-    share = np.clip((cb - abs(cr)) / 0.02, 0, 1) * np.clip((0.45 - luma) / 0.1, 0, 1)
-    if rng.random() < 0.5:
-        target = cbcr * rng.uniform(0, 0.4)
-    else:
-        turn = np.exp(1j * np.pi * rng.uniform(0.5, 1.3)) * (cb + 1j * cr)
-        target = np.stack([turn.real, turn.imag])
-    cbcr += (share * (target - cbcr)).astype(np.float32)
-
-
-def _emulsion(picture: np.ndarray, rng) -> np.ndarray:
-    """A color photograph (H, W, 3) as grey (H, W), as seen by an emulsion that is more sensitive to some
-    colors.
-
-    Early emulsions were sensitive to blue only, or to blue and green.
-    """
-    return picture @ rng.dirichlet((1, 1, 1)).astype(np.float32)
-
-
-def _expose(luma: np.ndarray, rng) -> np.ndarray:
-    """The same scene exposed and printed differently: gamma, black and white point; more than half of the
-    time.
-    """
-    if rng.random() < 0.4:
-        return np.ascontiguousarray(luma.clip(0, 1))
-    black, white = rng.uniform(-0.08, 0.15), rng.uniform(0.75, 1.1)
-    return np.clip(black + (white - black) * luma.clip(0, 1) ** exp(rng.normal(0, 0.35)), 0, 1).astype(
-        np.float32
-    )
+    intact = (mask == 0).astype(np.float32)
+    weight = total = 0.0
+    for pitch, factor in ((8, 1.0), (64, 0.02)):
+        weight = weight + factor * enlarge(np.asarray(Image.fromarray(intact).reduce(pitch)), mask.shape)
+        reduced = np.asarray(Image.fromarray(intact * picture).reduce(pitch))
+        total = total + factor * enlarge(reduced, mask.shape)
+    surroundings = total / np.maximum(weight, 1e-4)
+    wide = Image.fromarray(mask).point(lambda level: 255 * (level > 0)).filter(ImageFilter.MaxFilter(3))
+    alpha = blur(np.asarray(wide, np.float32) / 255, 0.2) * (weight > 1e-4)
+    return np.clip(ground + alpha * (picture - surroundings), 0, 1)
 
 
 def _labelled(image: Path, mask: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -385,7 +314,19 @@ def _labelled(image: Path, mask: Path) -> tuple[np.ndarray, np.ndarray]:
     return luma(photo.pixels), read_mask(mask, photo.size)[0]
 
 
-def _damage(path: Path) -> tuple[np.ndarray, tuple[int, int]] | None:
+def _masks_in(folder: Path) -> list[Path]:
+    """The masks of a folder: files named *_mask, next to which probabilities may lie, or else all pictures.
+
+    Raises PhotoError if there are none.
+    """
+    paths = images_in(folder)
+    paths = [path for path in paths if path.stem.endswith("_mask")] or paths
+    if not paths:
+        raise PhotoError(f"{folder}: no masks")
+    return paths
+
+
+def _packed_mask(path: Path) -> tuple[np.ndarray, tuple[int, int]] | None:
     """The damaged pixels of a mask, packed eight to a byte along each row, and (height, width); None if there
     are none.
     """
