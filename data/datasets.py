@@ -24,10 +24,6 @@ from data.synthesis.holes import draw_holes
 from data.synthesis.prints import framed
 from data.synthesis.textures import blur, enlarge, load_textures
 
-# Shares of the clean crops of the segment stage
-ENLARGED_SHARE = 0.4  # enlarged up to 2.5 times, so that eyes and stripes are as large as in a good scan
-SHARPENED_SHARE = 0.7  # of these, sharpened, since a good scan is sharp
-ROTATED_SHARE = 0.3  # by 90, 180 or 270 degrees
 INVISIBLE = 0.045  # luma; damage that differs less from where it is pasted is ignored
 MASK_TRIES = 20  # crops of real masks to try before holes are drawn instead
 # Shares of the samples of the colorize stage
@@ -124,13 +120,13 @@ class SegmentSamples(_Samples):
         enlarged, so that eyes and stripes are as large as in a good scan, are mostly sharpened to look like
         one.
         """
-        enlarged, other_tones = rng.random() < ENLARGED_SHARE, rng.random() < 0.5
+        enlarged, other_tones = rng.random() < shares.ENLARGED_SHARE, rng.random() < 0.5
         picture = self.photo("RGB" if other_tones else "L", rng, enlarge=2.5 if enlarged else 1.0)
         if other_tones:
             picture = exposure.emulsion(picture, rng)
-        if enlarged and rng.random() < SHARPENED_SHARE:
+        if enlarged and rng.random() < shares.SHARPENED_SHARE:
             picture = _sharpened(picture, rng)
-        if rng.random() < ROTATED_SHARE:
+        if rng.random() < shares.ROTATED_SHARE:
             picture = np.rot90(picture, rng.integers(1, 4))
         return exposure.expose(np.ascontiguousarray(picture), rng)
 

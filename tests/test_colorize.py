@@ -3,18 +3,15 @@ sheet.
 """
 
 import json
-from unittest import mock
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from conftest import save
-from PIL import Image
 
 import colorize
-from data import checkpoint, datasets
-from data.datasets import ColorizeSamples
+from data import checkpoint
 from data.hints import Hints
 from data.photo import read_photo
 from data.pixels import luma, merge_chroma, rgb_to_ycbcr
@@ -230,119 +227,7 @@ def test_mistakes_in_the_losses(data_folder, tmp_path, tiny_weights, capsys):
             train(data_folder, tmp_path / "run", *words)
 
 
-# --------------------------------------------------------------------------------- samples
-
-
-def flat(path, colour, size=(64, 64), box=None, mode="RGB"):
-    """A picture of one colour, or white (transparent, for RGBA) with a box of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    picture = Image.new(mode, size, (255, 255, 255, 0)[: len(mode)] if box else colour)
-    if box:
-        picture.paste(colour, box)
-    picture.save(path)
-
-
-def samples(folder, number=40, side=32, **options):
-    """Without the frames that some of them have."""
-    dataset = ColorizeSamples(folder, seed=0, side=side, **options)
-    with mock.patch.object(datasets, "FRAMED_SHARE", 0.0):
-        return [dataset[index] for index in range(number)]
-
-
-def near(cbcr, colour, within=0.03):
-    """Share of pixels of the chroma (2, H, W) that have a colour's."""
-    target = rgb_to_ycbcr(np.array([[colour]], np.uint8))[0, 0, 1:]
-    return float((np.hypot(*(cbcr.numpy() - target[:, None, None])) < within).mean())
-
-
-def test_cutouts_stand_before_backgrounds(tmp_path):
-    grey, red, green = (128,) * 3, (200, 40, 40), (40, 160, 60)
-    flat(tmp_path / "clean/a.png", grey)
-    flat(tmp_path / "cutouts/a.png", red, box=(16, 16, 48, 48))
-    flat(tmp_path / "backgrounds/a.png", green)
-    rows = [(near(s["cbcr"], red), near(s["cbcr"], green), near(s["cbcr"], grey)) for s in samples(tmp_path)]
-    cut = [row for row in rows if row[0] > 0]
-    assert 4 <= len(cut) <= 18 and all(row[2] == 1 for row in rows if row not in cut)
-    assert sum(row[1] > 0 for row in cut) > len(cut) / 2 and all(
-        row[0] + row[1] > 0.8 and row[2] < 0.1 for row in cut
-    )
-
-
-def test_a_white_shirt_is_no_background(tmp_path):
-    from data.datasets import _paper
-
-    picture = np.ones((32, 32, 3), np.float32)
-    picture[8:, 8:24] = 0.3
-    picture[12:20, 12:20] = 1  # white, but not connected with the border
-    paper = _paper(picture)
-    assert (paper[:6] == 1).all() and (paper[:, :6] == 1).all() and (paper[10:, 10:22] == 0).all()
-
-
-def test_overlays_lie_on_portraits_only(tmp_path):
-    gold = (250, 200, 20)
-    flat(tmp_path / "clean/people/a.png", (128,) * 3)
-    flat(tmp_path / "clean/scenes/a.png", (90, 90, 160))
-    flat(tmp_path / "overlays/medal.png", (*gold, 255), box=(8, 8, 56, 56), mode="RGBA")
-    laid = {"people": 0, "scenes": 0}
-    for sample in samples(tmp_path, number=60):
-        scene = near(sample["cbcr"], (90, 90, 160)) > 0.5
-        yellow = (sample["cbcr"][0] < -0.1).float().mean()
-        assert yellow < 0.3
-        laid["scenes" if scene else "people"] += int(yellow > 0)
-    assert laid["scenes"] == 0 and 3 <= laid["people"] <= 20
-
-
-def test_dark_blue_coats_get_other_colours_and_skies_stay(tmp_path):
-    navy, sky = (30, 35, 70), (120, 160, 220)
-    for colour, name, expected in ((navy, "people", 0.5), (sky, "people", 1.0), (navy, "scenes", 1.0)):
-        folder = tmp_path / f"{name}-{expected}"
-        flat(folder / f"clean/{name}/a.png", colour)
-        (folder / "clean/people").mkdir(exist_ok=True)
-        blue = np.mean([near(sample["cbcr"], colour, 0.02) > 0.9 for sample in samples(folder)])
-        assert abs(blue - expected) < 0.2 if expected < 1 else blue == 1
-
-
-def test_prints_of_one_photograph_differ_in_exposure(tmp_path):
-    flat(tmp_path / "clean/a.png", (128,) * 3)
-    means = [float(sample["luma"].mean()) for sample in samples(tmp_path)]
-    assert min(means) < 0.38 and max(means) > 0.62
-
-
-def test_hints_of_samples(data_folder):
-    rows = samples(data_folder, hint_share=0.5)
-    hints = [sample["hints"] for sample in rows]
-    assert all(x.shape == (3, 32, 32) and x.dtype == torch.float32 for x in hints)
-    assert 10 <= sum(bool(x.any()) for x in hints) <= 30
-    for sample in rows:
-        where = sample["hints"][2] == 1
-        assert (sample["hints"][:2, where] - sample["cbcr"][:, where]).norm(dim=0).le(0.121).all()
-    assert "hints" not in samples(data_folder, number=1, hint_share=0)[0]
-
-
-def test_unreadable_parts_are_named(data_folder, tmp_path):
-    flat(tmp_path / "clean/a.png", (128,) * 3)
-    (tmp_path / "overlays").mkdir()
-    (tmp_path / "overlays/cut.png").write_bytes((data_folder / "clean/people/a.png").read_bytes()[:300])
-    with pytest.raises(ValueError, match=r"overlays/cut.png: "):
-        samples(tmp_path)
-
-
-# --------------------------------------------------------------------------------- exposure
-
-
-def test_even_exposure():
-    x = torch.rand(2, 1, 40, 40, generator=torch.Generator().manual_seed(0)) ** 2
-    even = even_exposure(x)
-    assert torch.allclose(even.flatten(1).quantile(0.01, 1), torch.tensor(0.05), atol=0.01)
-    assert torch.allclose(even.mean((1, 2, 3)), torch.tensor(0.45), atol=0.05)
-    assert torch.equal(even[:1], even_exposure(x[:1]))  # each picture for itself
-    order = x[0].flatten().argsort()
-    assert (even[0].flatten()[order].diff() >= 0).all()
-    for other in (x**0.6, x**1.5, 0.2 + 0.5 * x):
-        assert (even_exposure(other) - even).abs().max() < 0.08
-    for level in (0.0, 0.5, 1.0):
-        noise = level + 0.001 * torch.randn(1, 1, 40, 40)
-        assert even_exposure(noise.clamp(0, 1)).std() < 0.02
+# --------------------------------------------------------------------------------- prediction
 
 
 def test_chroma_is_made_more_vivid_but_hints_are_not(tiny_weights, portrait, tmp_path):
@@ -471,7 +356,7 @@ def test_contact_sheet(data_folder, tmp_path, tiny_weights, capsys):
     p = read_photo(data_folder / "val/clean/people/p.png").pixels
     assert first.shape[1] == 3 * 64 + 2 * 8 and (first[40:104, 144:] == p).all()  # grey | ours | truth
     assert sheet(data_folder) == 2 and "--overwrite" in capsys.readouterr().err
-    flat(tmp_path / "data/clean/a.png", (90, 60, 30))
+    save(tmp_path / "data/clean/a.png", np.full((64, 64, 3), (90, 60, 30), np.uint8))
     for number in range(15):
         save(tmp_path / f"data/old/{number:02}.png", p[..., 0])
     assert sheet(tmp_path / "data", "--overwrite") == 0

@@ -19,3 +19,8 @@ TORN_AT_EDGES = 2.5  # factor by which torn paper is more frequent where its edg
 
 # Crops of `negatives/` are already old and framed; half stay undamaged, since nothing else is as realistic
 ON_OLD_SCANS = {"clean_share": 0.5, "negative_share": 0.15, "new_share": 0.6, "scan_share": 0.0}
+
+# Share of the crops of clean photographs
+ENLARGED_SHARE = 0.4  # enlarged up to 2.5 times, so that eyes and stripes are as large as in a good scan
+SHARPENED_SHARE = 0.7  # of these, sharpened, since a good scan is sharp
+ROTATED_SHARE = 0.3  # rotated by 90, 180 or 270 degrees
