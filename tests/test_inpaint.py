@@ -17,7 +17,7 @@ from PIL import Image
 import inpaint
 from data import checkpoint
 from data.photo import read_photo
-from data.sheet import GAP, LINE, contact_sheet
+from data.sheet import GAP, LINE
 from engine import networks
 from losses import inpainting
 from nets.vgg import VGG16
@@ -105,22 +105,8 @@ def vgg_file(vgg_state, tmp_path_factory):
 
 
 def train(data, run, *words):
-    small = [
-        "--width",
-        4,
-        "--levels",
-        3,
-        "--widest",
-        2,
-        "--crop",
-        32,
-        "--batch-size",
-        2,
-        "--steps",
-        2,
-        "--workers",
-        0,
-    ]
+    sizes = {"--width": 4, "--levels": 3, "--widest": 2, "--crop": 32, "--batch-size": 2, "--steps": 2}
+    small = [word for option in sizes.items() for word in option] + ["--workers", 0]
     return command("train", "--data", data, "--run-dir", run, "--device", "cpu", *small, *words)
 
 
@@ -331,27 +317,6 @@ def test_the_range_of_training_is_stored(data_folder, tmp_path):
 
 
 # ------------------------------------------------------------------------------------ contact sheet
-
-
-def test_a_contact_sheet_of_different_pictures():
-    grey = np.full((30, 40), 0.2, np.float32)
-    wide = np.full((50, 200, 3), 40000, np.uint16)
-    rows = [
-        ("first", {"a": grey, "b": np.full((30, 40, 3), 200, np.uint8)}),
-        ("second", {"a": wide, "b": "was not made"}),
-    ]
-    sheet = contact_sheet(rows, 100)
-    low, high = 3 * LINE, 3 * LINE  # the least height of a row
-    assert sheet.dtype == np.uint8 and sheet.shape == (4 * LINE + low + high + 2 * GAP, 2 * 100 + GAP, 3)
-    assert (sheet[2 * LINE : 2 * LINE + 30, :40] == 51).all() and (
-        sheet[2 * LINE : 2 * LINE + 30, 108:148] == 200
-    ).all()
-    assert (sheet[2 * LINE + 30 : 2 * LINE + 60] == 255).all()  # not enlarged
-    below = 4 * LINE + low + GAP
-    assert (sheet[below : below + 25, :100] == 156).all()  # 200 x 50 px fitted into 100, 40000 / 256
-    assert (sheet[below : below + 25, 108:] < 128).any()  # the sentence
-    # titles and labels
-    assert all((sheet[top : top + 2 * LINE] < 128).any() for top in (0, 2 * LINE + low + GAP))
 
 
 def cells(sheet, count, width):

@@ -63,7 +63,10 @@ def test_curves_show_every_loss_and_the_score():
         {"step": 70, "skipped": "not finite"}
     ]
     sheet = run_folder.curves(rows)
-    shown = lambda number, rows: (sheet[rows] == ImageColor.getrgb(run_folder.COLORS[number])).all(-1).sum()  # noqa: E731
+
+    def shown(number, rows):
+        return (sheet[rows] == ImageColor.getrgb(run_folder.COLORS[number])).all(-1).sum()
+
     upper, lower = np.s_[:360], np.s_[360:]
     assert shown(0, upper) > 200 and shown(1, upper) > 200 and shown(0, lower) > 200  # loss, bce; score
     assert shown(2, upper) == 0 == shown(1, lower)  # lr and speed are no losses

@@ -1,8 +1,5 @@
 """Synthetic damage: seeded, marked where it can be seen and nowhere else, and fast enough to train on."""
 
-import time
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -206,14 +203,3 @@ def test_tint_keeps_luma():
     rgb = tint(luma, seeded(1))
     assert rgb.shape == (SIDE, SIDE, 3) and rgb.dtype == np.uint8
     assert np.abs(rgb @ (0.299, 0.587, 0.114) / 255 - luma).max() < 0.01
-
-
-REAL = Path(__file__).parents[1] / "datasets" / "segment" / "textures"
-
-
-@pytest.mark.skipif(not REAL.is_dir(), reason="no real textures here")
-def test_real_textures_load_quickly_and_small():
-    start = time.process_time()
-    loaded = load_textures(REAL)
-    assert time.process_time() - start < 10
-    assert sum(len(bits) for group in loaded.groups for _, bits in group) < 100e6
