@@ -106,12 +106,9 @@ def compute_losses(
         losses["perceptual"] = perceptual.feature_mse(vgg(colorization.rgb(luma, cbcr)), expected)
         loss = loss + perceptual_weight * losses["perceptual"]
     if discriminator is not None:
-        discriminator.requires_grad_(False)
-        losses["adversarial"] = adversarial.generator_hinge(discriminator(luma, cbcr))
-        discriminator.requires_grad_(True)
-        loss = loss + adversarial_weight * losses["adversarial"]
-        both = torch.cat([luma, luma]), torch.cat([truth, cbcr.detach()])
-        losses["discriminator"] = adversarial.discriminator_hinge(*discriminator(*both).chunk(2))
+        ours, theirs = adversarial.hinge(discriminator, luma, cbcr, truth)
+        losses |= {"adversarial": ours, "discriminator": theirs}
+        loss = loss + adversarial_weight * ours
     return {"loss": loss, **losses}
 
 
