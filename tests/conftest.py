@@ -123,6 +123,21 @@ def trained(data_folder, tmp_path_factory):
     return run
 
 
+@pytest.fixture(scope="session")
+def vgg_state():
+    """Random weights of VGG-16 under torchvision's names, half precision."""
+    import torch
+    import torchvision
+
+    with torch.device("meta"):
+        names = torchvision.models.vgg16(init_weights=False).features.state_dict()
+    generator = torch.Generator().manual_seed(0)
+    return {
+        f"features.{name}": torch.randn(x.shape, generator=generator).half() / max(1, x[0].numel()) ** 0.5
+        for name, x in names.items()
+    }
+
+
 def save(path, pixels, alpha=None, format=None, **facts):
     path.parent.mkdir(parents=True, exist_ok=True)
     format = format or {".tif": "TIFF", ".webp": "WEBP"}.get(path.suffix, "PNG")

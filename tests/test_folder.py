@@ -1,10 +1,12 @@
 """What is found in a data folder."""
 
+import itertools
+
 import pytest
 from PIL import Image
 
 from data.errors import PhotoError
-from data.folder import images_in, pairs_in, validation
+from data.folder import evenly_chosen, held_out, images_in, pairs_in, thinned, validation
 
 
 def paint(path, level, size=(40, 30)):
@@ -40,3 +42,25 @@ def test_validation_is_val_if_there_is_one(tmp_path):
     assert validation(tmp_path) == tmp_path
     (tmp_path / "val").mkdir()
     assert validation(tmp_path) == tmp_path / "val"
+
+
+@pytest.mark.parametrize("count, left", [(0, 0), (5, 5), (12, 12), (23, 23), (24, 12), (30, 15), (120, 12)])
+def test_thinned(count, left):
+    items = thinned(list(range(count)), 12)
+    assert len(items) == left
+    assert len({b - a for a, b in itertools.pairwise(items)}) <= 1
+
+
+def test_evenly_chosen():
+    assert evenly_chosen([], 12) == []
+    assert evenly_chosen([7], 12) == [7]
+    assert evenly_chosen(list(range(5)), 12) == [0, 1, 2, 3, 4]
+    assert evenly_chosen(list(range(9)), 3) == [0, 4, 8]
+    assert evenly_chosen(list(range(10)), 1) == [0]
+
+
+def test_held_out():
+    pairs = list("abcdefg")
+    assert held_out(pairs, None) == (pairs, [])
+    assert held_out(pairs, "1/3") == (list("bcef"), list("adg"))
+    assert held_out(pairs, "3/3") == (list("abdeg"), list("cf"))

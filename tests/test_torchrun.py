@@ -69,7 +69,8 @@ def test_two_processes_stopped_killed_and_resumed(data_folder, tmp_path):
     _, error = process.communicate(timeout=120)
     assert process.returncode != 0
     done = checkpoint.read(stopped / "last.pt")["done"]
-    assert 10 <= done < 60 and f"stopped at step {done}" in error
+    assert 10 <= done < 60
+    assert f"stopped at step {done}" in error
 
     process = start(segment, *words, stopped, restarts=1)
     wait_for(process, lambda: any(row["step"] >= done + 10 for row in run_folder.read_log(stopped)))
@@ -81,7 +82,8 @@ def test_two_processes_stopped_killed_and_resumed(data_folder, tmp_path):
     assert first["done"] == second["done"] == 60
     assert all(equal(first[name], second[name]) for name in STATE)
     scores = [[(row["step"], row["score"]) for row in log(run) if "score" in row] for run in (whole, stopped)]
-    assert scores[0] == scores[1] and len(scores[0]) == 12
+    assert scores[0] == scores[1]
+    assert len(scores[0]) == 12
 
 
 @STAGES
