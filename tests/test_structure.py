@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import configparser
 import os
 import subprocess
 import sys
@@ -62,6 +63,15 @@ def test_imports_run_one_way(path):
 def test_the_rule_covers_every_module():
     assert {path.stem for path in ROOT.glob("*.py")} == COMMANDS
     assert {path.parent.name for path in ROOT.glob("[!.]*/__init__.py")} - {"tests"} == PACKAGES
+
+
+def test_every_module_is_installed():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    listed = {name: set(text.replace(",", " ").split()) for name, text in setup["options"].items()}
+    assert listed["py_modules"] == COMMANDS
+    folders = {path.parent.relative_to(ROOT) for path in FILES} - {Path()}
+    assert listed["packages"] == {".".join(folder.parts) for folder in folders}
 
 
 def test_the_stages_have_the_same_functions():
