@@ -30,13 +30,15 @@ from pathlib import Path
 
 import numpy as np
 
-from data import ballot, batch, evaluation, findings
-from data.errors import PhotoError, UserError
+from data import evaluation, findings
+from data.errors import UserError
 from data.folder import evenly_chosen, images_in, thinned, validation, validation_photos
-from data.hints import Hints, read_hints, simulate
+from data.hints import Hints, simulate
+from data.images import read_role_hints
 from data.photo import read_photo
 from data.pixels import bands, luma, merge_chroma, resize, rgb_to_ycbcr
-from engine import PROGRAM, commands, options
+from engine import ballot, commands, options
+from engine.photos import Job, Picture, color_depth, run
 
 STAGE = "colorize"
 WEIGHTS = Path(__file__).parent / "weights" / "colorize.pt"
@@ -364,41 +366,27 @@ def load(weights: Path, device, **settings) -> Colorizer:
     return Colorizer(net, device, **{**infer, **settings})
 
 
-def known(photo, source):
-    """(Hints or None, notes) from `--hints` for a photograph."""
-    if "hints" not in source.companions:
-        return None, []
-    try:
-        return read_hints(source.companions["hints"], photo.size)
-    except PhotoError as error:
-        raise PhotoError(f"hints {source.companions['hints']}: {error}") from None
-
-
 def infer(args) -> int:
     from data.checkpoint import fingerprint
-    from engine.processes import pick_device, rank, world
+    from engine.processes import pick_device
 
     colorizer = load(args.weights, pick_device(args.device), precision=args.precision)
 
     def work(photo, source):
-        hints, notes = known(photo, source)
-        dtype, said = batch.color_depth(photo, args.format)
-        picture = colorizer(luma(photo.pixels), hints, dtype)
-        return {"_color.{ext}": (picture, REMARK)}, {
-            "warnings": findings.cautions(photo, coloring=True) + said + notes
-        }
+        hints, notes = read_role_hints(source.companions.get("hints"), photo.size)
+        dtype, depth_notes = color_depth(photo, args.format)
+        picture = Picture(colorizer(luma(photo.pixels), hints, dtype), REMARK)
+        warnings = findings.cautions(photo, coloring=True) + depth_notes + notes
+        return {"_color.{ext}": picture}, {"warnings": warnings}
 
-    return batch.run(
-        args,
+    job = Job(
         work,
-        ["_color.{ext}"],
-        {},
-        {STAGE: fingerprint(args.weights)},
-        {"hints": args.hints},
-        rank=rank(),
-        world_size=world(),
-        program=PROGRAM,
+        outputs=["_color.{ext}"],
+        options={"precision": args.precision},
+        weights={STAGE: fingerprint(args.weights)},
+        companions={"hints": args.hints},
     )
+    return run(args, job)
 
 
 def sheet(args) -> list:
@@ -504,7 +492,7 @@ def main(argv=None) -> int:
     parser, subparsers = commands.stage_parser(__doc__)
     training_options(commands.train_command(subparsers, STAGE, train, batch_size=32, crop=256))
     commands.eval_command(subparsers, STAGE, build, evaluate, WEIGHTS)
-    hints_option(commands.infer_command(subparsers, infer, WEIGHTS))
+    hints_option(commands.infer_command(subparsers, infer, WEIGHTS, tiled=False))
     commands.sheet_command(subparsers, STAGE, sheet, WEIGHTS)
     ballot.vote_command(subparsers, vote, include="grey")
     ballot.tally_command(subparsers)

@@ -21,12 +21,13 @@ from pathlib import Path
 
 import numpy as np
 
-from data import ballot, batch
 from data.errors import PhotoError, UserError
 from data.folder import thinned, validation_pairs, validation_photos
+from data.images import read_role_mask
 from data.photo import read_mask, read_photo
 from data.pixels import bands, luma, merge_chroma, rgb8, rgb_to_ycbcr
-from engine import PROGRAM, commands, options
+from engine import ballot, commands, options
+from engine.photos import Job, Picture, run
 
 STAGE = "inpaint"
 REMARK = "Damage painted in by a neural network, not evidence"
@@ -395,7 +396,7 @@ def load(weights: Path, device, **settings) -> Painter:
 
 def infer(args) -> int:
     from data.checkpoint import fingerprint
-    from engine.processes import pick_device, rank, world
+    from engine.processes import pick_device
 
     painter = load(
         args.weights,
@@ -407,25 +408,20 @@ def infer(args) -> int:
     )
 
     def work(photo, source):
-        if "mask" not in source.companions:
-            raise PhotoError(f"no mask for it in {args.mask}")
-        mask, notes = source.mask("mask", photo)
+        mask, notes = read_role_mask(source.require("mask", args.mask), "mask", photo.size)
         notes += painter.check(mask)
         pixels, share = painter(photo.pixels, mask), (mask == 255).mean()
         facts = {"invented": share, "warnings": notes + painter.tiling.warned()}
-        return {"_restored.{ext}": (pixels, REMARK if share else "")}, facts
+        return {"_restored.{ext}": Picture(pixels, REMARK if share else "")}, facts
 
-    return batch.run(
-        args,
+    job = Job(
         work,
-        ["_restored.{ext}"],
-        {"grain": args.grain},
-        {STAGE: fingerprint(args.weights)},
-        {"mask": args.mask},
-        program=PROGRAM,
-        rank=rank(),
-        world_size=world(),
+        outputs=["_restored.{ext}"],
+        options={name: getattr(args, name) for name in ("grain", "precision", "tile", "overlap")},
+        weights={STAGE: fingerprint(args.weights)},
+        companions={"mask": args.mask},
     )
+    return run(args, job)
 
 
 def vote(args) -> int:
@@ -436,24 +432,22 @@ def vote(args) -> int:
         raise UserError("--include telea needs OpenCV: pip install opencv-python-headless")
 
     def holes(photo, source):
-        if "mask" not in source.companions:
-            raise PhotoError(f"no mask for it in {args.mask}")
-        return np.where(source.mask("mask", photo)[0] == 255, np.uint8(255), np.uint8(0))
+        mask, _ = read_role_mask(source.require("mask", args.mask), "mask", photo.size)
+        return np.where(mask == 255, np.uint8(255), np.uint8(0))
 
     def candidate(weights):
         painter = load(weights, device, precision=args.precision)
         return lambda photo, source: painter(photo.pixels, holes(photo, source))
 
     def classic(photo, source):
+        mask = holes(photo, source)
         channels = np.moveaxis(rgb8(photo.pixels), -1, 0).astype(np.float32) / 255
-        return np.rint(
-            np.stack([telea(channel, holes(photo, source)) for channel in channels], -1) * 255
-        ).astype(np.uint8)
+        painted = np.stack([telea(channel, mask) for channel in channels], -1)
+        return np.rint(painted * 255).astype(np.uint8)
 
     candidates = [candidate(weights) for weights in args.weights] + [classic] * bool(args.include)
-    return ballot.vote(
-        args, candidates, lambda photo: photo.pixels, "Which picture is repaired best?", {"mask": args.mask}
-    )
+    question = "Which picture is repaired best?"
+    return ballot.vote(args, candidates, lambda photo: photo.pixels, question, {"mask": args.mask})
 
 
 def painting_options(parser) -> None:

@@ -10,21 +10,43 @@
 
 Writes for each photograph: STEM_mask.png (the repaired area), STEM_restored, STEM_restored_color, STEM_color
 (color only, in case the detected damage is wrong) and STEM.json (a report; data/report.py explains its keys).
+
+Programs use the same through `Restorer`:
+
+    from restore import Restorer
+
+    restorer = Restorer()                # keywords as the options of the command
+    result = restorer("scan.jpg")        # or bytes, a Pillow picture, an array
+    result.restored                      # array (H, W) or (H, W, 3); also mask, color, restored_color, report
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import threading
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from functools import wraps
 from importlib.util import find_spec
 from pathlib import Path
+
+import numpy as np
 
 import colorize
 import inpaint
 import segment
-from data import batch
+from data import findings, report, xmp
+from data.errors import UserError
+from data.hints import Hints
+from data.images import ImageLike, digest, read_image, read_role_hints, read_role_mask
+from data.photo import MAX_PIXELS, Photo, encode, read_photo
+from data.pixels import luma
+from data.psd import Layer, photoshop
+from data.sheet import compare
 from engine import PROGRAM, commands, options
+from engine.photos import FORMATS, Job, Picture, color_depth, run, tool
 
 PICTURES = {
     "mask": "_mask.png",
@@ -34,165 +56,396 @@ PICTURES = {
 }
 
 
-def layered(photo, files: dict, mask, probability, weights: dict) -> bytes:
-    """A Photoshop file of the pictures in `files` (name -> pixels, remark, stages) over the original.
+def once(method: Callable) -> Callable:
+    """The result of a method is kept; of several threads that ask for it one computes it, under `_lock`."""
 
-    probability: (H, W) in [0, 1] of damage, or None. Original and Repairs give the restored picture, with
-    Color on top the restored one in color; Original with Color of original gives the original in color.
+    @wraps(method)
+    def cached(self):
+        name = method.__name__
+        if name not in self._cache:
+            with self._lock:
+                if name not in self._cache:
+                    self._cache[name] = method(self)
+        return self._cache[name]
+
+    return cached
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Restorer:
+    """Restores photographs as the command does; its keywords are the options of the command.
+
+    >>> from PIL import Image
+    >>> from restore import Restorer
+    >>> restorer = Restorer(device="cpu", only=["mask", "restored"])
+    >>> picture = Image.open("examples/astronaut_old.jpg").resize((128, 128))
+    >>> result = restorer(picture)
+    >>> result.restored.shape, result.restored.dtype
+    ((128, 128), dtype('uint8'))
+    >>> result.report["invented"] == round((result.mask == 255).mean(), 6)
+    True
+
+    A network is loaded when a picture is asked for that needs it, and is then kept for all photographs. One
+    Restorer may serve several threads; its networks compute one photograph at a time. Prints nothing. Raises
+    UserError, here for values that the command would refuse, and later for weights or a device that cannot be
+    used.
     """
-    from data import xmp
-    from data.psd import Layer, photoshop
 
+    segment_weights: Path = segment.WEIGHTS
+    inpaint_weights: Path = inpaint.WEIGHTS
+    colorize_weights: Path = colorize.WEIGHTS
+    device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
+    precision: str = "fp32"  # fp32, bf16 or fp16
+    tile: int = 1024  # px, largest side that a network processes at once
+    overlap: int = 128  # px, of tiles
+    threshold: float | None = None  # of the probability of damage, 0 to 1; None: that of the weights
+    dilate: int = segment.DILATE  # px of the working size
+    tta: bool = True
+    max_side: int = segment.MAX_SIDE  # px, working size of detection
+    grain: bool = True
+    format: str = "auto"  # of the files: with tif, or auto for a TIFF or an array, 16-bit color is kept
+    only: list[str] | None = None  # the pictures that `report` describes, of PICTURES; None: all
+    max_pixels: int = MAX_PIXELS
+    _lock: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False)
+    _cache: dict = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self):
+        if unknown := set(self.only or ()) - set(PICTURES):
+            raise UserError(f"only: {sorted(unknown)} are none of {', '.join(PICTURES)}")
+        if self.precision not in options.PRECISIONS:
+            raise UserError(f"precision: {self.precision!r} is none of {', '.join(options.PRECISIONS)}")
+        if self.format not in ("auto", *FORMATS):
+            raise UserError(f"format: {self.format!r} is none of auto, {', '.join(FORMATS)}")
+        if not 0 <= self.overlap < self.tile:
+            raise UserError(f"overlap: {self.overlap} must be smaller than the tile, {self.tile}")
+        if not 0 <= (self.threshold or 0) <= 1:
+            raise UserError(f"threshold: {self.threshold} is not between 0 and 1")
+
+    def __call__(
+        self,
+        photo: ImageLike,
+        *,
+        mask: ImageLike | None = None,
+        protect: ImageLike | None = None,
+        hints: ImageLike | None = None,
+    ) -> Restored:
+        """The photograph, whose pictures are computed when they are asked for.
+
+        photo: path or bytes of a file, Pillow picture, or array (H, W), (H, W, 3) or (H, W, 4) of uint8 or
+        uint16. Pictures and arrays are copied and taken as upright. mask: 255 marks what to repair, and
+        nothing is detected. protect: 255 marks what must not be repaired. hints: known colors on transparent
+        ground. These take the same forms, and are read when they are needed. Raises PhotoError.
+        """
+        given = {"mask": mask, "protect": protect, "hints": hints}
+        given = {role: image for role, image in given.items() if image is not None}
+        name = str(photo) if isinstance(photo, (str, Path)) else ""
+        return Restored(self, read_image(photo, self.max_pixels), given, name)
+
+    @property
+    def wanted(self) -> list[str]:
+        """The pictures of `only`, in the order of PICTURES."""
+        return [name for name in PICTURES if name in (self.only or PICTURES)]
+
+    def stages(self, masked: bool) -> list[str]:
+        """The stages that the pictures of `only` need. masked: masks are given."""
+        wanted = set(self.wanted)
+        needs = {
+            segment.STAGE: not masked and wanted != {"color"},
+            inpaint.STAGE: {"restored", "restored_color"} & wanted,
+            colorize.STAGE: {"restored_color", "color"} & wanted,
+        }
+        return [stage for stage, needed in needs.items() if needed]
+
+    def load(self, masked: bool) -> None:
+        """Loads the networks of these stages, so that a mistake shows at once. Raises UserError."""
+        networks = {segment.STAGE: self.finder, inpaint.STAGE: self.painter, colorize.STAGE: self.colorizer}
+        for stage in self.stages(masked):
+            networks[stage]()
+
+    def weights(self, masked: bool) -> dict[str, str]:
+        """stage -> SHA-256 of its weights file. Raises WeightsError."""
+        from data.checkpoint import fingerprint
+
+        return {stage: fingerprint(getattr(self, f"{stage}_weights")) for stage in self.stages(masked)}
+
+    def options(self, masked: bool) -> dict:
+        """The options that change pixels, but the format, for the report."""
+        stages = self.stages(masked)
+        finder, threshold = self.finder() if segment.STAGE in stages else (None, None)
+        tiles = {"tile": self.tile, "overlap": self.overlap} if stages != [colorize.STAGE] else {}
+        return {
+            **segment.report_options(
+                finder, threshold, dilate=self.dilate, tta=self.tta, max_side=self.max_side
+            ),
+            "grain": self.grain,
+            "precision": self.precision,
+            **tiles,
+        }
+
+    @once
+    def torch_device(self):
+        """The device that the option names. Raises UserError."""
+        from engine.processes import pick_device
+
+        return pick_device(self.device)
+
+    @once
+    def finder(self) -> tuple[segment.Finder, float]:
+        """The network that detects damage, and its threshold. Raises UserError."""
+        return segment.load(
+            self.segment_weights,
+            self.torch_device(),
+            self.threshold,
+            precision=self.precision,
+            tta=self.tta,
+            max_side=self.max_side,
+            tile=self.tile,
+            overlap=self.overlap,
+        )
+
+    @once
+    def painter(self) -> inpaint.Painter:
+        """The network that inpaints. Raises UserError."""
+        return inpaint.load(
+            self.inpaint_weights,
+            self.torch_device(),
+            precision=self.precision,
+            tile=self.tile,
+            overlap=self.overlap,
+            grain=self.grain,
+        )
+
+    @once
+    def colorizer(self) -> colorize.Colorizer:
+        """The network that adds color. Raises UserError."""
+        return colorize.load(self.colorize_weights, self.torch_device(), precision=self.precision)
+
+
+class Restored:
+    """One photograph and the pictures made from it; each is computed when it is first asked for, and kept.
+
+    Several threads may read from it. Arrays are not writable. Each picture raises UserError for weights that
+    cannot be used, and PhotoError for a mask or hints that cannot be read.
+    """
+
+    def __init__(self, restorer: Restorer, photo: Photo, given: dict[str, ImageLike], name: str = ""):
+        """given: role (mask, protect, hints) -> what `read_image` takes. name: of the photograph."""
+        self.restorer, self.photo, self.given, self.name = restorer, photo, given, name
+        self.masked = "mask" in given
+        self.stages = restorer.stages(self.masked)  # that `report` tells of
+        self._lock, self._cache, self._seconds = restorer._lock, {}, {}
+
+    # ------------------------------------------------------------------------------------ pictures
+
+    @property
+    def mask(self) -> np.ndarray:
+        """What is repaired: (H, W) uint8, 255 damaged, 0 intact, 128 ignored."""
+        return self._detect()[0]
+
+    @property
+    @once
+    def probability(self) -> np.ndarray:
+        """The probability of damage, (H, W) float32 in [0, 1]. Raises UserError if a mask is given."""
+        if self.masked:
+            raise UserError("no probability: the mask is given, and nothing is detected")
+        finder, _ = self.restorer.finder()
+        return _read_only(finder.enlarge(self._detect()[1], self.photo.size).numpy())
+
+    @property
+    def restored(self) -> np.ndarray:
+        """The photograph with its damage inpainted, of its shape and type."""
+        return self._inpaint()[0]
+
+    @property
+    @once
+    def restored_color(self) -> np.ndarray:
+        """The restored photograph in color: (H, W, 3), uint8 or uint16."""
+        untouched = self.restored is self.photo.pixels
+        return self.color if untouched else self._colorize(self.restored)
+
+    @property
+    @once
+    def color(self) -> np.ndarray:
+        """The photograph in color, without repairs: (H, W, 3), uint8 or uint16."""
+        return self._colorize(self.photo.pixels)
+
+    @property
+    @once
+    def report(self) -> dict:
+        """What was done, with the keys of STEM.json. Computes the pictures in `Restorer.only`."""
+        restorer = self.restorer
+        outputs = [PICTURES[name] for name in restorer.wanted]
+        settings = {
+            "options": {**restorer.options(self.masked), "format": restorer.format, "outputs": outputs},
+            "weights": restorer.weights(self.masked),
+            "companions": {role: digest(image) for role, image in self.given.items()},
+        }
+        return report.build(self.photo, self.name, settings, {}, PROGRAM, **self.facts())
+
+    # --------------------------------------------------------------------------------------- steps
+
+    @once
+    def hints(self) -> tuple[Hints | None, list[str]]:
+        """The known colors, and notes for the report. Raises PhotoError."""
+        return read_role_hints(self.given.get("hints"), self.photo.size)
+
+    @once
+    def _detect(self):
+        """Mask, probability at the working size (None if the mask is given), and notes."""
+        if self.masked:
+            mask, notes = read_role_mask(self.given["mask"], "mask", self.photo.size)
+            probability = None
+        else:
+            finder, threshold = self.restorer.finder()
+            mask, probability, notes = self._timed(
+                segment.STAGE, segment.find, finder, self.photo, threshold, self.restorer.dilate
+            )
+        notes = notes + segment.protect(mask, self.given.get("protect"))
+        return _read_only(mask), probability, notes
+
+    @once
+    def _inpaint(self):
+        """The restored pixels, and notes. Raises PhotoError if a given mask leaves nothing."""
+        painter = self.restorer.painter()
+        notes = painter.check(self.mask, given=self.masked)
+        pixels = self._timed(inpaint.STAGE, painter, self.photo.pixels, self.mask)
+        return _read_only(pixels), notes + painter.tiling.warned()
+
+    def _colorize(self, pixels: np.ndarray) -> np.ndarray:
+        colorizer, (hints, _) = self.restorer.colorizer(), self.hints()
+        dtype, _ = color_depth(self.photo, self.restorer.format)
+        return _read_only(self._timed(colorize.STAGE, colorizer, luma(pixels), hints, dtype))
+
+    def _timed(self, stage: str, function: Callable, *arguments):
+        began = time.perf_counter()
+        result = function(*arguments)
+        self._seconds[stage] = self._seconds.get(stage, 0) + time.perf_counter() - began
+        return result
+
+    # --------------------------------------------------------------------------------------- facts
+
+    @once
+    def facts(self) -> dict:
+        """What the report tells of the pictures in `Restorer.only`: keywords of `data.report.build`."""
+        coloring, wanted = colorize.STAGE in self.stages, self.restorer.wanted
+        warnings, measured, facts = findings.cautions(self.photo, coloring), {}, {}
+        if coloring:
+            warnings += color_depth(self.photo, self.restorer.format)[1] + self.hints()[1]
+        if wanted != ["color"]:
+            warnings += self._detect()[2]
+            facts = {"invented": (self.mask == 255).mean(), "regions": findings.regions(self.mask)}
+        if inpaint.STAGE in self.stages:
+            warnings += self._inpaint()[1]
+            restored = self._as_written(self.restored)
+            measured["outside_mask"] = findings.difference(self.photo.pixels, restored, self.mask != 255)
+        for name in ("restored_color", "color"):
+            if name in wanted:
+                base = self.photo.pixels if name == "color" else self.restored
+                picture = self._as_written(getattr(self, name))
+                measured[f"luma_{name}"] = findings.luma_difference(base, picture)
+        return {**facts, "measured": measured, "warnings": warnings, "seconds": dict(self._seconds)}
+
+    def _as_written(self, pixels: np.ndarray) -> np.ndarray:
+        """The pixels of the file, which JPEG changes."""
+        lossy = self.restorer.format == "jpg"
+        return read_photo(encode(pixels, None, "JPEG")).pixels if lossy else pixels
+
+    def file(self, name: str) -> bytes | Picture:
+        """The picture of this name in PICTURES as the command writes it."""
+        if name == "mask":
+            return encode(self.mask, None, "PNG")
+        stages, remarks = [], []
+        if name != "color" and (self.mask == 255).any():
+            stages = [stage for stage in self.stages if stage != colorize.STAGE]
+            remarks = [inpaint.REMARK]
+        if name != "restored":
+            stages, remarks = [*stages, colorize.STAGE], [*remarks, colorize.REMARK]
+        return Picture(getattr(self, name), "; ".join(remarks), tuple(stages))
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    """For arrays that several threads share."""
+    array.flags.writeable = False
+    return array
+
+
+# ------------------------------------------------------------------------------------------ the command
+
+
+def layered(restored: Restored, probability: bool) -> bytes:
+    """A Photoshop file of the pictures in `Restorer.only` over the original.
+
+    Original and Repairs give the restored picture, with Color over them the restored one in color; Color of
+    original over the Original alone gives that in color. probability: whether to add it as a hidden layer.
+    """
+    photo, wanted = restored.photo, restored.restorer.wanted
+    repairs = inpaint.STAGE in restored.stages
     stack = [Layer("Original", photo.pixels)]
-    if "restored" in files:
-        stack.append(Layer("Repairs", files["restored"][0], (mask == 255).astype("uint8") * 255))
-    if "color" in files:
-        stack.append(
-            Layer("Color of original", files["color"][0], color=True, visible="restored" not in files)
-        )
-    if "restored_color" in files:
-        stack.append(Layer("Color", files["restored_color"][0], color=True))
-    if probability is not None:
-        stack.append(Layer("Probability", (probability * 255).round().astype("uint8"), visible=False))
-    shown = [name for name in ("restored_color", "restored", "color") if name in files]
-    pixels, remark, *stages = files[shown[0]] if shown else (photo.pixels, "")
-    packet = xmp.stamp(photo.xmp, remark, batch.tool(PROGRAM, weights, stages)) if remark else photo.xmp
-    return photoshop(photo, stack, pixels, packet)
+    if repairs:
+        stack.append(Layer("Repairs", restored.restored, (restored.mask == 255).astype("uint8") * 255))
+    if "color" in wanted:
+        stack.append(Layer("Color of original", restored.color, color=True, visible=not repairs))
+    if "restored_color" in wanted:
+        stack.append(Layer("Color", restored.restored_color, color=True))
+    if probability:
+        pixels = (restored.probability * 255).round().astype("uint8")
+        stack.append(Layer("Probability", pixels, visible=False))
+    shown = [name for name in ("restored_color", "restored", "color") if name in wanted]
+    merged = restored.file(shown[0]) if shown else Picture(photo.pixels)
+    made_by = tool(restored.restorer.weights(restored.masked), merged.stages)
+    packet = xmp.stamp(photo.xmp, merged.remark, made_by) if merged.remark else photo.xmp
+    return photoshop(photo, stack, merged.pixels, packet)
 
 
-def restore(args) -> int:
+def output_files(restored: Restored, args: argparse.Namespace) -> dict[str, bytes | Picture]:
+    """The files that the options ask for: suffix -> content."""
+    wanted = restored.restorer.wanted
+    files = {PICTURES[name]: restored.file(name) for name in wanted}
+    if args.compare:
+        panels = {name.replace("_", " + "): getattr(restored, name) for name in wanted if name != "mask"}
+        files["_compare.png"] = encode(compare({"original": restored.photo.pixels, **panels}), None, "PNG")
+    if args.probability:
+        files["_probability.png"] = segment.probability_file(restored.probability)
+    if args.psd:
+        files[".{psd}"] = layered(restored, probability=segment.STAGE in restored.stages)
+    return files
+
+
+def restore(args: argparse.Namespace) -> int:
     """Restores all photographs of the arguments; returns the exit status."""
-    from data import findings
-    from data.checkpoint import fingerprint
-    from data.errors import PhotoError
-    from data.photo import encode, read_photo
-    from data.pixels import luma
-    from data.sheet import compare
-    from engine.processes import pick_device, rank, world
-
-    wanted = [name for name in PICTURES if name in (args.only or PICTURES)]
-    device = pick_device(args.device)
-    weights, finder, threshold = {}, None, None
-    if args.mask is None and wanted != ["color"]:
-        weights[segment.STAGE] = fingerprint(args.segment_weights)
-        finder, threshold = segment.load(
-            args.segment_weights,
-            device,
-            args.threshold,
-            precision=args.precision,
-            tta=args.tta,
-            max_side=args.max_side,
-            tile=args.tile,
-            overlap=args.overlap,
-        )
-    if {"restored", "restored_color"} & set(wanted):
-        weights[inpaint.STAGE] = fingerprint(args.inpaint_weights)
-        painter = inpaint.load(
-            args.inpaint_weights,
-            device,
-            precision=args.precision,
-            tile=args.tile,
-            overlap=args.overlap,
-            grain=args.grain,
-        )
-    if {"restored_color", "color"} & set(wanted):
-        weights[colorize.STAGE] = fingerprint(args.colorize_weights)
-        colorizer = colorize.load(args.colorize_weights, device, precision=args.precision)
+    restorer = Restorer(**{part.name: getattr(args, part.name) for part in fields(Restorer) if part.init})
+    masked = args.mask is not None
+    restorer.load(masked)
 
     def work(photo, source):
-        files, mask, probability, seconds, measured = {}, None, None, {}, {}
-        coloring = bool({"restored_color", "color"} & set(wanted))
-        hints, notes = colorize.known(photo, source) if coloring else (None, [])
-        dtype, said = batch.color_depth(photo, args.format) if coloring else (None, [])
-        warnings = findings.cautions(photo, coloring) + said + notes
-        facts = {"seconds": seconds, "measured": measured, "warnings": warnings}
+        if masked and restorer.wanted != ["color"]:
+            source.require("mask", args.mask)
+        restored = Restored(restorer, photo, source.companions, str(source))
+        if colorize.STAGE in restored.stages:
+            restored.hints()  # before anything is computed
+        return output_files(restored, args), restored.facts()
 
-        def timed(stage, function, *arguments):
-            began = time.perf_counter()
-            result = function(*arguments)
-            seconds[stage] = seconds.get(stage, 0) + time.perf_counter() - began
-            return result
-
-        def written(pixels):
-            return read_photo(encode(pixels, None, "JPEG")).pixels if args.format == "jpg" else pixels
-
-        if wanted != ["color"]:
-            if args.mask is None:
-                mask, found, notes = timed(
-                    segment.STAGE, segment.find, finder, photo, source, args, threshold
-                )
-                probability = (
-                    finder.enlarge(found, photo.size).numpy() if args.psd or args.probability else None
-                )
-            elif "mask" in source.companions:
-                mask, notes = source.mask("mask", photo)
-                notes += segment.protect(mask, photo, source)
-            else:
-                raise PhotoError(f"no mask for it in {args.mask}")
-            warnings += notes
-            facts |= {"invented": (mask == 255).mean(), "regions": findings.regions(mask)}
-            files["mask"] = encode(mask, None, "PNG")
-        pixels, painted = photo.pixels, []  # painted: by which stages, where anything was
-        if {"restored", "restored_color"} & set(wanted):
-            warnings += painter.check(mask, given=args.mask is not None)
-            pixels = timed(inpaint.STAGE, painter, pixels, mask)
-            warnings += painter.tiling.warned()
-            painted = (
-                [stage for stage in (segment.STAGE, inpaint.STAGE) if stage in weights]
-                if facts["invented"]
-                else []
-            )
-            measured["outside_mask"] = findings.difference(photo.pixels, written(pixels), mask != 255)
-            files["restored"] = pixels, inpaint.REMARK if painted else "", *painted
-        for name, base, stages in (("restored_color", pixels, painted), ("color", photo.pixels, [])):
-            if name in wanted:
-                same = base is pixels and "restored_color" in files
-                picture = (
-                    files["restored_color"][0]
-                    if same
-                    else timed(colorize.STAGE, colorizer, luma(base), hints, dtype)
-                )
-                measured[f"luma_{name}"] = findings.luma_difference(base, written(picture))
-                remark = "; ".join([inpaint.REMARK] * bool(stages) + [colorize.REMARK])
-                files[name] = picture, remark, *stages, colorize.STAGE
-        results = {PICTURES[name]: files[name] for name in wanted}
-        if args.compare:
-            panels = {name.replace("_", " + "): files[name][0] for name in wanted if name != "mask"}
-            results["_compare.png"] = encode(compare({"original": photo.pixels, **panels}), None, "PNG")
-        if args.probability:
-            results["_probability.png"] = segment.probability_file(probability)
-        if args.psd:
-            results[".{psd}"] = layered(photo, files, mask, probability, weights)
-        return results, facts
-
-    outputs = (
-        [PICTURES[name] for name in wanted]
-        + ["_compare.png"] * args.compare
-        + ["_probability.png"] * args.probability
-        + [".{psd}"] * args.psd
-    )
-    return batch.run(
-        args,
+    outputs = [PICTURES[name] for name in restorer.wanted]
+    outputs += ["_compare.png"] * args.compare
+    outputs += ["_probability.png"] * args.probability
+    outputs += [".{psd}"] * args.psd
+    job = Job(
         work,
         outputs,
-        {**segment.finding(args, finder, threshold), "grain": args.grain},
-        weights,
-        {"mask": args.mask, "protect": args.protect, "hints": args.hints},
+        options=restorer.options(masked),
+        weights=restorer.weights(masked),
+        companions={"mask": args.mask, "protect": args.protect, "hints": args.hints},
         commit=True,
         max_pixels=args.max_pixels,
-        rank=rank(),
-        world_size=world(),
-        program=PROGRAM,
     )
+    return run(args, job)
 
 
-def main(argv=None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    parser.add_argument("--version", action="version", version=PROGRAM)
+def restoring_options(parser: argparse.ArgumentParser) -> None:
+    """All options of restore.py."""
+    add = parser.add_argument
     for stage in (segment, inpaint, colorize):
-        parser.add_argument(
+        add(
             f"--{stage.STAGE}-weights",
             type=Path,
             default=stage.WEIGHTS,
@@ -202,7 +455,7 @@ def main(argv=None) -> int:
     options.infer_options(parser)
     segment.finding_options(parser)
     inpaint.painting_options(parser)
-    parser.add_argument(
+    add(
         "--mask",
         type=Path,
         metavar="FILE_OR_FOLDER",
@@ -210,31 +463,39 @@ def main(argv=None) -> int:
         "detect damage)",
     )
     colorize.hints_option(parser)
-    parser.add_argument(
+    add(
         "--only",
         action="append",
         choices=PICTURES,
         help="write only this picture; repeatable (default: all four)",
     )
-    parser.add_argument(
+    add(
         "--compare",
         action="store_true",
         help="also write OUT/STEM_compare.png, original and results side by side (default: no)",
     )
-    parser.add_argument(
+    add(
         "--psd",
         action="store_true",
         help="also write OUT/STEM.psd (.psb if very large) with every step as a layer (default: no)",
     )
-    parser.add_argument(
+    add(
         "--max-pixels",
         type=options.count(1),
-        default=batch.MAX_PIXELS,
+        default=MAX_PIXELS,
         metavar="N",
-        help=f"largest number of pixels of a photograph (default: {batch.MAX_PIXELS})",
+        help=f"largest number of pixels of a photograph (default: {MAX_PIXELS})",
     )
 
-    def run(args) -> int:
+
+def main(argv=None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=PROGRAM)
+    restoring_options(parser)
+
+    def checked(args) -> int:
         single = len(args.only or ()) == 1 and not args.compare and not args.psd and not args.probability
         options.check(parser, args, stdout=single)
         if args.probability and (args.mask or set(args.only or ()) == {"color"}):
@@ -243,7 +504,7 @@ def main(argv=None) -> int:
             parser.error("--psd needs psd-tools: pip install psd-tools")
         return restore(args)
 
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=checked)
     return commands.run_command(parser, argv)
 
 

@@ -21,14 +21,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from data import batch
 from data.errors import UserError
 from data.files import write_whole
 from data.folder import images_in, measured_pairs, pairs_in, thinned, validation
-from data.photo import encode, read_mask, read_photo
+from data.images import ImageLike, read_role_mask
+from data.photo import Photo, encode, read_mask, read_photo
 from data.pixels import luma, resize
 from data.sheet import grid, overlay
-from engine import PROGRAM, commands, options
+from engine import commands, options
+from engine.photos import Job, run
 
 if TYPE_CHECKING:
     import torch
@@ -365,33 +366,38 @@ def load(weights: Path, device, threshold: float | None = None, **settings) -> t
     return Finder(net, device, sure=sure, **settings), threshold
 
 
-def find(finder: Finder, photo, source, args, threshold: float):
-    """The final mask (H, W) uint8 of a photograph, after dilation and protection; its probability; notes for
-    the report.
+def find(finder: Finder, photo: Photo, threshold: float, dilate: int):
+    """The mask, the probability of damage, and notes for the report.
+
+    dilate: px of the working size by which the mask is widened. The mask is (H, W) uint8, 255 damaged and 0
+    intact; the probability is (h, w), at the working size.
     """
     seen = finder(luma(photo.pixels))
-    mask = finder.found(seen, photo.size, threshold, args.dilate).byte().mul_(255).numpy()
+    mask = finder.found(seen, photo.size, threshold, dilate).byte().mul_(255).numpy()
     notes = finder.tiling.warned()
     if finder.sure is not None and not mask.any() and bool((seen.probability >= threshold).any()):
         notes.append(
             "nothing is surely damaged, so nothing was marked; a --threshold below that of the weights "
             "marks what may be"
         )
-    return mask, seen.probability, notes + protect(mask, photo, source)
+    return mask, seen.probability, notes
 
 
-def protect(mask, photo, source) -> list[str]:
-    """Clears what the photograph's `--protect` mask marks in `mask`; returns notes for the report."""
-    if "protect" not in source.companions:
+def protect(mask: np.ndarray, image: ImageLike | None) -> list[str]:
+    """Clears in `mask` (H, W) what the mask `image` marks, if one is given; returns notes for the report.
+
+    Raises PhotoError.
+    """
+    if image is None:
         return []
-    protected, notes = source.mask("protect", photo)
+    protected, notes = read_role_mask(image, "protect", mask.shape[::-1])
     mask[protected == 255] = 0
     return notes
 
 
 def infer(args) -> int:
     from data.checkpoint import fingerprint
-    from engine.processes import pick_device, rank, world
+    from engine.processes import pick_device
 
     finder, threshold = load(
         args.weights,
@@ -403,26 +409,32 @@ def infer(args) -> int:
         tile=args.tile,
         overlap=args.overlap,
     )
-    outputs = ["_mask.png", "_probability.png"] if args.probability else ["_mask.png"]
 
     def work(photo, source):
-        mask, probability, notes = find(finder, photo, source, args, threshold)
+        mask, probability, notes = find(finder, photo, threshold, args.dilate)
+        notes += protect(mask, source.companions.get("protect"))
         files = {"_mask.png": encode(mask, None, "PNG")}
         if args.probability:
             files["_probability.png"] = probability_file(finder.enlarge(probability, photo.size).numpy())
         return files, {"warnings": notes}
 
-    return batch.run(
-        args,
+    job = Job(
         work,
-        outputs,
-        finding(args, finder, threshold),
-        {STAGE: fingerprint(args.weights)},
-        {"protect": args.protect},
-        program=PROGRAM,
-        rank=rank(),
-        world_size=world(),
+        outputs=["_mask.png"] + ["_probability.png"] * args.probability,
+        options=report_options(
+            finder,
+            threshold,
+            dilate=args.dilate,
+            tta=args.tta,
+            max_side=args.max_side,
+            precision=args.precision,
+            tile=args.tile,
+            overlap=args.overlap,
+        ),
+        weights={STAGE: fingerprint(args.weights)},
+        companions={"protect": args.protect},
     )
+    return run(args, job)
 
 
 def probability_file(probability) -> bytes:
@@ -471,15 +483,9 @@ def preview(args) -> int:
     return 0
 
 
-def finding(args, finder: Finder | None, threshold: float | None) -> dict:
-    """The options that decide a mask, for the report; without a finder, masks are given or not needed."""
-    return {
-        "threshold": threshold,
-        "sure": finder and finder.sure,
-        "dilate": args.dilate,
-        "tta": args.tta,
-        "max_side": args.max_side,
-    }
+def report_options(finder: Finder | None, threshold: float | None, **others) -> dict:
+    """The options that decide a mask, for the report. finder: None if masks are given or not needed."""
+    return {"threshold": threshold, "sure": finder and finder.sure, **others}
 
 
 def working_options(parser) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from data.errors import PhotoError
-from data.photo import MAX_PIXELS, read_photo
+from data.photo import MAX_PIXELS, Photo, read_photo
 from data.pixels import resize, rgb_to_ycbcr
 
 MIN_COVER = 0.01  # share of a downsampled pixel that a stroke must cover to count
@@ -43,14 +43,14 @@ class Hints:
 
 
 def read_hints(
-    source: Path | bytes, size: tuple[int, int], max_pixels: int = MAX_PIXELS
+    source: Path | bytes | Photo, size: tuple[int, int], max_pixels: int = MAX_PIXELS
 ) -> tuple[Hints | None, list[str]]:
     """The hints for a photograph of `size` (width, height), and notes; None if nothing is painted.
 
     Another size is resized by nearest, with a note. Raises PhotoError like `read_photo`, and if nothing is
     transparent.
     """
-    photo = read_photo(source, max_pixels)
+    photo = source if isinstance(source, Photo) else read_photo(source, max_pixels)
     if photo.alpha is None or photo.alpha.min() == np.iinfo(photo.alpha.dtype).max:
         raise PhotoError("nothing in it is transparent: save the strokes alone, as PNG with transparency")
     pixels, alpha, notes = photo.pixels, photo.alpha / np.float32(np.iinfo(photo.alpha.dtype).max), []

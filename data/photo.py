@@ -91,7 +91,7 @@ def read_photo(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Photo:
 
 
 def read_mask(
-    source: Path | bytes, size: tuple[int, int], max_pixels: int = MAX_PIXELS
+    source: Path | bytes | Photo, size: tuple[int, int], max_pixels: int = MAX_PIXELS
 ) -> tuple[np.ndarray, list[str]]:
     """A mask for a photograph of `size` (width, height): (H, W) uint8, 255 damaged, 0 intact, 128 ignored;
     and notes.
@@ -99,7 +99,7 @@ def read_mask(
     Any image can serve as a mask: grey above 128 is damaged, below is intact, transparent is intact. Another
     size is resized by nearest, with a note. Raises PhotoError like `read_photo`.
     """
-    photo = read_photo(source, max_pixels)
+    photo = source if isinstance(source, Photo) else read_photo(source, max_pixels)
     grey = np.rint(luma(photo.pixels) * 255)
     if photo.alpha is not None:
         grey *= photo.alpha / np.float32(np.iinfo(photo.alpha.dtype).max)

@@ -113,9 +113,11 @@ def sheet_command(
 
 
 def infer_command(
-    subparsers, run: Callable[[argparse.Namespace], int], weights: Path
+    subparsers, run: Callable[[argparse.Namespace], int], weights: Path, tiled: bool = True
 ) -> argparse.ArgumentParser:
-    """Adds `infer` with `--weights` and the shared options, which are checked before `run` is called."""
+    """Adds `infer` with `--weights` and the shared options, which are checked before `run` is called. tiled:
+    whether the network runs in tiles.
+    """
 
     def checked(args: argparse.Namespace) -> int:
         options.check(parser, args)
@@ -123,6 +125,6 @@ def infer_command(
 
     parser = subparsers.add_parser("infer", help="process photographs", allow_abbrev=False)
     options.weights_option(parser, weights)
-    options.infer_options(parser)
+    options.infer_options(parser, tiled)
     parser.set_defaults(run=checked)
     return parser

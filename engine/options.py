@@ -12,8 +12,10 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from data.batch import FORMATS, STDIO
+from engine.inputs import STDIO
+from engine.photos import FORMATS
 
+PRECISIONS = ("fp32", "bf16", "fp16")
 # ------------------------------------------------------------------------------------------- types
 
 
@@ -173,6 +175,12 @@ def device_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def precision_option(parser: argparse.ArgumentParser) -> None:
+    """Adds `--precision` for running networks; training has its own, without fp16."""
+    text = "number format of the networks (default: fp32)"
+    parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help=text)
+
+
 def overwrite_option(parser: argparse.ArgumentParser, what: str) -> None:
     """Adds `--overwrite` for one output file. what: its name in the usage line."""
     text = f"replace {what} if it exists (default: no)"
@@ -182,33 +190,15 @@ def overwrite_option(parser: argparse.ArgumentParser, what: str) -> None:
 # ------------------------------------------------------------------------------------------- photographs
 
 
-def infer_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that `infer` and restore.py share."""
+def infer_options(parser: argparse.ArgumentParser, tiled: bool = True) -> None:
+    """Adds the options that `infer` and restore.py share. tiled: whether the networks run in tiles."""
     add = parser.add_argument
     add("photos", nargs="+", type=Path, metavar="PHOTO", help="a file, a folder, or - for standard input")
     add("out", type=Path, metavar="OUT", help="output folder, created if missing")
     device_option(parser)
-    add(
-        "--precision",
-        choices=["fp32", "bf16", "fp16"],
-        default="fp32",
-        help="number format of the networks (default: fp32)",
-    )
-    add(
-        "--tile",
-        type=count(1),
-        default=1024,
-        metavar="PX",
-        help="largest side that a network processes at once, in px (default: 1024; at most 512 for "
-        "inpainting above 16 megapixels)",
-    )
-    add(
-        "--overlap",
-        type=count(0),
-        default=128,
-        metavar="PX",
-        help="overlap of tiles, in px (default: 128)",
-    )
+    precision_option(parser)
+    if tiled:
+        tile_options(parser)
     add(
         "--recursive",
         action="store_true",
@@ -235,13 +225,33 @@ def infer_options(parser: argparse.ArgumentParser) -> None:
     add("--quiet", action="store_true", help="print failures only, no progress (default: no)")
 
 
+def tile_options(parser: argparse.ArgumentParser) -> None:
+    """Adds `--tile` and `--overlap`."""
+    add = parser.add_argument
+    add(
+        "--tile",
+        type=count(1),
+        default=1024,
+        metavar="PX",
+        help="largest side that a network processes at once, in px (default: 1024; at most 512 for "
+        "inpainting above 16 megapixels)",
+    )
+    add(
+        "--overlap",
+        type=count(0),
+        default=128,
+        metavar="PX",
+        help="overlap of tiles, in px (default: 128)",
+    )
+
+
 def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace, stdout: bool = False) -> None:
     """Ends with a usage error (status 2) if the options of `infer_options` contradict each other; creates
     OUT.
 
     stdout: the command writes exactly one file per photograph, so that OUT may be `-` for one photograph.
     """
-    if arguments.overlap >= arguments.tile:
+    if hasattr(arguments, "tile") and arguments.overlap >= arguments.tile:
         parser.error(f"--overlap {arguments.overlap} must be smaller than --tile {arguments.tile}")
     if arguments.out == STDIO:
         if not stdout or len(arguments.photos) != 1 or arguments.photos[0].is_dir():

@@ -10,21 +10,13 @@ import math
 import os
 import signal
 import sys
+import time
 
 import torch
 from torch import distributed
 
 from data.errors import UserError
-
-
-def rank() -> int:
-    """The rank of this process under torchrun; 0 when alone."""
-    return int(os.environ.get("RANK", 0))
-
-
-def world() -> int:
-    """The number of processes that torchrun started; 1 when alone."""
-    return int(os.environ.get("WORLD_SIZE", 1))
+from engine.launch import ignore_sigterm, rank, world
 
 
 def pick_device(name: str, training: bool = False) -> torch.device:
@@ -59,7 +51,7 @@ def peak_memory(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
-def _store():
+def shared_store() -> distributed.Store:
     """The store through which the processes of a run find each other.
 
     torchrun restarts processes with the store of the processes that died (pytorch/pytorch#135712), whose
@@ -72,6 +64,33 @@ def _store():
     return distributed.PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
 
 
+def worst_status(store: distributed.Store, status: int) -> int:
+    """The worst exit status of all processes under torchrun, as soon as each of them has called this.
+
+    store: of `shared_store`. torchrun stops all processes as soon as one of them fails; those that still work
+    must be able to finish. A collective would time out, so keys of the store are polled. A process that dies
+    has torchrun stop the others, here too.
+    """
+    statuses = distributed.PrefixStore("exit status", store)
+    names = [str(number) for number in range(world())]
+    try:
+        statuses.set(str(rank()), str(status))
+        _wait_for(statuses, names)
+        status = max(int(statuses.get(name)) for name in names)
+        ignore_sigterm()  # torchrun stops the others when the first one exits, and they are as good as done
+        # The process that holds the store must not exit before the others have read it.
+        statuses.set(f"{rank()} has read", "")
+        _wait_for(statuses, [f"{name} has read" for name in names])
+    except RuntimeError:  # the store is gone, and with it torchrun or whoever held it
+        pass
+    return status
+
+
+def _wait_for(store: distributed.Store, keys: list[str]) -> None:
+    while not store.check(keys):
+        time.sleep(0.1)
+
+
 class Processes:
     """This process among the `world` processes of a run, from torchrun's environment or alone."""
 
@@ -82,7 +101,9 @@ class Processes:
             torch.cuda.set_device(self.device)
         if self.world > 1:
             backend = "nccl" if self.device.type == "cuda" else "gloo"
-            distributed.init_process_group(backend, store=_store(), rank=self.rank, world_size=self.world)
+            distributed.init_process_group(
+                backend, store=shared_store(), rank=self.rank, world_size=self.world
+            )
 
     def total(self, x: torch.Tensor) -> torch.Tensor:
         """Sums a tensor over all processes."""

@@ -1,10 +1,12 @@
-"""Number types of the options."""
+"""Number types of the options, and the checks of those that `infer` and restore.py share."""
 
-from argparse import ArgumentTypeError
+from argparse import ArgumentParser, ArgumentTypeError
+from pathlib import Path
 
 import pytest
+from loop import command, photo
 
-from engine import options
+from engine import commands, options
 
 
 def test_numbers():
@@ -41,3 +43,62 @@ def test_what_is_out_of_range(parse, texts):
 @pytest.mark.parametrize("name", ["auto", "cpu", "cuda", "cuda:3", "mps"])
 def test_device_names(name):
     assert options.device(name) == name
+
+
+@pytest.mark.parametrize(
+    "words, reason",
+    [
+        (["a.png"], "required: OUT"),
+        (["a.png", "a.png"], "a.png is a file"),
+        (["a.png", "a.png/below"], "cannot be made"),
+        ([".", "."], "another folder"),
+        (["a.png", "-"], "one result only"),
+        (["a.png", "out", "--tile", "0"], "at least 1"),
+        (["a.png", "out", "--tile", "1e3"], "whole number"),
+        (["a.png", "out", "--overlap", "-1"], "--overlap"),
+        (["a.png", "out", "--overlap", "1024"], "smaller than --tile"),
+        (["a.png", "out", "--device", "gpu"], "'gpu' is none of"),
+        (["a.png", "out", "--over"], "unrecognized"),
+        (["a.png", "out", "--json", "missing/log"], "--json"),
+    ],
+)
+def test_usage_errors(tmp_path, monkeypatch, capsys, words, reason):
+    photo(tmp_path / "a.png")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        command(*words)
+    assert caught.value.code == 2
+    assert reason in capsys.readouterr().err
+
+
+def test_help_gives_every_default():
+    parser = ArgumentParser(prog="x")
+    options.infer_options(parser)
+    actions = [action for action in parser._actions if action.option_strings and action.dest != "help"]
+    assert [o.dest for o in actions] == [
+        "device",
+        "precision",
+        "tile",
+        "overlap",
+        "recursive",
+        "overwrite",
+        "format",
+        "json",
+        "quiet",
+    ]
+    for option in actions:
+        default = {None: "n", False: "n"}.get(option.default, option.default)  # none, no
+        assert f"(default: {default}" in option.help
+
+
+def test_infer_command_checks_before_it_runs(tmp_path, monkeypatch, capsys):
+    parser = ArgumentParser()
+    inferring = commands.infer_command(parser.add_subparsers(), lambda arguments: 7, Path("w.pt"))
+    inferring.add_argument("--mask")
+    monkeypatch.chdir(tmp_path)
+    arguments = parser.parse_args(["infer", "a.png", "out", "--mask", "m"])
+    assert (arguments.run(arguments), arguments.weights, arguments.mask) == (7, Path("w.pt"), "m")
+    arguments = parser.parse_args(["infer", "a.png", "-", "--weights", "x.pt"])
+    with pytest.raises(SystemExit):
+        arguments.run(arguments)
+    assert "one result only" in capsys.readouterr().err

@@ -239,7 +239,9 @@ def test_write_whole(tmp_path, monkeypatch):
 
 
 def test_import_is_light():
-    code = "import sys, data.batch; sys.exit(bool({'torch', 'torchvision', 'tifffile'} & set(sys.modules)))"
+    code = (
+        "import sys, engine.photos; sys.exit(bool({'torch', 'torchvision', 'tifffile'} & set(sys.modules)))"
+    )
     assert (
         subprocess.run(
             [sys.executable, "-c", code], cwd=os.path.dirname(os.path.dirname(__file__))

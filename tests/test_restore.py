@@ -97,9 +97,12 @@ def test_outside_the_mask_every_bit_is_the_input(tmp_path, portrait, run, median
         [f"{stem}.json", f"{stem}_mask.png"] + [f"{stem}{part}.{ending}" for part in ALL if part != "_mask"]
     )
     mask = np.asarray(Image.open(tmp_path / f"out/{stem}_mask.png"))
-    assert mask.shape == (48, 64) and set(np.unique(mask)) == {0, 255} and 0.3 <= (mask == 255).mean() < 0.9
+    assert mask.shape == (48, 64)
+    assert set(np.unique(mask)) == {0, 255}
+    assert 0.3 <= (mask == 255).mean() < 0.9
     restored = read_photo(tmp_path / f"out/{stem}_restored.{ending}")
-    assert restored.pixels.dtype == photo.pixels.dtype and restored.pixels.shape == photo.pixels.shape
+    assert restored.pixels.dtype == photo.pixels.dtype
+    assert restored.pixels.shape == photo.pixels.shape
     np.testing.assert_array_equal(restored.pixels[mask == 0], photo.pixels[mask == 0])
     changed = (restored.pixels != photo.pixels).reshape(48, 64, -1).any(-1)
     assert changed[mask == 255].mean() > 0.5  # and inside it something was painted
@@ -146,7 +149,8 @@ def test_no_option_touches_them(scan, tmp_path, run, median, options):
     mask = pixels(tmp_path / "out/scan_mask.png")
     restored = pixels(next(path for path in (tmp_path / "out").iterdir() if "_restored" in path.name))
     np.testing.assert_array_equal(restored[mask == 0], photo.pixels[mask == 0])
-    assert (mask == 0).any() and (restored[mask == 255] != photo.pixels[mask == 255]).any()
+    assert (mask == 0).any()
+    assert (restored[mask == 255] != photo.pixels[mask == 255]).any()
 
 
 @pytest.mark.parametrize("height, width", [(1, 1), (15, 15), (1, 5000), (300, 1), (101, 67)])
@@ -189,13 +193,12 @@ def test_a_given_mask_is_used_as_it_is(scan, tmp_path, run, tiny_weights):
     assert run(scan, tmp_path / "out", "--mask", mask, "--dilate", 5, weights=without) == 0
     np.testing.assert_array_equal(pixels(tmp_path / "out/scan_mask.png"), square())
     changed = (pixels(tmp_path / "out/scan_restored.png") != pixels(scan)).any(-1)
-    assert changed[square() == 255].mean() > 0.5 and not changed[square() == 0].any()
+    assert changed[square() == 255].mean() > 0.5
+    assert not changed[square() == 0].any()
     facts = report(tmp_path / "out")
     assert facts["invented"] == pytest.approx(600 / (48 * 64), abs=1e-6)
-    assert (
-        facts["companions"] == {"mask": hashlib.sha256(mask.read_bytes()).hexdigest()}
-        and "segment" not in facts["weights"]
-    )
+    assert facts["companions"] == {"mask": hashlib.sha256(mask.read_bytes()).hexdigest()}
+    assert "segment" not in facts["weights"]
 
 
 def test_a_mask_that_was_written_can_be_edited_and_given_back(scan, tmp_path, run, median):
@@ -223,11 +226,14 @@ def test_the_hand_round(tmp_path, portrait, run, median):
     np.testing.assert_array_equal(after, np.asarray(edited)[..., 0])
     first, second = (pixels(tmp_path / name / "scan_restored.png") for name in ("first", "second"))
     original = pixels(photo)
-    assert (before[10:26, 10:31] == 255).any() and (second[10:26, 10:31] == original[10:26, 10:31]).all()
-    assert (second != original)[after == 255].mean() > 0.5 and (second == original)[after == 0].all()
+    assert (before[10:26, 10:31] == 255).any()
+    assert (second[10:26, 10:31] == original[10:26, 10:31]).all()
+    assert (second != original)[after == 255].mean() > 0.5
+    assert (second == original)[after == 0].all()
     assert (first == original)[before == 0].all()
     facts = report(tmp_path / "second")
-    assert facts["measured"]["outside_mask"] == 0 and "segment" not in facts["seconds"]
+    assert facts["measured"]["outside_mask"] == 0
+    assert "segment" not in facts["seconds"]
 
 
 def test_masks_in_a_folder_and_one_missing(tmp_path, portrait, run, capsys):
@@ -253,7 +259,8 @@ def test_protected_pixels_stay(scan, tmp_path, run, given):
     np.testing.assert_array_equal(pixels(tmp_path / "out/scan_mask.png"), expected)
     restored = pixels(tmp_path / "out/scan_restored.png")
     np.testing.assert_array_equal(restored[protect == 255], pixels(scan)[protect == 255])
-    assert (restored != pixels(scan)).any() and "protect" in report(tmp_path / "out")["companions"]
+    assert (restored != pixels(scan)).any()
+    assert "protect" in report(tmp_path / "out")["companions"]
 
 
 def test_masks_of_another_size_are_resized_and_said(scan, tmp_path, run):
@@ -282,7 +289,8 @@ def test_a_broken_mask_is_named(scan, tmp_path, run, capsys, role):
     (tmp_path / "m.png").write_bytes(b"no picture")
     assert run(scan, tmp_path / "out", f"--{role}", tmp_path / "m.png", "--quiet") == 1
     error = capsys.readouterr().err
-    assert error.startswith(f"{scan}: {role} {tmp_path}/m.png: not an image") and error.count("\n") == 1
+    assert error.startswith(f"{scan}: {role} {tmp_path}/m.png: not an image")
+    assert error.count("\n") == 1
     assert files(tmp_path / "out") == []
 
 
@@ -307,7 +315,8 @@ def test_only(scan, tmp_path, run, tiny_weights, only):
 def test_compare_shows_all_beside_the_original(scan, tmp_path, run):
     assert run(scan, tmp_path / "out", "--compare", "--threshold", 0.4) == 0
     sheet = pixels(tmp_path / "out/scan_compare.png")
-    assert sheet.shape[1] >= 4 * 64 and sheet.shape[0] >= 48
+    assert sheet.shape[1] >= 4 * 64
+    assert sheet.shape[0] >= 48
     np.testing.assert_array_equal(sheet[:48, :64], pixels(scan))
     assert "scan_compare.png" in report(tmp_path / "out")["outputs"]
 
@@ -329,7 +338,8 @@ def test_metadata_survives(tmp_path, portrait, run):
         assert result.dpi == pytest.approx(photo.dpi, abs=0.02)
         tags = Image.Exif()
         tags.load(result.exif)
-        assert 274 not in tags and tags.get_ifd(0x8769)[36867] == "1999:01:02 03:04:05"
+        assert 274 not in tags
+        assert tags.get_ifd(0x8769)[36867] == "1999:01:02 03:04:05"
         remarks = {
             "_restored": [inpaint.REMARK],
             "_color": [colorize.REMARK],
@@ -404,14 +414,14 @@ def test_one_bad_photo_never_stops_the_rest(tmp_path, portrait, run, capsys):
     )
     rows = [json.loads(line) for line in out.splitlines()]
     assert [row["status"] for row in rows] == ["done", "failed", "done", "done", "failed"]
-    assert (
-        rows[0] == {"status": "done", **report(tmp_path / "out", "a b")} and "truncated" in rows[1]["error"]
-    )
+    assert rows[0] == {"status": "done", **report(tmp_path / "out", "a b")}
+    assert "truncated" in rows[1]["error"]
 
 
 def test_too_many_pixels_are_refused(scan, tmp_path, run, capsys):
     assert run(scan, tmp_path / "out", "--max-pixels", 1000) == 1
-    assert "--max-pixels" in capsys.readouterr().err and files(tmp_path / "out") == []
+    assert "--max-pixels" in capsys.readouterr().err
+    assert files(tmp_path / "out") == []
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no such signals")
@@ -459,7 +469,9 @@ def test_ctrl_c_of_the_program(tmp_path, tiny_weights):
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         out, error = process.communicate(timeout=60)
-    assert process.returncode == 130 and error == "interrupted\n" and out == ""
+    assert process.returncode == 130
+    assert error == "interrupted\n"
+    assert out == ""
     found = files(tmp_path / "out")
     done = [name.removesuffix(".json") for name in found if name.endswith(".json")]
     assert 0 < len(done) < 300
@@ -484,7 +496,8 @@ def test_the_probability_is_that_of_finding(scan, tmp_path, run, tiny_weights, c
         == 0
     )
     one, other = ((tmp_path / folder / "scan_probability.png").read_bytes() for folder in ("out", "found"))
-    assert one == other and "scan_probability.png" in report(tmp_path / "out")["outputs"]
+    assert one == other
+    assert "scan_probability.png" in report(tmp_path / "out")["outputs"]
     for words in (["--mask", scan], ["--only", "color"], ["--only", "color", "--only", "color"]):
         with pytest.raises(SystemExit):
             run(scan, tmp_path / "none", "--probability", *words)
@@ -530,9 +543,8 @@ def test_the_report(tmp_path, portrait, run, tiny_weights, median):
     assert facts["invented"] == pytest.approx(
         (pixels(tmp_path / "out/scan_mask.png") == 255).mean(), abs=1e-6
     )
-    assert facts["seconds"].keys() == set(STAGES) and all(
-        seconds >= 0 for seconds in facts["seconds"].values()
-    )
+    assert facts["seconds"].keys() == set(STAGES)
+    assert all(seconds >= 0 for seconds in facts["seconds"].values())
     assert any("not lossless" in warning for warning in facts["warnings"])
     assert any("very small" in warning for warning in facts["warnings"])
     assert facts["program"] == engine.PROGRAM
@@ -549,26 +561,29 @@ def test_the_report_of_a_lossless_format(scan, tmp_path, run, median):
     assert run(scan, tmp_path / "out", "--threshold", median(read_photo(scan)), "--dilate", 0) == 0
     facts, mask = report(tmp_path / "out"), pixels(tmp_path / "out/scan_mask.png")
     assert facts["measured"]["outside_mask"] == 0
-    assert 0 < facts["measured"]["luma_color"] <= 1 and 0 < facts["measured"]["luma_restored_color"] <= 1
+    assert 0 < facts["measured"]["luma_color"] <= 1
+    assert 0 < facts["measured"]["luma_restored_color"] <= 1
     listed = facts["regions"]["largest"]
     assert len(listed) == min(facts["regions"]["count"], 100) > 1
     covered = np.zeros(mask.shape, bool)
     for region in listed:
         left, top, width, height = region["box"]
         part = mask[top : top + height, left : left + width] == 255
-        assert 0 < region["pixels"] <= part.sum() and all(part.any(1)) and all(part.any(0))
+        assert 0 < region["pixels"] <= part.sum()
+        assert all(part.any(1))
+        assert all(part.any(0))
         covered[top : top + height, left : left + width] = True
     if facts["regions"]["count"] <= 100:
-        assert (
-            covered[mask == 255].all() and sum(region["pixels"] for region in listed) == (mask == 255).sum()
-        )
+        assert covered[mask == 255].all()
+        assert sum(region["pixels"] for region in listed) == (mask == 255).sum()
 
 
 def test_the_report_of_colour_alone(tmp_path, portrait, run):
     photo = save(tmp_path / "scan.png", portrait)
     assert run(photo, tmp_path / "out", "--only", "color") == 0
     facts = report(tmp_path / "out")
-    assert facts["regions"] is None and facts["measured"].keys() == {"luma_color"}
+    assert facts["regions"] is None
+    assert facts["measured"].keys() == {"luma_color"}
     assert [warning.split(":")[0] for warning in facts["warnings"]] == ["probably already coloured"]
     assert run(photo, tmp_path / "mask", "--only", "mask", "--no-tta", "--threshold", 0.4) == 0
     assert report(tmp_path / "mask")["warnings"] == []
@@ -618,7 +633,8 @@ def test_standard_input_to_standard_output(scan, tmp_path, run, tiny_weights):
     assert done.returncode == 0, done.stderr
     assert run(scan, tmp_path / "out", "--only", "restored", "--threshold", 0.4) == 0
     assert done.stdout == (tmp_path / "out/scan_restored.png").read_bytes()
-    assert b"Traceback" not in done.stderr and b"Warning" not in done.stderr
+    assert b"Traceback" not in done.stderr
+    assert b"Warning" not in done.stderr
 
 
 def test_standard_input_to_a_folder(scan, tmp_path, run, monkeypatch):
@@ -671,13 +687,12 @@ def test_usage_errors_answer_before_anything_is_loaded(tmp_path):
         [sys.executable, "-c", CODE], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     torch_was_loaded, answers = json.loads(done.stdout)
-    assert not torch_was_loaded and len(answers) == len(USAGE)
+    assert not torch_was_loaded
+    assert len(answers) == len(USAGE)
     for words, (status, error) in zip(USAGE, answers):
         assert status == 2 and "error: " in error, words
-    assert (
-        all(path.name in ("a.png", "out") for path in tmp_path.iterdir())
-        and (tmp_path / "a.png").stat().st_size > 0
-    )
+    assert all(path.name in ("a.png", "out") for path in tmp_path.iterdir())
+    assert (tmp_path / "a.png").stat().st_size > 0
 
 
 def test_weights_that_cannot_be_used(scan, tmp_path, run, tiny_weights, capsys):
@@ -690,7 +705,9 @@ def test_weights_that_cannot_be_used(scan, tmp_path, run, tiny_weights, capsys):
         ):
             assert run(scan, tmp_path / "out", weights={**tiny_weights, stage: path}) == 2
             error = capsys.readouterr().err
-            assert reason in error and str(path) in error and error.count("\n") == 1
+            assert reason in error
+            assert str(path) in error
+            assert error.count("\n") == 1
     assert files(tmp_path / "out") == []
 
 
@@ -738,7 +755,8 @@ def test_it_works_at_once(tmp_path):
     facts = report(tmp_path / "out", "portrait")
     assert facts["weights"] == {name: checkpoint.fingerprint(stage.WEIGHTS) for name, stage in STAGES.items()}
     mask = pixels(tmp_path / "out/portrait_mask.png") == 255
-    assert mask[truth].mean() > 0.8 and mask.mean() < 0.25
+    assert mask[truth].mean() > 0.8
+    assert mask.mean() < 0.25
     restored = pixels(tmp_path / "out/portrait_restored.png")
     np.testing.assert_array_equal(restored[~mask], damaged[~mask])
     before, after = (np.abs(x.astype(int) - clean)[truth].mean() for x in (damaged, restored))
@@ -756,7 +774,8 @@ def test_a_large_photo_is_coloured_in_bands_as_a_small_one(tiny_weights, portrai
     monkeypatch.setattr(colorize, "LARGE", 0)
     monkeypatch.setattr("data.pixels.BAND", 64)
     bands = colorizer(grey)
-    assert np.abs(bands.astype(int) - whole).max() <= 1 and (bands != whole).mean() < 0.01
+    assert np.abs(bands.astype(int) - whole).max() <= 1
+    assert (bands != whole).mean() < 0.01
     assert np.abs(luma(bands) - grey).max() * 255 <= 0.51
 
 
@@ -786,7 +805,8 @@ def test_colours_keep_16_bits_where_the_file_can_hold_them(tmp_path, run, format
     if dtype == np.uint16:
         pytest.importorskip("tifffile")
     picture = read_photo(result).pixels
-    assert picture.dtype == dtype and picture.ndim == 3
+    assert picture.dtype == dtype
+    assert picture.ndim == 3
     if dtype == np.uint16:  # luma in steps of 1/65535
         assert np.abs(luma(picture) - luma(grey)).max() * 65535 <= 1
 
@@ -826,8 +846,7 @@ def test_grain_of_a_large_photo_is_measured_on_a_part(monkeypatch):
     whole = grain.match_grain(picture.clone(), valid)
     monkeypatch.setattr(grain, "SAMPLE", 60_000)
     part = grain.match_grain(picture.clone(), valid)
-    assert torch.equal(part[valid], picture[valid]) and not torch.equal(part, whole)
-    assert (
-        part[~valid].std() == pytest.approx(float(whole[~valid].std()), rel=0.1)
-        and whole[~valid].std() > 0.03
-    )
+    assert torch.equal(part[valid], picture[valid])
+    assert not torch.equal(part, whole)
+    assert part[~valid].std() == pytest.approx(float(whole[~valid].std()), rel=0.1)
+    assert whole[~valid].std() > 0.03

@@ -104,7 +104,11 @@ WITHOUT_TORCH = [
     "data.photo",
     "data.folder",
     "data.findings",
-    "data.batch",
+    "data.images",
+    "engine.inputs",
+    "engine.photos",
+    "engine.delivery",
+    "engine.ballot",
     "engine.options",
     "engine.commands",
 ]

@@ -1,4 +1,4 @@
-"""People choose the best model, blind: `vote` makes a ballot, `tally` counts what came back.
+"""Blind votes on models: `vote` makes a page for the voters, `tally` counts what they chose.
 
     BALLOT/index.html   the page, with all pictures in it: send this file, or put the folder on a web server
     BALLOT.key.json     which model made which picture; lies beside the folder and stays with you
@@ -25,28 +25,34 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from data import batch, report
+from data import report
 from data.errors import PhotoError
 from data.files import sha256, write_whole
 from data.photo import Photo, read_bytes, read_photo
 from data.pixels import rgb8
+from engine import options
+from engine.delivery import refuse_existing
+from engine.inputs import Source, list_photos, pair
+from engine.photos import report_failure
 
 VERSION = 1  # of the key and of the votes
 MOST = 9  # pictures of a photo: each has a digit on the keyboard
 PAGE = Path(__file__).with_name("ballot.html")
 
-Candidate = Callable[[Photo, batch.Source], np.ndarray]  # gives the pixels of one picture of a photo
+Candidate = Callable[[Photo, Source], np.ndarray]  # gives the pixels of one picture of a photo
 
 
-def vote_command(commands, run: Callable[[argparse.Namespace], int], include: str) -> argparse.ArgumentParser:
-    """Add the subcommand `vote`, checked before `run` is called. include: the candidate that needs no
+def vote_command(
+    subparsers, run: Callable[[argparse.Namespace], int], include: str
+) -> argparse.ArgumentParser:
+    """Adds `vote`, whose candidates are checked before `run` is called. include: the candidate that needs no
     weights.
 
-    commands: of `add_subparsers`. Returns its parser, for the stage's own options.
+    Returns its parser, for the stage's own options.
     """
 
-    def checked(arguments: argparse.Namespace) -> int:
-        named = names(arguments.weights, arguments.include)
+    def checked(args: argparse.Namespace) -> int:
+        named = names(args.weights, args.include)
         if len(set(named)) < len(named):
             parser.error("the same weights are given twice")
         if not 2 <= len(named) <= MOST:
@@ -54,62 +60,38 @@ def vote_command(commands, run: Callable[[argparse.Namespace], int], include: st
                 f"there must be 2 to {MOST} candidates, not {len(named)}: give more --weights, or "
                 f"--include {include}"
             )
-        return run(arguments)
+        return run(args)
 
-    parser = commands.add_parser(
-        "vote", help="make a page on which people choose the best model, blind", allow_abbrev=False
-    )
-    add = parser.add_argument
-    add("photos", nargs="+", type=Path, metavar="PHOTO", help="a file or a folder")
-    add(
-        "ballot",
-        type=Path,
-        metavar="BALLOT",
-        help="folder for the page; the key is written beside it, as BALLOT.key.json",
-    )
-    add(
-        "--weights",
-        type=Path,
-        nargs="+",
-        required=True,
-        metavar="FILE",
-        help="weights of the models to choose from",
-    )
-    add(
-        "--include",
-        choices=[include],
-        action="append",
-        help=f"{include}: a candidate without weights (default: none)",
-    )
-    add(
-        "--seed",
-        type=batch.count(0),
-        help="seed of the order of pictures (default: a random one, told in the key)",
-    )
-    add(
-        "--page-side",
-        type=batch.count(64),
-        default=1024,
-        metavar="PX",
-        help="longer side of the pictures on the page (default: 1024 px)",
-    )
-    add("--device", default="auto", help="auto, cpu, cuda[:N] or mps (default: auto)")
-    add(
-        "--precision",
-        choices=["fp32", "bf16", "fp16"],
-        default="fp32",
-        help="number type of the networks (default: fp32)",
-    )
-    add("--recursive", action="store_true", help="search folders in folders too (default: no)")
-    add("--overwrite", action="store_true", help="replace a ballot that exists (default: no)")
-    add("--quiet", action="store_true", help="no progress on standard error, failures only (default: no)")
+    text = "make a page on which people choose the best model, blind"
+    parser = subparsers.add_parser("vote", help=text, allow_abbrev=False)
+    _vote_options(parser, include)
     parser.set_defaults(run=checked)
     return parser
 
 
-def tally_command(commands) -> None:
-    """Add the subcommand `tally`."""
-    parser = commands.add_parser("tally", help="count the votes of a ballot", allow_abbrev=False)
+def _vote_options(parser: argparse.ArgumentParser, include: str) -> None:
+    add = parser.add_argument
+    add("photos", nargs="+", type=Path, metavar="PHOTO", help="a file or a folder")
+    text = "folder for the page; the key is written beside it, as BALLOT.key.json"
+    add("ballot", type=Path, metavar="BALLOT", help=text)
+    text = "weights of the models to choose from"
+    add("--weights", type=Path, nargs="+", required=True, metavar="FILE", help=text)
+    text = f"{include}: a candidate without weights (default: none)"
+    add("--include", choices=[include], action="append", help=text)
+    text = "seed of the order of pictures (default: a random one, stored in the key)"
+    add("--seed", type=options.count(0), help=text)
+    text = "longer side of the pictures on the page (default: 1024 px)"
+    add("--page-side", type=options.count(64), default=1024, metavar="PX", help=text)
+    options.device_option(parser)
+    options.precision_option(parser)
+    add("--recursive", action="store_true", help="include subfolders (default: no)")
+    options.overwrite_option(parser, "the ballot")
+    add("--quiet", action="store_true", help="print failures only, no progress (default: no)")
+
+
+def tally_command(subparsers) -> None:
+    """Adds `tally`."""
+    parser = subparsers.add_parser("tally", help="count the votes of a ballot", allow_abbrev=False)
     parser.add_argument(
         "ballot", type=Path, metavar="BALLOT", help="the ballot's folder; its key is looked for beside it"
     )
@@ -141,54 +123,64 @@ def vote(
     question: str,
     companions: dict[str, Path | None] | None = None,
 ) -> int:
-    """Write the ballot of all photos; 1 if some failed. PhotoError: it exists, or no photo is left.
+    """Writes the ballot of all photos; returns 1 if some failed. Raises PhotoError if it exists, or if no
+    photo is left.
 
-    candidates: in the order of `names`. shown: the picture beside them, of no candidate. companions: as for
-    `batch.run`.
+    candidates: in the order of `names`. shown: the picture beside them, of no candidate. companions: role ->
+    file, folder or None, as for `engine.photos.Job`.
     """
     page, key = args.ballot / "index.html", key_path(args.ballot)
     for path in (page, key):
-        if path.exists() and not args.overwrite:
-            raise PhotoError(f"{path} exists: give --overwrite to replace it")
+        refuse_existing(path, args.overwrite)
     named = names(args.weights, args.include)
     seed = secrets.randbits(32) if args.seed is None else args.seed
+    sources = list_photos(args.photos, args.ballot, args.recursive)
     photos, pages, failed = [], [], False
-    for source in tqdm(
-        batch.list_photos(args.photos, args.ballot, args.recursive),
-        unit="photo",
-        disable=True if args.quiet else None,
-    ):
+    for source in tqdm(sources, unit="photo", disable=True if args.quiet else None):
         try:
-            if source.error:
-                raise PhotoError(source.error)
-            source, photo = batch.pair(source, companions or {}), read_photo(source.path)
+            photo, source = _read(source, companions or {})
             order = np.random.default_rng([seed, len(photos)]).permutation(len(named)).tolist()
-            pages.append(
-                {
-                    "shown": _picture(shown(photo), args.page_side),
-                    "pictures": [_picture(candidates[i](photo, source), args.page_side) for i in order],
-                }
-            )
-            photos.append({"name": str(source), "sha256": photo.sha256, "order": [named[i] for i in order]})
-        except Exception as error:  # as in `batch.run`: the other photos must not suffer
+            pictures = [candidates[number](photo, source) for number in order]
+            pages.append(_page(shown(photo), pictures, args.page_side))
+        except Exception as error:  # as in `engine.photos.run`: the other photos must not suffer
             failed = True
-            tqdm.write(f"{source}: {batch.reason(error)}", file=sys.stderr)
+            report_failure(str(source), error)
+            continue
+        order = [named[number] for number in order]
+        photos.append({"name": str(source), "sha256": photo.sha256, "order": order})
     if not photos:
         raise PhotoError("no photo is left to vote on")
-    sums = {name: sha256(read_bytes(path)) for name, path in zip(named, args.weights)}
     facts = {
         "version": VERSION,
         "seed": seed,
         "question": question,
-        "weights": sums,
+        "weights": {name: sha256(read_bytes(path)) for name, path in zip(named, args.weights)},
         "candidates": named,
         "photos": photos,
     }
-    number = sha256(json.dumps(facts, sort_keys=True).encode())[:16]
-    content = json.dumps({"id": number, "question": question, "photos": pages}).replace("<", "\\u003c")
-    write_whole(key, report.dumps({"ballot": number, **facts}, indent=2).encode(), args.overwrite)
-    write_whole(page, PAGE.read_text("utf-8").replace(">BALLOT<", f">{content}<").encode(), args.overwrite)
+    _write(page, key, facts, pages, args.overwrite)
     return int(failed)
+
+
+def _read(source: Source, companions: dict[str, Path | None]) -> tuple[Photo, Source]:
+    """The photo, and the source with its companions. Raises PhotoError."""
+    if source.error:
+        raise PhotoError(source.error)
+    return read_photo(source.path), pair(source, companions)
+
+
+def _page(shown: np.ndarray, pictures: list[np.ndarray], side: int) -> dict:
+    """One page of the ballot, its pictures not longer than `side` px."""
+    return {"shown": _picture(shown, side), "pictures": [_picture(pixels, side) for pixels in pictures]}
+
+
+def _write(page: Path, key: Path, facts: dict, pages: list[dict], overwrite: bool) -> None:
+    """Writes the key, then the page."""
+    number = sha256(json.dumps(facts, sort_keys=True).encode())[:16]
+    content = {"id": number, "question": facts["question"], "photos": pages}
+    content = json.dumps(content).replace("<", "\\u003c")
+    write_whole(key, report.dumps({"ballot": number, **facts}, indent=2).encode(), overwrite)
+    write_whole(page, PAGE.read_text("utf-8").replace(">BALLOT<", f">{content}<").encode(), overwrite)
 
 
 def _picture(pixels: np.ndarray, side: int) -> str:
@@ -206,18 +198,11 @@ def _picture(pixels: np.ndarray, side: int) -> str:
 
 
 def tally(args: argparse.Namespace) -> int:
-    """Print the count as one JSON object on standard output, and as a table on standard error; 1 if a file
+    """Prints the count, as JSON on standard output and as a table on standard error; returns 1 if a file
     failed.
     """
-    path, failed, voters = key_path(args.ballot), False, {}
-    try:
-        key = json.loads(read_bytes(path))
-        orders = [photo["order"] for photo in key["photos"]]
-        number, named = key["ballot"], key["candidates"]
-    except PhotoError as error:
-        raise PhotoError(f"key {path}: {error}") from None
-    except (ValueError, KeyError, TypeError):
-        raise PhotoError(f"key {path}: damaged") from None
+    number, named, orders = _read_key(key_path(args.ballot))
+    voters, failed = {}, False
     for path in args.votes:
         try:
             voter, saved, votes = _read_votes(read_bytes(path), number, orders)
@@ -230,16 +215,31 @@ def tally(args: argparse.Namespace) -> int:
         voters[voter] = max(voters.get(voter, ("", {})), (saved, votes), key=lambda entry: entry[0])
     result = {"ballot": number, **count([votes for _, votes in voters.values()], orders, named)}
     print(json.dumps(result))
-    width = max(map(len, named))
+    print(_table(result), file=sys.stderr)
+    return int(failed)
+
+
+def _read_key(path: Path) -> tuple[str, list[str], list[list[str]]]:
+    """Number of the ballot, candidates, and of each photo the candidates in the order of its pictures. Raises
+    PhotoError.
+    """
+    try:
+        key = json.loads(read_bytes(path))
+        return key["ballot"], key["candidates"], [photo["order"] for photo in key["photos"]]
+    except PhotoError as error:
+        raise PhotoError(f"key {path}: {error}") from None
+    except (ValueError, KeyError, TypeError):
+        raise PhotoError(f"key {path}: damaged") from None
+
+
+def _table(result: dict) -> str:
+    width = max(map(len, result["models"]))
     lines = [f"{'':{width}}  wins  win rate  95 %"]
     for name, row in result["models"].items():
         rate, (low, high) = row["win_rate"], row["win_rate_95"]
         lines.append(f"{name:{width}}  {row['wins']:4}  {rate:8.1%}  {low:.1%} to {high:.1%}")
-    total = "{votes} votes of {voters} voters on {photos} photos, {ties} without difference".format_map(
-        result
-    )
-    print("\n".join([*lines, total]), file=sys.stderr)
-    return int(failed)
+    total = "{votes} votes of {voters} voters on {photos} photos, {ties} without difference"
+    return "\n".join([*lines, total.format_map(result)])
 
 
 def _read_votes(data: bytes, number: str, orders: list[list[str]]) -> tuple[str, str, dict[int, int]]:

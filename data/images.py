@@ -1,0 +1,117 @@
+"""Photographs, masks and color hints as paths, bytes, Pillow pictures or arrays.
+
+photo = read_image(array)
+mask, notes = read_role_mask("mask.png", "mask", photo.size)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from data.decode import File, decode
+from data.errors import PhotoError
+from data.hints import Hints, read_hints
+from data.metadata import Carried
+from data.photo import MAX_PIXELS, Photo, read_mask, read_photo
+
+ImageLike = str | os.PathLike | bytes | Image.Image | np.ndarray
+
+
+def read_image(image: ImageLike, max_pixels: int = MAX_PIXELS) -> Photo:
+    """The photograph as `read_photo` returns it.
+
+    image: path or bytes of a file, Pillow picture, or array (H, W), (H, W, 3) RGB or (H, W, 4) RGBA of uint8
+    or uint16. Pictures and arrays are copied, are taken as upright and have no metadata. Raises PhotoError,
+    which names the file if there is one.
+    """
+    with _naming("", image):
+        return _read(image, max_pixels)
+
+
+def read_role_mask(image: ImageLike, role: str, size: tuple[int, int]) -> tuple[np.ndarray, list[str]]:
+    """`read_mask` of anything that `read_image` takes, for a photograph of `size` (width, height).
+
+    Raises PhotoError, which names the role and the file.
+    """
+    with _naming(role, image):
+        return read_mask(_read(image, _limit(size)), size)
+
+
+def read_role_hints(image: ImageLike | None, size: tuple[int, int]) -> tuple[Hints | None, list[str]]:
+    """`read_hints` of anything that `read_image` takes, for a photograph of `size` (width, height).
+
+    None gives no hints. Raises PhotoError, which names the file.
+    """
+    if image is None:
+        return None, []
+    with _naming("hints", image):
+        return read_hints(_read(image, _limit(size)), size)
+
+
+def digest(image: ImageLike) -> str:
+    """SHA-256 of a file's bytes, or of the pixels of a picture or array."""
+    if isinstance(image, (str, os.PathLike)):
+        image = Path(image).read_bytes()
+    return hashlib.sha256(image if isinstance(image, bytes) else np.ascontiguousarray(image)).hexdigest()
+
+
+def _limit(size: tuple[int, int]) -> int:
+    """Pixels that a mask or hints may have: as many as the photograph, whatever its limit was."""
+    return max(MAX_PIXELS, size[0] * size[1])
+
+
+@contextlib.contextmanager
+def _naming(role: str, image: ImageLike) -> Iterator[None]:
+    """Errors begin with the role and the file's path."""
+    try:
+        yield
+    except PhotoError as error:
+        path = str(image) if isinstance(image, (str, os.PathLike)) else ""
+        name = f"{role} {path}".strip()
+        raise PhotoError(f"{name}: {error}" if name else str(error)) from None
+
+
+def _read(image: ImageLike, max_pixels: int) -> Photo:
+    if isinstance(image, (str, os.PathLike)):
+        return read_photo(Path(image), max_pixels)
+    if isinstance(image, bytes):
+        return read_photo(image, max_pixels)
+    notes: list[str] = []
+    if isinstance(image, Image.Image):
+        pixels, alpha = _decode_picture(image, max_pixels, notes)
+    elif isinstance(image, np.ndarray):
+        pixels, alpha = _split(image)
+    else:
+        kind = type(image).__name__
+        raise PhotoError(f"{kind} is no photograph: give a path, bytes, a Pillow picture or an array")
+    height, width = pixels.shape[:2]
+    if not 0 < height * width <= max_pixels:
+        raise PhotoError(f"{width} x {height} pixels: there must be 1 to {max_pixels}, max_pixels")
+    return Photo(pixels, alpha, format="", sha256=digest(image), notes=notes)
+
+
+def _decode_picture(picture: Image.Image, max_pixels: int, notes: list[str]):
+    try:
+        picture = picture.copy()  # reads the file, if that has not happened yet
+    except (OSError, SyntaxError, ValueError) as error:
+        raise PhotoError(f"damaged or truncated picture ({error})") from None
+    return decode(File(b"", picture, "", picture.size, Carried(), max_pixels), notes)
+
+
+def _split(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Copies of pixels and alpha. Raises PhotoError if the array is no picture."""
+    if array.dtype not in (np.uint8, np.uint16):
+        raise PhotoError(f"array of {array.dtype}: scale it to 0..255 as uint8, or to 0..65535 as uint16")
+    if array.ndim != 2 and not (array.ndim == 3 and array.shape[2] in (3, 4)):
+        shape = " x ".join(map(str, array.shape))
+        raise PhotoError(f"array of shape {shape}: give (H, W), (H, W, 3) RGB or (H, W, 4) RGBA")
+    if array.ndim == 3 and array.shape[2] == 4:
+        return array[..., :3].copy(), array[..., 3].copy()
+    return array.copy(), None

@@ -1,0 +1,132 @@
+"""The photographs that a command processes, the names of their results, and their masks and hints."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from data.errors import PhotoError
+from data.photo import IMAGE_SUFFIXES
+
+STDIO = Path("-")  # standard input or output
+
+
+@dataclass(frozen=True)
+class Source:
+    """One input: where it is and how its outputs are called."""
+
+    path: Path  # STDIO: standard input
+    name: str  # the outputs are OUT/NAME_restored.png and so on; may have folders in it
+    error: str = ""  # why it cannot even be tried
+    companions: dict[str, Path] = field(default_factory=dict)  # role -> file for this photo, set by `pair`
+
+    def __str__(self) -> str:
+        return "stdin" if self.path == STDIO else str(self.path)
+
+    def require(self, role: str, given: Path) -> Path:
+        """The companion of this role. Raises PhotoError if the folder `given` has none for this photo."""
+        if role not in self.companions:
+            raise PhotoError(f"no {role} for it in {given}")
+        return self.companions[role]
+
+
+def list_photos(photos: list[Path], out: Path, recursive: bool) -> list[Source]:
+    """The photos of files and folders, in order, each once. What cannot be tried has its `error` set.
+
+    Folders give their files with an image suffix, sorted; hidden files, linked folders (they may form loops)
+    and everything in OUT (results of a former run) are left out.
+    """
+    listed: list[_Entry] = []
+    for path in photos:
+        if path != STDIO and path.is_dir():
+            missing = _Entry(path, Path(path.name), "no photos in this folder")
+            listed += _walk(path, out, recursive) or [missing]
+        else:
+            listed.append(_Entry(path, Path("stdin" if path == STDIO else path.name)))
+    unique: dict[str, _Entry] = {}
+    for entry in listed:
+        # Not Path.resolve: before Python 3.13 it raises for links that go round in a circle.
+        key = str(STDIO) if entry.path == STDIO else os.path.realpath(entry.path)
+        unique.setdefault(key, entry)
+    return _named(list(unique.values()))
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A listed photo before its outputs have names."""
+
+    path: Path
+    relative: Path  # below the input folder
+    error: str = ""
+
+    @property
+    def stem(self) -> Path:
+        return self.relative.with_suffix("")
+
+
+def _named(entries: list[_Entry]) -> list[Source]:
+    """Sources with the names of their outputs: a photo's stem or, where several share it, its file name."""
+    # Case is folded because many disks do not tell A from a.
+    stems = Counter(str(entry.stem).casefold() for entry in entries if not entry.error)
+    sources, owners = [], {}  # owners: name, folded -> path of the photo that has it
+    for entry in entries:
+        shared = stems[str(entry.stem).casefold()] > 1
+        name, error = (entry.relative if shared else entry.stem).as_posix(), entry.error
+        if not error and owners.setdefault(name.casefold(), entry.path) != entry.path:
+            other = owners[name.casefold()]
+            error = f"its results would have the names of those of {other}: give another OUT"
+        sources.append(Source(entry.path, name, error))
+    return sources
+
+
+def _walk(folder: Path, out: Path, recursive: bool) -> list[_Entry]:
+    """The photos of a folder, then the folders in it that cannot be read."""
+    paths, unreadable, results = [], [], out.resolve()
+    for root, folders, files in os.walk(folder, onerror=unreadable.append):
+        parent = Path(root)
+        folders[:] = sorted(
+            name for name in folders if recursive and name[0] != "." and (parent / name).resolve() != results
+        )
+        paths += [parent / name for name in sorted(files) if _is_photo(parent / name)]
+    failed = [
+        _Entry(Path(error.filename), Path(error.filename), f"cannot be read: {error.strerror}")
+        for error in unreadable
+    ]
+    return [_Entry(path, path.relative_to(folder)) for path in paths] + failed
+
+
+def _is_photo(path: Path) -> bool:
+    """A visible file with an image suffix; no pipe or device, which may never end. A dangling link counts: it
+    fails later, by name.
+    """
+    if path.name.startswith(".") or path.suffix.lower() not in IMAGE_SUFFIXES:
+        return False
+    return path.is_file() or not path.exists()
+
+
+def pair(source: Source, given: dict[str, Path | None]) -> Source:
+    """The source with its companions.
+
+    given: role -> file, folder or None. In a folder the companion is the picture named as the photo, as it is
+    or with _ROLE: a.png, a_mask.png. Raises PhotoError if two files could be it.
+    """
+    companions = {role: _companion(path, role, source) for role, path in given.items() if path}
+    return replace(source, companions={role: path for role, path in companions.items() if path})
+
+
+def _companion(given: Path, role: str, source: Source) -> Path | None:
+    if not given.is_dir():
+        return given
+    stem = given / source.name
+    fitting = [
+        path
+        for path in (sorted(stem.parent.iterdir()) if stem.parent.is_dir() else ())
+        if path.stem in (stem.name, f"{stem.name}_{role}")
+        and path.suffix.lower() in IMAGE_SUFFIXES
+        and os.path.realpath(path) != os.path.realpath(source.path)  # masks beside their photos
+    ]
+    if len(fitting) > 1:
+        raise PhotoError(f"both {fitting[0]} and {fitting[1]} could be its {role}: remove one")
+    return fitting[0] if fitting else None

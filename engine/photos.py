@@ -1,0 +1,306 @@
+"""The loop over photographs of restore.py and the `infer` commands: read, process, write, report.
+
+A command adds the shared options (`engine.options.infer_options`), checks them, loads its networks, and says
+what to do with one photograph:
+
+    def work(photo, source):                                    # data.photo.Photo, engine.inputs.Source
+        mask, notes = read_role_mask(source.companions["mask"], "mask", photo.size)
+        files = {
+            "_mask.png": encode(mask, None, "PNG"),             # bytes: written as they are
+            "_restored.{ext}": Picture(pixels),                 # encoded like the photograph
+            "_color.{ext}": Picture(rgb, "Colors are guessed", ("colorize",)),
+        }
+        return files, {"invented": 0.01, "seconds": {"inpaint": 1.2}, "warnings": notes}
+
+    job = Job(work, outputs=["_mask.png", "_restored.{ext}", "_color.{ext}"], ...)
+    sys.exit(run(arguments, job))                               # 0 all done, 1 some failed, 130 interrupted
+
+`{ext}` is the suffix that `--format` and the photograph ask for, `{psd}` is psd or psb by its size. A role
+for which nothing was given, or whose folder has no file for this photograph, is absent from
+`source.companions`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import traceback
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+from tqdm import tqdm
+
+from data import psd, report
+from data.errors import PhotoError, UserError
+from data.files import sha256
+from data.formats import lost
+from data.photo import MAX_PIXELS, Photo, encode, read_bytes, read_photo
+from engine import PROGRAM
+from engine.delivery import clear, deliver, refuse_existing
+from engine.inputs import STDIO, Source, list_photos, pair
+from engine.launch import rank, terminable, under_torchrun, world
+
+FORMATS = {"png": "PNG", "tif": "TIFF", "webp": "WEBP", "jpg": "JPEG"}  # suffix -> Pillow's name
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A result that is encoded like the photograph, with its metadata."""
+
+    pixels: np.ndarray  # (H, W) or (H, W, 3), uint8 or uint16
+    remark: str = ""  # a sentence about what trained models did to it, for the metadata
+    stages: tuple[str, ...] = ()  # the stages that made it, of those in `Job.weights`; none: all of them
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a command does with every photograph."""
+
+    # Raises PhotoError if this photograph cannot be processed. The facts are keywords of `data.report.build`.
+    work: Callable[[Photo, Source], tuple[dict[str, bytes | Picture], dict]]
+    outputs: list[str]  # the keys of the files that `work` returns
+    options: dict  # those that change pixels, but --format: for the report and the check what is done
+    weights: dict[str, str]  # stage -> SHA-256 of its weights file
+    companions: dict[str, Path | None] = field(default_factory=dict)  # role -> file, folder or None
+    commit: bool = False  # write STEM.json, and skip photographs that it says are done
+    max_pixels: int = MAX_PIXELS
+
+
+def run(arguments: argparse.Namespace, job: Job) -> int:
+    """Does the job for every photograph of this process; returns the exit status.
+
+    A photograph's files are written after all of them are computed, STEM.json last; if one cannot be written,
+    none is. Without --overwrite a photograph whose results exist fails before computing; with `job.commit` it
+    is skipped if STEM.json says that they come from the same input, options and weights. What a killed run
+    left of a photograph is done again. The next photograph is read while the current one is computed.
+
+    A photograph that fails does not stop the others. PhotoError is one line on standard error; any other
+    exception is a bug and shows its traceback.
+
+    Under torchrun, which kills all processes as soon as one fails, all wait for each other and exit with the
+    same status.
+    """
+    warnings.filterwarnings("ignore", module=r"PIL\b")  # about odd metadata: nothing the user can do
+    try:
+        with terminable():
+            return _run_together(arguments, job) if under_torchrun() else _Loop(arguments, job).run()
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
+
+
+def _run_together(arguments: argparse.Namespace, job: Job) -> int:
+    from engine.processes import shared_store, worst_status  # import torch
+
+    store = shared_store()
+    try:
+        status = _Loop(arguments, job).run()
+    except Exception:
+        worst_status(store, 2)
+        raise
+    return worst_status(store, status)
+
+
+def say(line: str) -> None:
+    """One line on standard error, whatever the names in it hold: line ends, or bytes that are not UTF-8."""
+    tqdm.write("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line), file=sys.stderr)
+
+
+def report_failure(name: str, error: Exception) -> str:
+    """Says on standard error why a photograph failed; returns that as one line. Bugs show their traceback."""
+    if isinstance(error, MemoryError):
+        error = PhotoError("not enough memory")
+    ours = isinstance(error, UserError)
+    reason = " ".join((str(error) if ours else f"{type(error).__name__}: {error}").split())
+    say(f"{name}: {reason}")
+    if not ours:
+        tqdm.write("".join(traceback.format_exception(error)).rstrip(), file=sys.stderr)
+    return reason
+
+
+def extension(photo: Photo, format: str) -> str:
+    """The suffix of the pictures made from this photograph. format: as in `--format`."""
+    if format == "auto":
+        return "tif" if photo.format == "TIFF" else "png"
+    return format
+
+
+def color_depth(photo: Photo, format: str) -> tuple[str, list[str]]:
+    """Number type of the color pictures of this photograph, and notes for the report. format: as in
+    `--format`.
+
+    16 bits stay 16 in a TIFF, and for an array, which has no format; no other format that is written holds
+    16-bit RGB.
+    """
+    if photo.pixels.dtype == np.uint8:
+        return "uint8", []
+    if extension(photo, format) == "tif" or (format == "auto" and not photo.format):
+        return "uint16", []
+    return "uint8", ["coloured pictures have 8 bits of the photo's 16: --format tif keeps 16"]
+
+
+def tool(weights: dict[str, str], stages: tuple[str, ...] = ()) -> str:
+    """What made a picture, for its metadata: program and SHA-256 of the weights of these stages (none given:
+    all).
+    """
+    return "; ".join([PROGRAM, *(f"{stage} weights {weights[stage]}" for stage in stages or weights)])
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """What the reading thread found out about one input."""
+
+    source: Source  # with its companions
+    settings: dict  # options, weights, SHA-256 of the companions
+    photo: Photo | None  # None: done by an earlier run
+    former: dict | None = None  # the report of that run
+
+
+class _Loop:
+    """One run of a job over the photographs of a command line."""
+
+    def __init__(self, arguments: argparse.Namespace, job: Job):
+        self.arguments, self.job, self.out = arguments, job, arguments.out
+        options = {**job.options, "format": arguments.format, "outputs": job.outputs}
+        self.settings = {"options": options, "weights": job.weights}
+        self.commit = job.commit and self.out != STDIO
+        self.made: set[Path] = set()  # files written by this run
+        self.stdin = b""
+
+    def run(self) -> int:
+        """The exit status: 0 all done, 1 some failed."""
+        arguments = self.arguments
+        sources = list_photos(arguments.photos, self.out, arguments.recursive)[rank() :: world()]
+        failed = False
+        # Not in the reading thread: there a blocked read could not be interrupted.
+        if any(source.path == STDIO for source in sources):
+            self.stdin = sys.stdin.buffer.read()
+        with contextlib.ExitStack() as stack:
+            lines = stack.enter_context(_open_lines(arguments.json))
+            disable = True if arguments.quiet else None
+            bar = stack.enter_context(tqdm(total=len(sources), unit="photo", disable=disable))
+            for source, loading in stack.enter_context(contextlib.closing(_read_ahead(self.load, sources))):
+                try:
+                    status, facts = self.process(loading.result())
+                except Exception as error:  # the other photographs must not suffer from a bug
+                    failed, status = True, "failed"
+                    facts = {"input": {"name": str(source)}, "error": report_failure(str(source), error)}
+                if status == "skipped" and not arguments.quiet:
+                    say(f"{source}: already done")
+                if lines:
+                    lines.write(report.dumps({"status": status, **facts}))
+                    lines.flush()
+                bar.update()
+        return int(failed)
+
+    def load(self, source: Source) -> _Loaded:
+        """Reads one photograph, unless it is done. Raises PhotoError. Runs in the reading thread."""
+        if source.error:
+            raise PhotoError(source.error)
+        data = self.stdin if source.path == STDIO else read_bytes(source.path)
+        source = pair(source, self.job.companions)
+        hashes = {role: _hash(role, path) for role, path in source.companions.items()}
+        settings = {**self.settings, "companions": hashes}
+        if self.commit and not self.arguments.overwrite:
+            former = report.done(self.target(source, ".json"), sha256(data), settings)
+            if former:
+                return _Loaded(source, settings, None, former)
+        return _Loaded(source, settings, read_photo(data, self.job.max_pixels))
+
+    def process(self, loaded: _Loaded) -> tuple[str, dict]:
+        """Computes and writes one photograph: its status and report. Raises PhotoError."""
+        source, photo = loaded.source, loaded.photo
+        final = self.target(source, ".json")
+        if self.out != STDIO:
+            clear(final)
+        if photo is None:
+            return "skipped", loaded.former
+        suffixes = {"ext": extension(photo, self.arguments.format), "psd": psd.ending(photo)}
+        targets = {key: self.target(source, key.format(**suffixes)) for key in self.job.outputs}
+        written = [*targets.values(), *([final] if self.commit else [])]
+        self.check_free(written)
+
+        files, facts = self.job.work(photo, source)
+        if files.keys() != targets.keys():
+            raise TypeError(f"work returned {sorted(files)} instead of {sorted(targets)}")
+        encoded = {targets[key]: self.encode(files[key], photo, suffixes["ext"]) for key in targets}
+        notes = self.format_notes(photo, suffixes["ext"])
+        facts = {**facts, "warnings": [*facts.get("warnings", ()), *notes]}
+        contents = {path.name: data for path, data in encoded.items()}
+        facts = report.build(photo, str(source), loaded.settings, contents, PROGRAM, **facts)
+        self.write(encoded, final, facts)
+        self.made.update(written)
+        return "done", facts
+
+    def target(self, source: Source, suffix: str) -> Path:
+        return self.out / f"{source.name}{suffix}"
+
+    def check_free(self, paths: list[Path]) -> None:
+        """Raises PhotoError if one of the files to be written must not be replaced."""
+        for path in paths if self.out != STDIO else ():
+            if path in self.made:
+                raise PhotoError(f"{path} is already the result of another photo: give another OUT")
+            refuse_existing(path, self.arguments.overwrite)
+
+    def encode(self, result: bytes | Picture, photo: Photo, suffix: str) -> bytes:
+        if isinstance(result, bytes):
+            return result
+        made_by = tool(self.job.weights, result.stages)
+        return encode(result.pixels, photo, FORMATS[suffix], result.remark, made_by)
+
+    def format_notes(self, photo: Photo, suffix: str) -> list[str]:
+        """What the format of the pictures, if any are written, cannot hold."""
+        if not any("{ext}" in key for key in self.job.outputs):
+            return []
+        notes = lost(photo, FORMATS[suffix])
+        if suffix == "jpg":
+            transparency = "; transparency is lost" if photo.alpha is not None else ""
+            notes.insert(0, f"JPEG is not lossless: undamaged pixels differ a little{transparency}")
+        return notes
+
+    def write(self, encoded: dict[Path, bytes], final: Path, facts: dict) -> None:
+        if self.out == STDIO:
+            (data,) = encoded.values()
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        else:
+            content = report.dumps(facts, indent=2).encode()
+            deliver(encoded, final, content, self.commit, self.arguments.overwrite)
+
+
+@contextlib.contextmanager
+def _open_lines(path: Path | None) -> Iterator[TextIO | None]:
+    """Where the JSON lines go: a file, standard output, or nowhere."""
+    if path is None or path == STDIO:
+        yield sys.stdout if path else None
+        return
+    with open(path, "a", encoding="utf-8") as file:
+        yield file
+
+
+def _read_ahead(
+    load: Callable[[Source], _Loaded], sources: list[Source]
+) -> Iterator[tuple[Source, Future[_Loaded]]]:
+    """Each source with its future, while the next one is being loaded."""
+    with ThreadPoolExecutor(1) as reader:
+        ahead: deque[Future] = deque()
+        try:
+            for index, source in enumerate(sources):
+                ahead.extend(reader.submit(load, s) for s in sources[index + len(ahead) : index + 2])
+                yield source, ahead.popleft()
+        finally:
+            reader.shutdown(wait=False, cancel_futures=True)
+
+
+def _hash(role: str, path: Path) -> str:
+    try:
+        return sha256(read_bytes(path))
+    except PhotoError as error:
+        raise PhotoError(f"{role} {path}: {error}") from None

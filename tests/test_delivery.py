@@ -1,0 +1,207 @@
+"""All files of a photograph or none, on a full disk, when interrupted and when killed."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import files
+from loop import calls, command, photo, same
+from PIL import Image
+
+from engine import delivery
+
+
+@pytest.fixture(autouse=True)
+def no_calls():
+    calls.clear()
+
+
+def test_a_photo_is_written_whole_or_not_at_all(tmp_path, monkeypatch, capsys):
+    written = []
+
+    def full_disk(path, data, write=delivery.write_synced):
+        write(path, data)
+        written.append(path.name)
+        if len(written) == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(delivery, "write_synced", full_disk)
+    assert command(photo(tmp_path / "a.png"), tmp_path / "out") == 1
+    assert written == ["a_mask.png", "a_restored.png"]
+    assert list((tmp_path / "out").iterdir()) == []
+    assert (
+        f"{tmp_path}/out/a_restored.png cannot be written: No space left on device\n"
+        in capsys.readouterr().err
+    )
+    for name in ("a.json", "a_mask.png"):  # to be replaced: they are lost only when the new ones are there
+        (tmp_path / "out" / name).write_text("former")
+    written.clear()
+    assert command(tmp_path / "a.png", tmp_path / "out", "--overwrite") == 1
+    assert len(written) == 2
+    assert {path.read_text() for path in (tmp_path / "out").iterdir()} == {"former"}
+    assert files(tmp_path / "out") == ["a.json", "a_mask.png"]
+
+
+def test_report_is_moved_last(tmp_path, monkeypatch):
+    names = []
+    monkeypatch.setattr(
+        os, "replace", lambda path, to, move=os.replace: names.append(to.name) or move(path, to)
+    )
+    assert command(photo(tmp_path / "a.png"), tmp_path / "out") == 0
+    assert names == ["a_mask.png", "a_restored.png", "a.json"]
+
+
+def test_a_file_that_appears_meanwhile_stays(tmp_path, capsys):
+    mine = tmp_path / "out/a_restored.png"
+
+    def work(photo, source):
+        mine.write_text("dear to me")
+        return same(photo, source)
+
+    assert command(photo(tmp_path / "a.png"), tmp_path / "out", work=work) == 1
+    assert "a_restored.png exists" in capsys.readouterr().err
+    assert files(tmp_path / "out") == ["a_restored.png"]
+    assert mine.read_text() == "dear to me"
+
+
+FULL = """
+import resource, sys
+sys.path.insert(0, "tests")
+from loop import command
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+sys.exit(command(*sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such limits")
+def test_a_file_that_the_disk_does_not_take(tmp_path):
+    """The large photograph fails with its name, and nothing of it stays; the small ones are done."""
+    for name in "ac":
+        photo(tmp_path / f"in/{name}.png")
+    large = np.random.default_rng(0).integers(0, 256, (200, 200), dtype=np.uint8)
+    Image.fromarray(large).save(tmp_path / "in/b.png")
+    words = [sys.executable, "-c", FULL, str(tmp_path / "in"), str(tmp_path / "out"), "--quiet"]
+    done = subprocess.run(words, cwd=Path(__file__).parent.parent, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert (
+        done.stderr
+        == f"{tmp_path}/in/b.png: {tmp_path}/out/b_restored.png cannot be written: File too large\n"
+    )
+    assert sorted(os.listdir(tmp_path / "out")) == [
+        s + e for s in "ac" for e in (".json", "_mask.png", "_restored.png")
+    ]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such signals")
+@pytest.mark.parametrize("moment", range(6))
+def test_sigterm_while_a_photo_is_delivered(tmp_path, monkeypatch, capsys, moment):
+    """Before the first photo's files are written (three) and moved (three): none of them stays."""
+    steps = []
+
+    def interrupted(function):
+        def step(*arguments):
+            steps.append(1)
+            if len(steps) == moment + 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(5)
+            return function(*arguments)
+
+        return step
+
+    monkeypatch.setattr(delivery, "write_synced", interrupted(delivery.write_synced))
+    monkeypatch.setattr(os, "replace", interrupted(os.replace))
+    assert command(photo(tmp_path / "a.png"), tmp_path / "out", "--quiet") == 130
+    assert capsys.readouterr().err == "interrupted\n"
+    assert os.listdir(tmp_path / "out") == []
+
+
+DEADLY = """
+import os, signal, sys
+sys.path.insert(0, "tests")
+from engine import delivery
+from loop import command
+moment, words = int(sys.argv[1]), sys.argv[2:]
+def count(function):  # of steps that change the disk; the process dies before one of them
+    def counted(*arguments, **others):
+        global moment
+        if moment == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        moment -= 1
+        return function(*arguments, **others)
+    return counted
+delivery.write_synced = count(delivery.write_synced)
+delivery.os.replace = count(os.replace)
+delivery.shutil.rmtree = count(delivery.shutil.rmtree)
+sys.exit(command(*words))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such signals")
+def test_killed_at_any_moment_it_does_the_photo_again(tmp_path):
+    """SIGKILL before each of the steps that deliver a photo: three files written, three moved, their folder
+    removed.
+    """
+    out, scan, statuses = tmp_path / "out", photo(tmp_path / "a.png"), []
+    for moment in range(8):
+        words = [sys.executable, "-c", DEADLY, moment, scan, out / str(moment), "--quiet"]
+        statuses.append(subprocess.Popen([str(word) for word in words], cwd=Path(__file__).parent.parent))
+    assert [process.wait(60) for process in statuses] == [-signal.SIGKILL] * 7 + [0]
+    left = {moment: set(files(out / str(moment))) for moment in range(8)}
+    visible = [sum(name[0] != "." for name in left[moment]) for moment in range(8)]
+    assert visible == [0, 0, 0, 0, 1, 2, 3, 3]
+    assert left[5] >= {
+        "a_mask.png",
+        "a_restored.png",
+        ".a.part/a.json",
+    }
+    for moment in range(8):
+        assert command(scan, out / str(moment)) == 0
+        assert sorted(os.listdir(out / str(moment))) == ["a.json", "a_mask.png", "a_restored.png"]
+    assert len(calls) == 6  # committed: not again
+
+
+def killed(out, scan, *edited):
+    """What a run leaves that is killed when two files are moved; the texts of those in `edited` are the
+    user's.
+    """
+    assert command(scan, out) == 0
+    (out / ".a.part").mkdir()
+    os.replace(out / "a.json", out / ".a.part/a.json")
+    for name in edited:
+        (out / name).write_text("dear to me")
+    calls.clear()
+
+
+def test_what_a_user_put_in_place_of_leftovers_is_not_replaced(tmp_path, capsys):
+    out, scan = tmp_path / "out", photo(tmp_path / "a.png")
+    killed(out, scan, "a_restored.png")
+    assert command(scan, out) == 1
+    assert not calls
+    assert "a_restored.png exists: give --overwrite" in capsys.readouterr().err
+    assert (out / "a_restored.png").read_text() == "dear to me"
+    assert os.listdir(out) == ["a_restored.png"]
+
+
+def test_leftovers_of_other_options_are_done_with_the_new_ones(tmp_path):
+    out, scan = tmp_path / "out", photo(tmp_path / "a.png")
+    killed(out, scan)
+    assert command(scan, out, "--format", "tif") == 0
+    assert sorted(os.listdir(out)) == ["a.json", "a_mask.png", "a_restored.tif"]
+
+
+def test_results_that_were_to_be_replaced_are_no_leftovers(tmp_path, capsys):
+    """Killed just before it replaced a former run's files by the same bytes: theirs is the report that
+    stands.
+    """
+    out, scan = tmp_path / "out", photo(tmp_path / "a.png")
+    assert command(scan, out) == 0
+    (out / ".a.part").mkdir()
+    (out / ".a.part/a.json").write_bytes((out / "a.json").read_bytes())
+    assert command(scan, out, options={"threshold": 1}) == 1
+    assert sorted(os.listdir(out)) == ["a.json", "a_mask.png", "a_restored.png"]

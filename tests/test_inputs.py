@@ -1,0 +1,160 @@
+"""Which photographs a command takes: files, folders, their names, and what belongs to them."""
+
+import errno
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import files
+from loop import calls, command, photo, same
+
+from engine.inputs import list_photos
+
+
+@pytest.fixture(autouse=True)
+def no_calls():
+    calls.clear()
+
+
+def test_stems():
+    def names(*paths):
+        return [(s.name, bool(s.error)) for s in list_photos([Path(p) for p in paths], Path("out"), False)]
+
+    assert names("x/a.jpg", "-") == [("a", False), ("stdin", False)]
+    assert names("same.jpg", "same.png", "other.png") == [
+        ("same.jpg", False),
+        ("same.png", False),
+        ("other", False),
+    ]
+    assert names("A.jpg", "a.png") == [("A.jpg", False), ("a.png", False)]  # one file on many disks
+    assert names("a.jpg", "./a.jpg", "x/../a.jpg") == [("a", False)]
+    assert names("x/a.jpg", "y/a.jpg") == [("a.jpg", False), ("a.jpg", True)]
+    assert names("a.jpg", "a.png", "a.jpg.webp") == [("a.jpg", False), ("a.png", False), ("a.jpg", True)]
+
+
+def test_folders(tmp_path):
+    for name in (
+        "b.PNG",
+        "a.tiff",
+        ".hidden.png",
+        "sub/c.jpg",
+        ".git/d.png",
+        "sub/sub/c.jpg",
+        "out/a_restored.png",
+    ):
+        photo(tmp_path / name)
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "sub/loop").symlink_to(tmp_path)
+    flat = list_photos([tmp_path], tmp_path / "out", recursive=False)
+    assert [(s.name, s.path.name) for s in flat] == [("a", "a.tiff"), ("b", "b.PNG")]
+    tree = list_photos([tmp_path], tmp_path / "out", recursive=True)
+    assert [s.name for s in tree] == ["a", "b", "sub/c", "sub/sub/c"]
+    assert not any(s.error for s in tree)
+
+
+def test_a_second_run_into_the_input_folder_takes_no_results(tmp_path):
+    photo(tmp_path / "sub/a.png")
+    for _ in range(2):
+        assert command(tmp_path, tmp_path / "out", "--recursive") == 0
+    assert files(tmp_path / "out") == ["sub/a.json", "sub/a_mask.png", "sub/a_restored.png"]
+
+
+def test_masks_pair_by_stem(tmp_path, capsys):
+    seen = {}
+
+    def work(photo, source):
+        seen[source.name] = source.companions.get("mask")
+        return same(photo, source)
+
+    masks = tmp_path / "masks"
+    for name in ("plain.png", "former.jpg", "sub/deep.jpg", "none.png", "two.png"):
+        photo(tmp_path / "in" / name)
+    for name in (
+        "plain.png",
+        "former_mask.png",
+        "former_restored.png",
+        "sub/deep.tif",
+        "two.png",
+        "two_mask.png",
+    ):
+        photo(masks / name)
+    assert command(tmp_path / "in", tmp_path / "out", "--recursive", "--mask", masks, work=work) == 1
+    assert seen == {
+        "plain": masks / "plain.png",
+        "former": masks / "former_mask.png",
+        "sub/deep": masks / "sub/deep.tif",
+        "none": None,
+    }
+    assert "two.png and" in capsys.readouterr().err
+    assert command(tmp_path / "in/none.png", tmp_path / "out2", "--mask", tmp_path / "gone.png") == 1
+    assert "mask " in (error := capsys.readouterr().err)
+    assert "no such file" in error
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other disks refuse such names")
+@pytest.mark.parametrize(
+    "name",
+    ["two words", "line\nend", "d\udce9j\udce0 vu", "Grüße 写真", "-f", "--overwrite", "$(date);&'\"*", ".x"],
+)
+def test_names(tmp_path, monkeypatch, capsys, name):
+    """Given by itself and found in a folder; its JSON line and its failure are one line each."""
+    photo(tmp_path / "in" / f"{name}.png")
+    monkeypatch.chdir(tmp_path / "in")
+    assert command("--json", tmp_path / "log", "--", f"{name}.png", tmp_path / "out") == 0
+    expected = {f"{name}{end}" for end in (".json", "_mask.png", "_restored.png")}
+    assert set(os.listdir(tmp_path / "out")) == expected
+    (line,) = (tmp_path / "log").read_text("utf-8").splitlines()
+    assert json.loads(line)["input"]["name"] == f"{name}.png"
+    assert set(json.loads(line)["outputs"]) < expected
+    assert command("--", f"{name}.png", tmp_path / "out") == 0 and len(calls) == 1  # skipped
+    if name[0] != ".":
+        assert command(tmp_path / "in", tmp_path / "again", "--quiet") == 0
+        assert set(os.listdir(tmp_path / "again")) == expected
+    capsys.readouterr()
+    (tmp_path / "in" / f"{name}.png").write_text("no image")
+    assert command("--quiet", "--", f"{name}.png", tmp_path / "third") == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "not an image" in error
+
+
+def test_a_wrong_extension_does_not_matter(tmp_path):
+    photo(tmp_path / "a.png").rename(tmp_path / "a.jpg")
+    assert command(tmp_path / "a.jpg", tmp_path / "out") == 0
+    assert json.loads((tmp_path / "out/a.json").read_text())["input"]["format"] == "PNG"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no links and pipes")
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+def test_what_is_no_file(tmp_path, capsys):
+    """Links that go in a circle or nowhere are named; pipes, which would never end, are no photographs of a
+    folder.
+    """
+    photo(tmp_path / "in/z.png")
+    (tmp_path / "in/circle.png").symlink_to("circle.png")
+    (tmp_path / "in/nowhere.png").symlink_to("gone.png")
+    os.mkfifo(tmp_path / "in/pipe.png")
+    assert command(tmp_path / "in", tmp_path / "out", "--quiet") == 1
+    assert [line.split("/in/")[1] for line in capsys.readouterr().err.splitlines()] == [
+        "circle.png: cannot be read: Too many levels of symbolic links",
+        "nowhere.png: no such file",
+    ]
+    assert len(files(tmp_path / "out")) == 3
+
+
+def test_what_may_not_be_read(tmp_path, monkeypatch, capsys):
+    for name in "ab":
+        photo(tmp_path / f"in/{name}.png")
+    read = Path.read_bytes
+
+    def forbidden(path):  # the tests may run as root, whom no permissions stop
+        if path.name == "a.png":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", forbidden)
+    assert command(tmp_path / "in", tmp_path / "out", "--quiet") == 1
+    assert capsys.readouterr().err == f"{tmp_path}/in/a.png: cannot be read: Permission denied\n"
+    assert len(files(tmp_path / "out")) == 3
