@@ -129,6 +129,7 @@ class Reading(NamedTuple):
     skipped: float  # since the last reading, for gradients that were not finite
     skipped_in_a_row: float  # up to now
     stop: bool  # one of the processes was told to stop
+    seconds: float  # of the run, the mean over processes
 
 
 class LossTally:
@@ -149,15 +150,18 @@ class LossTally:
         self.device_sums = row if self.device_sums is None else self.device_sums + row
         self.in_a_row = found_inf if self.in_a_row is None else (self.in_a_row + found_inf) * found_inf
 
-    def read(self, processes: Processes, stopping: bool) -> Reading:
-        """Fetches the sums from the device. stopping: whether this process was told to stop."""
-        tail = torch.stack([self.in_a_row, self.in_a_row.new_tensor(float(stopping))])
-        facts = processes.total(torch.cat([self.device_sums, tail])) / processes.world
-        skipped, *sums, counted, in_a_row, stop = facts.tolist()
+    def read(self, processes: Processes, stopping: bool, seconds: float = 0.0) -> Reading:
+        """Fetches the sums from the device. stopping: whether this process was told to stop; seconds: of the
+        run, by its clock.
+        """
+        own = self.device_sums.new_tensor([float(stopping), seconds])
+        facts = torch.cat([self.device_sums, self.in_a_row[None], own])
+        facts = processes.total(facts) / processes.world
+        skipped, *sums, counted, in_a_row, stop, seconds = facts.tolist()
         self.device_sums = None
         self.sums = {name: self.sums.get(name, 0) + x for name, x in zip(self.names, sums)}
         self.counted += counted
-        return Reading(skipped, in_a_row, stop > 0)
+        return Reading(skipped, in_a_row, stop > 0, seconds)
 
     def means(self) -> dict[str, float]:
         """The means of everything read since the last call."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,12 +22,14 @@ from data import checkpoint
 from data.errors import UserError
 from data.run_folder import RunFolder, read_log
 from engine import VERSION
+from engine.clock import Clock
 from engine.optim import EMA, Discriminator, LossTally, freeze_statistics, make_optimizer, schedule
 from engine.processes import Processes, StopSignals, peak_memory
 
 LOG_EVERY = 50  # steps between two lines of the log; enough for smooth curves
 READ_EVERY = 10  # steps between two readings of the device's results; nothing waits for it in between
-SAVE_EVERY = 200  # steps between checkpoints, besides those at evaluations; a kill loses at most these
+SAVE_EVERY = 200  # steps between checkpoints, besides those at evaluations; a kill loses at most these,
+SAVE_SECONDS = 120  # or this much time, where steps are slow
 EVALUATIONS = 12  # per run, the last at its end; enough to see overfitting, in a small part of the time
 MAX_BAD_STEPS = 20  # skipped steps in a row after which the run gives up
 MAX_GRADIENT_NORM = 1.0  # gradients are clipped to this norm, so that one odd batch cannot undo many steps
@@ -136,34 +138,6 @@ class Batches(Dataset):
             return error
 
 
-class Clock:
-    """Speed since the last line of the log; evaluations do not count."""
-
-    def __init__(self):
-        self.restart(0)
-
-    def restart(self, done: int) -> None:
-        """Restarts the measurement; done: steps so far."""
-        self.since, self.waited, self.began = done, 0.0, time.perf_counter()
-
-    def steps_per_s(self, done: int) -> float:
-        return (done - self.since) / (time.perf_counter() - self.began)
-
-    def watch(self, batches: Iterable) -> Iterator:
-        """Yields the batches and adds the time spent waiting for each to `waited`, in seconds."""
-        mark = time.perf_counter()
-        for batch in batches:
-            self.waited += time.perf_counter() - mark
-            yield batch
-            mark = time.perf_counter()
-
-    @contextmanager
-    def paused(self):
-        mark = time.perf_counter()
-        yield
-        self.began += time.perf_counter() - mark
-
-
 class Trainer:
     """A run of a stage: its networks, optimizers and progress, which `last.pt` holds, and the
     training loop.
@@ -181,6 +155,7 @@ class Trainer:
         self.optimizer = make_optimizer(net, args.lr)
         self.discriminator = stage.discriminator and stage.discriminator(processes)
         self.done, self.best = 0, []  # steps; (score, file name) of the best weights so far
+        self.clock, self.seconds = Clock(), 0.0  # seconds of the run, as all processes know them
         if resumes:
             self.resume()
         else:
@@ -190,7 +165,7 @@ class Trainer:
             ids = [self.device] if self.device.type == "cuda" else None
             self.model = nn.parallel.DistributedDataParallel(net, device_ids=ids)
         self.evaluate_every = max(1, args.steps // EVALUATIONS)  # steps
-        self.tally, self.clock = LossTally(), Clock()
+        self.tally, self.saved_at = LossTally(), self.seconds
 
     # ------------------------------------------------------------------------------- begin and resume
 
@@ -229,6 +204,7 @@ class Trainer:
             "ema": self.ema.net.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "done": self.done,
+            "seconds": self.clock.run_seconds(),
             "best": self.best,
         }
         return {**state, "discriminator": self.discriminator.state()} if self.discriminator else state
@@ -240,6 +216,8 @@ class Trainer:
         if self.discriminator:
             self.discriminator.load(state["discriminator"])
         self.done, self.best = state["done"], [tuple(entry) for entry in state["best"]]
+        self.seconds = state.get("seconds", 0.0)
+        self.clock = Clock(self.seconds)
 
     # ------------------------------------------------------------------------------- the loop
 
@@ -252,34 +230,50 @@ class Trainer:
         stop = False
         with StopSignals() as signals:
             for batch in self.clock.watch(self.batches()):
+                before = self.progress()
                 self.tally.add(*self.step(batch))
-                last = self.done == args.steps
 
                 # Losses stay on the device and are read now and then, when signals are also shared
                 logs = self.done == 1 or self.done % LOG_EVERY == 0
-                if logs or last or self.done % READ_EVERY == 0 or (signals.received and alone):
-                    skipped, skipped_in_a_row, stop = self.tally.read(self.processes, signals.received)
-                    if skipped:
-                        self.run.log(
-                            step=self.done, skipped=f"{skipped:g} steps: their gradients are not finite"
-                        )
-                    if skipped_in_a_row >= MAX_BAD_STEPS:
-                        return self.give_up(skipped_in_a_row)
+                at_end = self.done == args.steps
+                if logs or at_end or self.done % READ_EVERY == 0 or (signals.received and alone):
+                    reading = self.tally.read(self.processes, signals.received, self.clock.run_seconds())
+                    stop, self.seconds = reading.stop, reading.seconds
+                    self.log_skipped(reading.skipped)
+                    if reading.skipped_in_a_row >= MAX_BAD_STEPS:
+                        return self.give_up(reading.skipped_in_a_row)
                 if logs:
                     self.log()
 
                 # Evaluate and save
-                evaluates = last or self.done % self.evaluate_every == 0
+                last = self.progress() == args.steps
+                evaluates = last or self.progress() // self.evaluate_every > before // self.evaluate_every
                 if evaluates:
                     self.evaluate()
-                if stop or evaluates or self.done % SAVE_EVERY == 0:
-                    self.run.save(self.state())
+                if stop or evaluates or self.saving_is_due():
+                    self.save()
+                if last:
+                    break
                 if stop:
                     self.say(f"stopped at step {self.done}; the same command goes on from there")
                     return 130
         if args.weights:
             self.compare_with_start()
         return 0
+
+    def progress(self) -> int:
+        """Steps done or, with `--minutes`, what the share of the time used is in steps, if that is more."""
+        steps, minutes = self.args.steps, self.args.minutes
+        by_time = int(steps * self.seconds / (60 * minutes)) if minutes else 0
+        return min(steps, max(self.done, by_time))
+
+    def saving_is_due(self) -> bool:
+        """Whether steps or time since the last checkpoint call for one; only the first process writes it."""
+        return self.done % SAVE_EVERY == 0 or self.clock.run_seconds() - self.saved_at > SAVE_SECONDS
+
+    def save(self) -> None:
+        self.run.save(self.state())
+        self.saved_at = self.clock.run_seconds()
 
     def batches(self) -> Iterator[dict]:
         """This process's part of the batches of all remaining steps."""
@@ -308,7 +302,7 @@ class Trainer:
         found_inf = (~norm.isfinite()).float()
         self.optimizer.found_inf = found_inf
         for group in self.optimizer.param_groups:
-            group["lr"] = group["lr_scale"] * schedule(self.done, self.args.steps, self.args.lr)
+            group["lr"] = group["lr_scale"] * schedule(self.progress(), self.args.steps, self.args.lr)
         self.optimizer.step()
         self.done += 1
         self.ema.update(self.net, self.done)
@@ -321,13 +315,17 @@ class Trainer:
         args = self.args
         batch = {name: x.to(self.device, non_blocking=True) for name, x in batch.items()}
         self.model.train()
-        if args.freeze_bn_from < 1 and self.done >= args.freeze_bn_from * args.steps:
+        if args.freeze_bn_from < 1 and self.progress() >= args.freeze_bn_from * args.steps:
             freeze_statistics(self.model)
         networks = {"discriminator": self.discriminator.net} if self.discriminator else {}
         with torch.autocast(self.device.type, torch.bfloat16, enabled=args.precision == "bf16"):
             return self.stage.losses(self.model, batch, total=self.processes.total, **networks)
 
     # ------------------------------------------------------------------------------- what is said and kept
+
+    def log_skipped(self, steps: float) -> None:
+        if steps:
+            self.run.log(step=self.done, skipped=f"{steps:g} steps: their gradients are not finite")
 
     def log(self) -> None:
         self.run.log(

@@ -231,3 +231,34 @@ def test_losses_are_read_now_and_then(data_folder, tmp_path, monkeypatch):
         losses.append([(row["step"], row["loss"]) for row in log(tmp_path / str(every)) if "loss" in row])
     assert [step for step, _ in losses[0]] == [1, 6, 12]
     assert losses[0] == losses[1] == losses[2]
+
+
+def test_minutes_end_a_run_before_its_steps(data_folder, tmp_path, monkeypatch):
+    """Weights of the annealed end are there, and the learning rate fell all the way."""
+    monkeypatch.setattr(training, "READ_EVERY", 1)
+    assert train(segment, data_folder, tmp_path, "--minutes", 0.02, steps=100000) == 0
+    rows = log(tmp_path)
+    done = max(row["step"] for row in rows)
+    assert done < 100000
+    assert list(tmp_path.glob("best-*.pt"))
+    state = checkpoint.read(tmp_path / "last.pt")
+    assert state["done"] == done
+    assert state["seconds"] >= 1.2
+    assert state["optimizer"]["param_groups"][0]["lr"] < 3e-3 / 2
+
+
+def test_the_minutes_of_a_run_add_up(data_folder, tmp_path):
+    assert train(segment, data_folder, tmp_path, "--minutes", 0.02, steps=100000) == 0
+    before = checkpoint.read(tmp_path / "last.pt")["done"]
+    assert train(segment, data_folder, tmp_path, "--minutes", 0.02, steps=100000) == 0
+    assert checkpoint.read(tmp_path / "last.pt")["done"] <= before + 10  # its time was used up
+
+
+def test_a_run_saves_when_steps_are_slow(data_folder, tmp_path, monkeypatch):
+    saved, save = [], training.RunFolder.save
+    monkeypatch.setattr(training, "SAVE_SECONDS", 0)
+    monkeypatch.setattr(
+        training.RunFolder, "save", lambda run, state: (saved.append(state["done"]), save(run, state))
+    )
+    assert train(segment, data_folder, tmp_path, steps=4) == 0
+    assert saved == [1, 2, 3, 4]
