@@ -1,0 +1,123 @@
+"""Trains a stage where only a small data folder can be taken: packs one, and trains from it by the clock.
+
+    python benchmarks/train_on_gpu.py pack segment DIR packed/               at most 60 MB of a data folder
+    python benchmarks/train_on_gpu.py train segment packed/ runs/s --minutes 9 --width 16 --batch-size 64
+    python benchmarks/train_on_gpu.py train segment packed/ runs/s --device cpu --minutes 1 --batch-size 2
+
+`pack` copies what the stage reads; photographs of clean/ are encoded as JPEG again, and of each of its
+folders as many as fit are chosen evenly. `train` is the stage's own command with the rest of the options; a
+checkpoint is saved every two minutes, and the same command goes on from it until the minutes of the run are
+used up."""
+
+import argparse
+import io
+import shutil
+import sys
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import colorize
+import inpaint
+import segment
+from data.folder import evenly_chosen, images_in
+
+STAGES = {stage.STAGE: stage for stage in (segment, inpaint, colorize)}
+# What each stage reads besides clean/, whole; validation last.
+PARTS = {
+    "segment": ("labelled", "negatives", "textures", "val/labelled"),
+    "inpaint": ("labelled/masks", "textures", "val/clean"),
+    "colorize": ("color_small", "val/clean"),
+}
+QUALITY = 80  # of JPEG: hardly visible at training's scale, and half of the bytes
+CLEAN_OF_VAL = 12  # undamaged photographs that training looks at for false alarms
+MEGABYTE = 10**6
+
+
+def jpeg(path: Path) -> bytes:
+    """A photograph, upright, as JPEG of QUALITY; the file itself if that is smaller."""
+    file = io.BytesIO()
+    with Image.open(path) as picture:
+        upright = ImageOps.exif_transpose(picture)
+        upright.convert("L" if upright.mode == "L" else "RGB").save(file, "JPEG", quality=QUALITY)
+    original = path.read_bytes()
+    return min(file.getvalue(), original, key=len)
+
+
+def size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def pack_folder(source: Path, target: Path, most: float) -> int:
+    """Packs as many photographs of a folder as fit into `most` bytes; their count."""
+    photos = images_in(source)
+    average = sum(len(jpeg(path)) for path in evenly_chosen(photos, 20)) / max(1, min(20, len(photos)))
+    used = count = 0
+    for path in evenly_chosen(photos, int(most / max(average, 1))):
+        data = jpeg(path)
+        if used + len(data) > most:
+            break
+        place = target / path.relative_to(source)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
+        used, count = used + len(data), count + 1
+    return count
+
+
+def pack(args) -> int:
+    """Fills OUT and says what is in it."""
+    if args.out.exists() and any(args.out.iterdir()):
+        print(f"{args.out} is not empty: give another folder", file=sys.stderr)
+        return 2
+    for part in PARTS[args.stage]:
+        if (args.data / part).is_dir():
+            shutil.copytree(args.data / part, args.out / part)
+    if args.stage == "segment":
+        for path in evenly_chosen(images_in(args.data / "val/clean"), CLEAN_OF_VAL):
+            place = args.out / path.relative_to(args.data)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, place)
+    left = args.megabytes * MEGABYTE - size(args.out)
+    groups = sorted(folder for folder in (args.data / "clean").iterdir() if folder.is_dir())
+    if left <= 0 or not groups:
+        print(f"no room for clean/, or none there: {size(args.out) / MEGABYTE:.1f} MB", file=sys.stderr)
+        return 2
+    for group in groups:
+        count = pack_folder(group, args.out / "clean" / group.name, left / len(groups))
+        print(f"clean/{group.name}: {count} photographs")
+    print(f"{args.out}: {size(args.out) / MEGABYTE:.1f} MB")
+    return 0
+
+
+def train(args, options: list[str]) -> int:
+    """The stage's own `train` for a time; returns its exit status."""
+    common = ["--data", args.data, "--run-dir", args.run, "--minutes", args.minutes]
+    return STAGES[args.stage].main(["train", *map(str, common), *options])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="what", required=True)
+    command = commands.add_parser("pack", help="fill a small data folder")
+    command.add_argument("stage", choices=STAGES)
+    command.add_argument("data", type=Path, metavar="DIR")
+    command.add_argument("out", type=Path, metavar="OUT")
+    command.add_argument("--megabytes", type=float, default=60, help="of 10^6 bytes, at most (default: 60)")
+    command = commands.add_parser("train", help="train for a time; further options are those of the stage")
+    command.add_argument("stage", choices=STAGES)
+    command.add_argument("data", type=Path, metavar="PACKED")
+    command.add_argument("run", type=Path, metavar="RUN")
+    command.add_argument("--minutes", type=float, default=9, help="of the whole run (default: 9)")
+    args, options = parser.parse_known_args()
+    if args.what == "pack" and options:
+        parser.error(f"unrecognized arguments: {' '.join(options)}")
+    return pack(args) if args.what == "pack" else train(args, options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
