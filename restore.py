@@ -11,11 +11,11 @@
 Writes for each photograph: STEM_mask.png (the repaired area), STEM_restored, STEM_restored_color, STEM_color
 (color only, in case the detected damage is wrong) and STEM.json (a report; data/report.py explains its keys).
 
-Programs use the same through `Restorer`:
+The same in a Python program:
 
     from restore import Restorer
 
-    restorer = Restorer()                # keywords as the options of the command
+    restorer = Restorer()                # keywords are named like the options
     result = restorer("scan.jpg")        # or bytes, a Pillow picture, an array
     result.restored                      # array (H, W) or (H, W, 3); also mask, color, restored_color, report
 """
@@ -57,7 +57,7 @@ PICTURES = {
 
 
 def once(method: Callable) -> Callable:
-    """The result of a method is kept; of several threads that ask for it one computes it, under `_lock`."""
+    """Caches the result of a method. When several threads ask, one computes it, under `_lock`."""
 
     @wraps(method)
     def cached(self):
@@ -73,7 +73,7 @@ def once(method: Callable) -> Callable:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Restorer:
-    """Restores photographs as the command does; its keywords are the options of the command.
+    """Restores photographs like the command; its keywords are named like the options.
 
     >>> from PIL import Image
     >>> from restore import Restorer
@@ -85,10 +85,9 @@ class Restorer:
     >>> result.mask.shape, result.report["regions"]["count"] > 0
     ((128, 128), True)
 
-    A network is loaded when a picture is asked for that needs it, and is then kept for all photographs. One
-    Restorer may serve several threads; its networks compute one photograph at a time. Prints nothing. Raises
-    UserError, here for values that the command would refuse, and later for weights or a device that cannot be
-    used.
+    A network is loaded when a picture first needs it, and kept for all photographs. One Restorer may serve
+    several threads; its networks compute one photograph at a time. Prints nothing. Raises UserError: at once
+    for values that the command would refuse, later for weights or a device that cannot be used.
     """
 
     segment_weights: Path = segment.WEIGHTS
@@ -132,12 +131,12 @@ class Restorer:
         protect: ImageLike | None = None,
         hints: ImageLike | None = None,
     ) -> Restored:
-        """The photograph, whose pictures are computed when they are asked for.
+        """The photograph, with its pictures computed when asked for.
 
         photo: path or bytes of a file, Pillow picture, or array (H, W), (H, W, 3) or (H, W, 4) of uint8 or
         uint16. Pictures and arrays are copied and taken as upright. mask: 255 marks what to repair, and
-        nothing is detected. protect: 255 marks what must not be repaired. hints: known colors on transparent
-        ground. These take the same forms, and are read when they are needed. Raises PhotoError.
+        detection is skipped. protect: 255 marks what must not be repaired. hints: known colors on a
+        transparent background. These take the same forms, and are read when needed. Raises PhotoError.
         """
         given = {"mask": mask, "protect": protect, "hints": hints}
         given = {role: image for role, image in given.items() if image is not None}
@@ -150,7 +149,7 @@ class Restorer:
         return [name for name in PICTURES if name in (self.only or PICTURES)]
 
     def stages(self, masked: bool) -> list[str]:
-        """The stages that the pictures of `only` need. masked: masks are given."""
+        """The stages needed for the pictures in `only`. masked: whether masks are given."""
         wanted = set(self.wanted)
         needs = {
             segment.STAGE: not masked and wanted != {"color"},
@@ -160,7 +159,7 @@ class Restorer:
         return [stage for stage, needed in needs.items() if needed]
 
     def load(self, masked: bool) -> None:
-        """Loads the networks of these stages, so that a mistake shows at once. Raises UserError."""
+        """Loads the networks of these stages, so that mistakes show at once. Raises UserError."""
         networks = {segment.STAGE: self.finder, inpaint.STAGE: self.painter, colorize.STAGE: self.colorizer}
         for stage in self.stages(masked):
             networks[stage]()
@@ -172,7 +171,7 @@ class Restorer:
         return {stage: fingerprint(getattr(self, f"{stage}_weights")) for stage in self.stages(masked)}
 
     def options(self, masked: bool) -> dict:
-        """The options that change pixels, but the format, for the report."""
+        """The options that change pixels, except the format, for the report."""
         stages = self.stages(masked)
         finder, threshold = self.finder() if segment.STAGE in stages else (None, None)
         tiles = {"tile": self.tile, "overlap": self.overlap} if stages != [colorize.STAGE] else {}
@@ -225,7 +224,7 @@ class Restorer:
 
 
 class Restored:
-    """One photograph and the pictures made from it; each is computed when it is first asked for, and kept.
+    """One photograph and the pictures made from it, each computed when first asked for and then kept.
 
     Several threads may read from it. Arrays are not writable. Each picture raises UserError for weights that
     cannot be used, and PhotoError for a mask or hints that cannot be read.
@@ -242,7 +241,7 @@ class Restored:
 
     @property
     def mask(self) -> np.ndarray:
-        """What is repaired: (H, W) uint8, 255 damaged, 0 intact, 128 ignored."""
+        """The area to repair: (H, W) uint8, 255 damaged, 0 intact, 128 ignored."""
         return self._detect()[0]
 
     @property
@@ -256,7 +255,7 @@ class Restored:
 
     @property
     def restored(self) -> np.ndarray:
-        """The photograph with its damage inpainted, of its shape and type."""
+        """The photograph with its damage inpainted, of the same shape and dtype."""
         return self._inpaint()[0]
 
     @property
@@ -275,7 +274,7 @@ class Restored:
     @property
     @once
     def report(self) -> dict:
-        """What was done, with the keys of STEM.json. Computes the pictures in `Restorer.only`."""
+        """The report, with the keys of STEM.json. Computes the pictures in `Restorer.only`."""
         restorer = self.restorer
         outputs = [PICTURES[name] for name in restorer.wanted]
         settings = {
@@ -329,7 +328,7 @@ class Restored:
 
     @once
     def facts(self) -> dict:
-        """What the report tells of the pictures in `Restorer.only`: keywords of `data.report.build`."""
+        """Facts about the pictures in `Restorer.only`: keyword arguments of `data.report.build`."""
         coloring, wanted = colorize.STAGE in self.stages, self.restorer.wanted
         warnings, measured, facts = findings.cautions(self.photo, coloring), {}, {}
         if coloring:
@@ -349,12 +348,12 @@ class Restored:
         return {**facts, "measured": measured, "warnings": warnings, "seconds": dict(self._seconds)}
 
     def _as_written(self, pixels: np.ndarray) -> np.ndarray:
-        """The pixels of the file, which JPEG changes."""
+        """The pixels as stored in the file, which JPEG changes."""
         lossy = self.restorer.format == "jpg"
         return read_photo(encode(pixels, None, "JPEG")).pixels if lossy else pixels
 
     def file(self, name: str) -> bytes | Picture:
-        """The picture of this name in PICTURES as the command writes it."""
+        """The picture of this name in PICTURES, as the command writes it."""
         if name == "mask":
             return encode(self.mask, None, "PNG")
         stages, remarks = [], []
@@ -378,8 +377,8 @@ def _read_only(array: np.ndarray) -> np.ndarray:
 def layered(restored: Restored, probability: bool) -> bytes:
     """A Photoshop file of the pictures in `Restorer.only` over the original.
 
-    Original and Repairs give the restored picture, with Color over them the restored one in color; Color of
-    original over the Original alone gives that in color. probability: whether to add it as a hidden layer.
+    Original and Repairs give the restored picture, with Color on top the restored one in color; Original with
+    Color of original gives the original in color. probability: whether to add it as a hidden layer.
     """
     photo, wanted = restored.photo, restored.restorer.wanted
     repairs = inpaint.STAGE in restored.stages
@@ -401,7 +400,7 @@ def layered(restored: Restored, probability: bool) -> bytes:
 
 
 def output_files(restored: Restored, args: argparse.Namespace) -> dict[str, bytes | Picture]:
-    """The files that the options ask for: suffix -> content."""
+    """The files requested by the options: suffix -> content."""
     wanted = restored.restorer.wanted
     files = {PICTURES[name]: restored.file(name) for name in wanted}
     if args.compare:

@@ -214,8 +214,8 @@ def colorize() -> str:
                 f"{group['ciede2000_grey']:.1f}",
                 f"{group['psnr']:.1f}",
                 f"{group['psnr_grey']:.1f}",
-                f"{group['colourfulness']:.0f}",
-                f"{group['colourfulness_truth']:.0f}",
+                f"{group['colorfulness']:.0f}",
+                f"{group['colorfulness_truth']:.0f}",
                 f"{group['cb']:.1f}, {group['cr']:.1f}",
                 f"{group['cb_truth']:.1f}, {group['cr_truth']:.1f}",
             ]
@@ -652,7 +652,7 @@ def phases() -> str:
                 *group,
                 f"{row['ciede2000']:.1f}",
                 f"{row['psnr']:.1f}",
-                f"{row['colourfulness']:.0f} of {row['colourfulness_truth']:.0f}",
+                f"{row['colorfulness']:.0f} of {row['colorfulness_truth']:.0f}",
                 f"{row['cb'] - row['cb_truth']:+.1f}, {row['cr'] - row['cr_truth']:+.1f}",
             ]
         )

@@ -1,4 +1,4 @@
-"""Photographs, masks and color hints as paths, bytes, Pillow pictures or arrays.
+"""Photographs, masks and color hints given as paths, bytes, Pillow pictures or arrays.
 
 photo = read_image(array)
 mask, notes = read_role_mask("mask.png", "mask", photo.size)
@@ -25,29 +25,29 @@ ImageLike = str | os.PathLike | bytes | Image.Image | np.ndarray
 
 
 def read_image(image: ImageLike, max_pixels: int = MAX_PIXELS) -> Photo:
-    """The photograph as `read_photo` returns it.
+    """The photograph, as returned by `read_photo`.
 
     image: path or bytes of a file, Pillow picture, or array (H, W), (H, W, 3) RGB or (H, W, 4) RGBA of uint8
-    or uint16. Pictures and arrays are copied, are taken as upright and have no metadata. Raises PhotoError,
-    which names the file if there is one.
+    or uint16. Pictures and arrays are copied, taken as upright, and have no metadata. Raises PhotoError, with
+    the file name if there is one.
     """
     with _naming("", image):
         return _read(image, max_pixels)
 
 
 def read_role_mask(image: ImageLike, role: str, size: tuple[int, int]) -> tuple[np.ndarray, list[str]]:
-    """`read_mask` of anything that `read_image` takes, for a photograph of `size` (width, height).
+    """`read_mask` for anything that `read_image` takes, for a photograph of `size` (width, height).
 
-    Raises PhotoError, which names the role and the file.
+    Raises PhotoError with the role and the file name.
     """
     with _naming(role, image):
         return read_mask(_read(image, _limit(size)), size)
 
 
 def read_role_hints(image: ImageLike | None, size: tuple[int, int]) -> tuple[Hints | None, list[str]]:
-    """`read_hints` of anything that `read_image` takes, for a photograph of `size` (width, height).
+    """`read_hints` for anything that `read_image` takes, for a photograph of `size` (width, height).
 
-    None gives no hints. Raises PhotoError, which names the file.
+    None gives no hints. Raises PhotoError with the file name.
     """
     if image is None:
         return None, []
@@ -56,20 +56,20 @@ def read_role_hints(image: ImageLike | None, size: tuple[int, int]) -> tuple[Hin
 
 
 def digest(image: ImageLike) -> str:
-    """SHA-256 of a file's bytes, or of the pixels of a picture or array."""
+    """SHA-256 of a file, or of the pixels of a picture or array."""
     if isinstance(image, (str, os.PathLike)):
         image = Path(image).read_bytes()
     return hashlib.sha256(image if isinstance(image, bytes) else np.ascontiguousarray(image)).hexdigest()
 
 
 def _limit(size: tuple[int, int]) -> int:
-    """Pixels that a mask or hints may have: as many as the photograph, whatever its limit was."""
+    """The largest number of pixels of a mask or hints: that of the photograph, whatever its own limit was."""
     return max(MAX_PIXELS, size[0] * size[1])
 
 
 @contextlib.contextmanager
 def _naming(role: str, image: ImageLike) -> Iterator[None]:
-    """Errors begin with the role and the file's path."""
+    """Prefixes errors with the role and the file name."""
     try:
         yield
     except PhotoError as error:
@@ -99,14 +99,14 @@ def _read(image: ImageLike, max_pixels: int) -> Photo:
 
 def _decode_picture(picture: Image.Image, max_pixels: int, notes: list[str]):
     try:
-        picture = picture.copy()  # reads the file, if that has not happened yet
+        picture = picture.copy()  # reads the file if Pillow has not yet
     except (OSError, SyntaxError, ValueError) as error:
         raise PhotoError(f"damaged or truncated picture ({error})") from None
     return decode(File(b"", picture, "", picture.size, Carried(), max_pixels), notes)
 
 
 def _split(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Copies of pixels and alpha. Raises PhotoError if the array is no picture."""
+    """Copies of pixels and alpha. Raises PhotoError if the array is not a picture."""
     if array.dtype not in (np.uint8, np.uint16):
         raise PhotoError(f"array of {array.dtype}: scale it to 0..255 as uint8, or to 0..65535 as uint16")
     if array.ndim != 2 and not (array.ndim == 3 and array.shape[2] in (3, 4)):

@@ -1,13 +1,13 @@
-"""Blind votes on models: `vote` makes a page for the voters, `tally` counts what they chose.
+"""Blind votes on models: `vote` makes a page for the voters, `tally` counts their votes.
 
     BALLOT/index.html   the page, with all pictures in it: send this file, or put the folder on a web server
-    BALLOT.key.json     which model made which picture; lies beside the folder and stays with you
-    votes.json          what the page exports for each voter
+    BALLOT.key.json     which model made which picture; next to the folder, and stays with you
+    votes.json          what the page saves for each voter
 
-Of each photo a voter chooses the best picture, or says that there is no difference: then each model gets the
-same part of that vote. A model's win rate is the mean over photos of its mean over voters. The interval is
-Wilson's (1927) for as many trials as there are photos: votes on one photo are not independent, so more voters
-narrow it less than more photos do.
+For each photograph a voter chooses the best picture, or "no difference", which splits the vote evenly. A
+model's win rate is the mean over photographs of its mean over voters. The interval is Wilson's (1927), with
+the number of photographs as the number of trials: votes on one photograph are not independent, so more
+photographs narrow it more than more voters do.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ from engine.delivery import refuse_existing
 from engine.inputs import Source, list_photos, pair
 from engine.photos import report_failure
 
-VERSION = 1  # of the key and of the votes
-MOST = 9  # pictures of a photo: each has a digit on the keyboard
+VERSION = 1  # of the key and vote files
+MOST = 9  # pictures per photograph, one for each digit on the keyboard
 PAGE = Path(__file__).with_name("ballot.html")
 
-Candidate = Callable[[Photo, Source], np.ndarray]  # gives the pixels of one picture of a photo
+Candidate = Callable[[Photo, Source], np.ndarray]  # returns the pixels of one picture of a photograph
 
 
 def vote_command(
     subparsers, run: Callable[[argparse.Namespace], int], include: str
 ) -> argparse.ArgumentParser:
-    """Adds `vote`, whose candidates are checked before `run` is called. include: the candidate that needs no
+    """Adds `vote`, whose candidates are checked before `run` is called. include: the candidate without
     weights.
 
     Returns its parser, for the stage's own options.
@@ -102,7 +102,7 @@ def tally_command(subparsers) -> None:
 
 
 def names(weights: list[Path], include: list[str] | None) -> list[str]:
-    """What the candidates are called: files by their stem, by their path where stems would be the same."""
+    """Names of the candidates: the files' stems, or their paths if stems are equal."""
     others = sorted(set(include or ()))
     stems = [path.stem for path in weights] + others
     return [path.stem if stems.count(path.stem) == 1 else str(path) for path in weights] + others
@@ -123,11 +123,11 @@ def vote(
     question: str,
     companions: dict[str, Path | None] | None = None,
 ) -> int:
-    """Writes the ballot of all photos; returns 1 if some failed. Raises PhotoError if it exists, or if no
-    photo is left.
+    """Writes the ballot of all photographs; returns 1 if some failed.
 
-    candidates: in the order of `names`. shown: the picture beside them, of no candidate. companions: role ->
-    file, folder or None, as for `engine.photos.Job`.
+    candidates: in the order of `names`. shown: the picture shown next to them, which is not a candidate.
+    companions: role -> file, folder or None, as in `engine.photos.Job`. Raises PhotoError if the ballot
+    exists, or if no photograph is left.
     """
     page, key = args.ballot / "index.html", key_path(args.ballot)
     for path in (page, key):
@@ -142,7 +142,7 @@ def vote(
             order = np.random.default_rng([seed, len(photos)]).permutation(len(named)).tolist()
             pictures = [candidates[number](photo, source) for number in order]
             pages.append(_page(shown(photo), pictures, args.page_side))
-        except Exception as error:  # as in `engine.photos.run`: the other photos must not suffer
+        except Exception as error:  # as in `engine.photos.run`, the other photographs go on
             failed = True
             report_failure(str(source), error)
             continue
@@ -163,14 +163,14 @@ def vote(
 
 
 def _read(source: Source, companions: dict[str, Path | None]) -> tuple[Photo, Source]:
-    """The photo, and the source with its companions. Raises PhotoError."""
+    """The photograph, and the source with its companions. Raises PhotoError."""
     if source.error:
         raise PhotoError(source.error)
     return read_photo(source.path), pair(source, companions)
 
 
 def _page(shown: np.ndarray, pictures: list[np.ndarray], side: int) -> dict:
-    """One page of the ballot, its pictures not longer than `side` px."""
+    """One page of the ballot, with pictures of at most `side` px."""
     return {"shown": _picture(shown, side), "pictures": [_picture(pixels, side) for pixels in pictures]}
 
 
@@ -184,7 +184,7 @@ def _write(page: Path, key: Path, facts: dict, pages: list[dict], overwrite: boo
 
 
 def _picture(pixels: np.ndarray, side: int) -> str:
-    """A data URL of the picture, not longer than `side` px. All are RGB JPEGs without metadata, so that none
+    """A data URL of the picture, at most `side` px long. All are RGB JPEGs without metadata, so that none
     stands out.
     """
     image = Image.fromarray(rgb8(pixels))
@@ -198,7 +198,7 @@ def _picture(pixels: np.ndarray, side: int) -> str:
 
 
 def tally(args: argparse.Namespace) -> int:
-    """Prints the count, as JSON on standard output and as a table on standard error; returns 1 if a file
+    """Prints the result, as JSON on standard output and as a table on standard error; returns 1 if a file
     failed.
     """
     number, named, orders = _read_key(key_path(args.ballot))
@@ -220,8 +220,9 @@ def tally(args: argparse.Namespace) -> int:
 
 
 def _read_key(path: Path) -> tuple[str, list[str], list[list[str]]]:
-    """Number of the ballot, candidates, and of each photo the candidates in the order of its pictures. Raises
-    PhotoError.
+    """Number of the ballot, candidates, and for each photograph the candidates in the order of its pictures.
+
+    Raises PhotoError.
     """
     try:
         key = json.loads(read_bytes(path))
@@ -243,8 +244,9 @@ def _table(result: dict) -> str:
 
 
 def _read_votes(data: bytes, number: str, orders: list[list[str]]) -> tuple[str, str, dict[int, int]]:
-    """Voter, time of saving, and votes: photo from 0 -> picture from 1, 0 for no difference. PhotoError: not
-    of this ballot.
+    """Voter, time of saving, and votes: photograph from 0 -> picture from 1, 0 for no difference.
+
+    Raises PhotoError if they are not for this ballot.
     """
     try:
         content = json.loads(data)
@@ -263,10 +265,10 @@ def _read_votes(data: bytes, number: str, orders: list[list[str]]) -> tuple[str,
 
 
 def count(ballots: list[dict[int, int]], orders: list[list[str]], named: list[str]) -> dict:
-    """Wins and win rates of the candidates, best first. ballots: of each voter, photo -> choice, as
-    `_read_votes` gives them.
+    """Wins and win rates of the candidates, best first.
 
-    wins: how often chosen. win_rate and its 95 % interval: see the module.
+    ballots: for each voter, photograph -> choice, as returned by `_read_votes`. wins: number of times chosen.
+    win_rate and its 95 % interval: see the module.
     """
     wins, ties, rates = dict.fromkeys(named, 0), 0, []
     for photo, order in enumerate(orders):
@@ -293,7 +295,7 @@ def count(ballots: list[dict[int, int]], orders: list[list[str]], named: list[st
 
 
 def wilson(rate: float, trials: int, z: float = 1.96) -> list[float]:
-    """The score interval of a proportion (E. B. Wilson 1927), [0, 1] without trials."""
+    """The score interval of a proportion (E. B. Wilson 1927); [0, 1] without trials."""
     if not trials:
         return [0.0, 1.0]
     middle = rate + z * z / (2 * trials)

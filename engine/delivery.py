@@ -1,7 +1,7 @@
-"""Writes all results of a photograph or none, also if the process is killed meanwhile.
+"""Writes all results of a photograph or none, even if the process is killed.
 
-They are first written into a hidden folder together with the report, and moved from there. What a killed
-process leaves is recognized by the hashes in that report and removed by the next run.
+They are first written to a hidden folder together with the report, and moved from there. Files left by a
+killed process are recognized by the hashes in that report and removed by the next run.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from data.files import sha256, write_synced
 
 
 def deliver(files: dict[Path, bytes], final: Path, report: bytes, commit: bool, overwrite: bool) -> None:
-    """Writes a photograph's files, all or none, the report last.
+    """Writes all files of a photograph or none, the report last.
 
-    final: STEM.json, which is written only if `commit`. A full disk loses nothing of what stood there before.
-    Raises PhotoError if a file exists and `overwrite` is False, or if it cannot be written.
+    final: STEM.json, written only if `commit`. A full disk does not destroy existing files. Raises PhotoError
+    if a file exists and `overwrite` is False, or if it cannot be written.
     """
     part, path, ready = _part(final), final, False
     try:
@@ -29,7 +29,7 @@ def deliver(files: dict[Path, bytes], final: Path, report: bytes, commit: bool, 
             write_synced(part / path.name, data)
         ready = True
         if commit and overwrite:
-            final.unlink(missing_ok=True)  # until the new one stands, the photograph is not done
+            final.unlink(missing_ok=True)  # the photograph is not done until the new report exists
         for path in [*files, *([final] if commit else [])]:
             refuse_existing(path, overwrite)
             os.replace(part / path.name, path)
@@ -51,16 +51,19 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
 
 
 def clear(final: Path) -> None:
-    """Removes what a killed run left of a photograph: the hidden folder, and the files already moved from it.
+    """Removes what a killed run left of a photograph: the hidden folder, and files already moved out of it.
 
-    A file is ours if it has the very bytes that the run was about to deliver; all others are the user's.
+    A file is ours if its bytes are exactly those that the run was about to deliver; all others belong to the
+    user.
     """
     part = _part(final)
     if not part.is_dir():
         return
-    # If the report stands, that run was complete, or had not begun to replace an earlier one.
+    # If the report exists, that run was complete, or had not started to replace an earlier one.
     if not os.path.lexists(final):
-        with contextlib.suppress(OSError, ValueError, KeyError):  # no whole report: nothing was moved yet
+        with contextlib.suppress(
+            OSError, ValueError, KeyError
+        ):  # no complete report, so nothing was moved yet
             for name, digest in json.loads((part / final.name).read_text("utf-8"))["outputs"].items():
                 path = final.with_name(name)
                 if path.is_file() and sha256(path.read_bytes()) == digest:

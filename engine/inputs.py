@@ -1,4 +1,4 @@
-"""The photographs that a command processes, the names of their results, and their masks and hints."""
+"""Lists the photographs of a command, names their results, and pairs them with masks and hints."""
 
 from __future__ import annotations
 
@@ -15,28 +15,33 @@ STDIO = Path("-")  # standard input or output
 
 @dataclass(frozen=True)
 class Source:
-    """One input: where it is and how its outputs are called."""
+    """One input: where it is, and the name of its outputs."""
 
     path: Path  # STDIO: standard input
-    name: str  # the outputs are OUT/NAME_restored.png and so on; may have folders in it
-    error: str = ""  # why it cannot even be tried
-    companions: dict[str, Path] = field(default_factory=dict)  # role -> file for this photo, set by `pair`
+    name: str  # outputs are OUT/NAME_restored.png etc.; may contain folders
+    error: str = ""  # why it cannot be processed at all
+    companions: dict[str, Path] = field(
+        default_factory=dict
+    )  # role -> file for this photograph, set by `pair`
 
     def __str__(self) -> str:
         return "stdin" if self.path == STDIO else str(self.path)
 
     def require(self, role: str, given: Path) -> Path:
-        """The companion of this role. Raises PhotoError if the folder `given` has none for this photo."""
+        """The companion of this role. Raises PhotoError if the folder `given` has none for this
+        photograph.
+        """
         if role not in self.companions:
             raise PhotoError(f"no {role} for it in {given}")
         return self.companions[role]
 
 
 def list_photos(photos: list[Path], out: Path, recursive: bool) -> list[Source]:
-    """The photos of files and folders, in order, each once. What cannot be tried has its `error` set.
+    """The photographs in files and folders, in order, each once. Those that cannot be processed have `error`
+    set.
 
-    Folders give their files with an image suffix, sorted; hidden files, linked folders (they may form loops)
-    and everything in OUT (results of a former run) are left out.
+    Folders give their files with an image suffix, sorted. Hidden files, linked folders (which may form loops)
+    and everything in OUT (results of an earlier run) are left out.
     """
     listed: list[_Entry] = []
     for path in photos:
@@ -47,7 +52,7 @@ def list_photos(photos: list[Path], out: Path, recursive: bool) -> list[Source]:
             listed.append(_Entry(path, Path("stdin" if path == STDIO else path.name)))
     unique: dict[str, _Entry] = {}
     for entry in listed:
-        # Not Path.resolve: before Python 3.13 it raises for links that go round in a circle.
+        # Not Path.resolve, which before Python 3.13 raises for circular links.
         key = str(STDIO) if entry.path == STDIO else os.path.realpath(entry.path)
         unique.setdefault(key, entry)
     return _named(list(unique.values()))
@@ -55,7 +60,7 @@ def list_photos(photos: list[Path], out: Path, recursive: bool) -> list[Source]:
 
 @dataclass(frozen=True)
 class _Entry:
-    """A listed photo before its outputs have names."""
+    """A listed photograph before its outputs are named."""
 
     path: Path
     relative: Path  # below the input folder
@@ -67,8 +72,10 @@ class _Entry:
 
 
 def _named(entries: list[_Entry]) -> list[Source]:
-    """Sources with the names of their outputs: a photo's stem or, where several share it, its file name."""
-    # Case is folded because many disks do not tell A from a.
+    """Sources with the names of their outputs: a photograph's stem, or its file name if several share the
+    stem.
+    """
+    # Case is folded, since many file systems do not distinguish A and a.
     stems = Counter(str(entry.stem).casefold() for entry in entries if not entry.error)
     sources, owners = [], {}  # owners: name, folded -> path of the photo that has it
     for entry in entries:
@@ -82,7 +89,7 @@ def _named(entries: list[_Entry]) -> list[Source]:
 
 
 def _walk(folder: Path, out: Path, recursive: bool) -> list[_Entry]:
-    """The photos of a folder, then the folders in it that cannot be read."""
+    """The photographs of a folder, then the folders in it that cannot be read."""
     paths, unreadable, results = [], [], out.resolve()
     for root, folders, files in os.walk(folder, onerror=unreadable.append):
         parent = Path(root)
@@ -98,8 +105,9 @@ def _walk(folder: Path, out: Path, recursive: bool) -> list[_Entry]:
 
 
 def _is_photo(path: Path) -> bool:
-    """A visible file with an image suffix; no pipe or device, which may never end. A dangling link counts: it
-    fails later, by name.
+    """Whether it is a visible file with an image suffix, and not a pipe or device, which may never end.
+
+    A dangling link counts; it fails later, with its name.
     """
     if path.name.startswith(".") or path.suffix.lower() not in IMAGE_SUFFIXES:
         return False
@@ -109,8 +117,8 @@ def _is_photo(path: Path) -> bool:
 def pair(source: Source, given: dict[str, Path | None]) -> Source:
     """The source with its companions.
 
-    given: role -> file, folder or None. In a folder the companion is the picture named as the photo, as it is
-    or with _ROLE: a.png, a_mask.png. Raises PhotoError if two files could be it.
+    given: role -> file, folder or None. In a folder, the companion is the picture with the name of the
+    photograph, with or without _ROLE: a.png, a_mask.png. Raises PhotoError if two files match.
     """
     companions = {role: _companion(path, role, source) for role, path in given.items() if path}
     return replace(source, companions={role: path for role, path in companions.items() if path})
@@ -125,7 +133,8 @@ def _companion(given: Path, role: str, source: Source) -> Path | None:
         for path in (sorted(stem.parent.iterdir()) if stem.parent.is_dir() else ())
         if path.stem in (stem.name, f"{stem.name}_{role}")
         and path.suffix.lower() in IMAGE_SUFFIXES
-        and os.path.realpath(path) != os.path.realpath(source.path)  # masks beside their photos
+        and os.path.realpath(path)
+        != os.path.realpath(source.path)  # masks in the folder of their photographs
     ]
     if len(fitting) > 1:
         raise PhotoError(f"both {fitting[0]} and {fitting[1]} could be its {role}: remove one")

@@ -1,4 +1,4 @@
-"""The rank of this process under torchrun, and SIGTERM as an interrupt. No torch."""
+"""The rank of this process under torchrun, and SIGTERM as an interrupt (no torch)."""
 
 from __future__ import annotations
 
@@ -10,39 +10,41 @@ from collections.abc import Iterator
 
 
 def rank() -> int:
-    """The number of this process among those that torchrun started; 0 when alone."""
+    """The rank of this process under torchrun; 0 when alone."""
     return int(os.environ.get("RANK", 0))
 
 
 def world() -> int:
-    """How many processes torchrun started; 1 when alone."""
+    """The number of processes that torchrun started; 1 when alone."""
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
 def under_torchrun() -> bool:
-    """Whether torchrun started this process, beside others: it kills all of them as soon as one fails."""
+    """Whether torchrun started this process together with others; it kills all of them as soon as one
+    fails.
+    """
     return world() > 1 and "TORCHELASTIC_RUN_ID" in os.environ
 
 
 @contextlib.contextmanager
 def terminable() -> Iterator[None]:
-    """While entered, SIGTERM raises KeyboardInterrupt as Ctrl-C does, so that nothing is left half done."""
+    """While active, SIGTERM raises KeyboardInterrupt like Ctrl-C, so that nothing is left unfinished."""
 
     def interrupt(*_) -> None:
         raise KeyboardInterrupt
 
-    if threading.current_thread() is not threading.main_thread():  # only there signals can be caught
+    if threading.current_thread() is not threading.main_thread():  # signals can only be caught there
         yield
         return
     former = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
     finally:
-        if signal.getsignal(signal.SIGTERM) is interrupt:  # else `ignore_sigterm` was called
+        if signal.getsignal(signal.SIGTERM) is interrupt:  # otherwise `ignore_sigterm` was called
             signal.signal(signal.SIGTERM, former)
 
 
 def ignore_sigterm() -> None:
-    """From now on: for a process whose work is done, and that torchrun would kill while it exits."""
+    """Ignores SIGTERM from now on: for a process that is done and that torchrun would kill while it exits."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,7 +1,8 @@
-"""The loop over photographs of restore.py and the `infer` commands: read, process, write, report.
+"""The loop over photographs of restore.py and `infer`: read, process, write, report; skips those already
+done.
 
-A command adds the shared options (`engine.options.infer_options`), checks them, loads its networks, and says
-what to do with one photograph:
+A command adds the shared options (`engine.options.infer_options`), checks them, loads its networks, and
+defines what to do with one photograph:
 
     def work(photo, source):                                    # data.photo.Photo, engine.inputs.Source
         mask, notes = read_role_mask(source.companions["mask"], "mask", photo.size)
@@ -15,9 +16,8 @@ what to do with one photograph:
     job = Job(work, outputs=["_mask.png", "_restored.{ext}", "_color.{ext}"], ...)
     sys.exit(run(arguments, job))                               # 0 all done, 1 some failed, 130 interrupted
 
-`{ext}` is the suffix that `--format` and the photograph ask for, `{psd}` is psd or psb by its size. A role
-for which nothing was given, or whose folder has no file for this photograph, is absent from
-`source.companions`.
+`{ext}` is the suffix from `--format` and the photograph, `{psd}` is psd or psb depending on its size. A role
+for which nothing was given, or whose folder has no file for this photograph, is not in `source.companions`.
 """
 
 from __future__ import annotations
@@ -52,42 +52,46 @@ FORMATS = {"png": "PNG", "tif": "TIFF", "webp": "WEBP", "jpg": "JPEG"}  # suffix
 
 @dataclass(frozen=True)
 class Picture:
-    """A result that is encoded like the photograph, with its metadata."""
+    """A result to be encoded like the photograph, with its metadata."""
 
     pixels: np.ndarray  # (H, W) or (H, W, 3), uint8 or uint16
     remark: str = ""  # a sentence about what trained models did to it, for the metadata
-    stages: tuple[str, ...] = ()  # the stages that made it, of those in `Job.weights`; none: all of them
+    stages: tuple[str, ...] = ()  # stages in `Job.weights` that made it; empty: all
 
 
 @dataclass(frozen=True)
 class Job:
     """What a command does with every photograph."""
 
-    # Raises PhotoError if this photograph cannot be processed. The facts are keywords of `data.report.build`.
+    # Raises PhotoError if this photograph cannot be processed. The facts are keyword arguments of
+    # `data.report.build`.
     work: Callable[[Photo, Source], tuple[dict[str, bytes | Picture], dict]]
     outputs: list[str]  # the keys of the files that `work` returns
-    options: dict  # those that change pixels, but --format: for the report and the check what is done
+    options: dict  # options that change pixels, except --format; for the report and the skip check
     weights: dict[str, str]  # stage -> SHA-256 of its weights file
     companions: dict[str, Path | None] = field(default_factory=dict)  # role -> file, folder or None
-    commit: bool = False  # write STEM.json, and skip photographs that it says are done
+    commit: bool = False  # write STEM.json, and skip photographs that are done according to it
     max_pixels: int = MAX_PIXELS
 
 
 def run(arguments: argparse.Namespace, job: Job) -> int:
     """Does the job for every photograph of this process; returns the exit status.
 
-    A photograph's files are written after all of them are computed, STEM.json last; if one cannot be written,
-    none is. Without --overwrite a photograph whose results exist fails before computing; with `job.commit` it
-    is skipped if STEM.json says that they come from the same input, options and weights. What a killed run
-    left of a photograph is done again. The next photograph is read while the current one is computed.
+    The files of a photograph are written after all of them are computed, STEM.json last; if one cannot be
+    written, none is. Without --overwrite, a photograph whose results exist fails before anything is computed.
+    With `job.commit` it is skipped if STEM.json shows that they come from the same input, options and
+    weights. What a killed run left of a photograph is done again. The next photograph is read while the
+    current one is computed.
 
-    A photograph that fails does not stop the others. PhotoError is one line on standard error; any other
-    exception is a bug and shows its traceback.
+    A failing photograph does not stop the others. PhotoError prints one line on standard error; any other
+    exception is a bug and prints its traceback.
 
-    Under torchrun, which kills all processes as soon as one fails, all wait for each other and exit with the
-    same status.
+    torchrun kills all processes as soon as one fails, so under torchrun all wait for each other and exit with
+    the same status.
     """
-    warnings.filterwarnings("ignore", module=r"PIL\b")  # about odd metadata: nothing the user can do
+    warnings.filterwarnings(
+        "ignore", module=r"PIL\b"
+    )  # warnings about odd metadata, which the user cannot act on
     try:
         with terminable():
             return _run_together(arguments, job) if under_torchrun() else _Loop(arguments, job).run()
@@ -109,12 +113,12 @@ def _run_together(arguments: argparse.Namespace, job: Job) -> int:
 
 
 def say(line: str) -> None:
-    """One line on standard error, whatever the names in it hold: line ends, or bytes that are not UTF-8."""
+    """Prints one line on standard error, even if names contain line breaks or bytes that are not UTF-8."""
     tqdm.write("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line), file=sys.stderr)
 
 
 def report_failure(name: str, error: Exception) -> str:
-    """Says on standard error why a photograph failed; returns that as one line. Bugs show their traceback."""
+    """Prints why a photograph failed, and returns it as one line. Bugs also print their traceback."""
     if isinstance(error, MemoryError):
         error = PhotoError("not enough memory")
     ours = isinstance(error, UserError)
@@ -133,11 +137,10 @@ def extension(photo: Photo, format: str) -> str:
 
 
 def color_depth(photo: Photo, format: str) -> tuple[str, list[str]]:
-    """Number type of the color pictures of this photograph, and notes for the report. format: as in
-    `--format`.
+    """Dtype of the color pictures of this photograph, and notes for the report. format: as in `--format`.
 
-    16 bits stay 16 in a TIFF, and for an array, which has no format; no other format that is written holds
-    16-bit RGB.
+    16 bits are kept in a TIFF, and for an array, which has no format. No other output format holds 16-bit
+    RGB.
     """
     if photo.pixels.dtype == np.uint8:
         return "uint8", []
@@ -147,7 +150,7 @@ def color_depth(photo: Photo, format: str) -> tuple[str, list[str]]:
 
 
 def tool(weights: dict[str, str], stages: tuple[str, ...] = ()) -> str:
-    """What made a picture, for its metadata: program and SHA-256 of the weights of these stages (none given:
+    """What made a picture, for its metadata: program, and SHA-256 of the weights of these stages (default:
     all).
     """
     return "; ".join([PROGRAM, *(f"{stage} weights {weights[stage]}" for stage in stages or weights)])
@@ -155,7 +158,7 @@ def tool(weights: dict[str, str], stages: tuple[str, ...] = ()) -> str:
 
 @dataclass(frozen=True)
 class _Loaded:
-    """What the reading thread found out about one input."""
+    """The result of reading one input."""
 
     source: Source  # with its companions
     settings: dict  # options, weights, SHA-256 of the companions
@@ -179,7 +182,7 @@ class _Loop:
         arguments = self.arguments
         sources = list_photos(arguments.photos, self.out, arguments.recursive)[rank() :: world()]
         failed = False
-        # Not in the reading thread: there a blocked read could not be interrupted.
+        # Not in the reading thread, where a blocked read could not be interrupted.
         if any(source.path == STDIO for source in sources):
             self.stdin = sys.stdin.buffer.read()
         with contextlib.ExitStack() as stack:
@@ -215,7 +218,7 @@ class _Loop:
         return _Loaded(source, settings, read_photo(data, self.job.max_pixels))
 
     def process(self, loaded: _Loaded) -> tuple[str, dict]:
-        """Computes and writes one photograph: its status and report. Raises PhotoError."""
+        """Computes and writes one photograph; returns its status and report. Raises PhotoError."""
         source, photo = loaded.source, loaded.photo
         final = self.target(source, ".json")
         if self.out != STDIO:
@@ -243,7 +246,7 @@ class _Loop:
         return self.out / f"{source.name}{suffix}"
 
     def check_free(self, paths: list[Path]) -> None:
-        """Raises PhotoError if one of the files to be written must not be replaced."""
+        """Raises PhotoError if a file to be written exists and must not be replaced."""
         for path in paths if self.out != STDIO else ():
             if path in self.made:
                 raise PhotoError(f"{path} is already the result of another photo: give another OUT")
@@ -256,7 +259,7 @@ class _Loop:
         return encode(result.pixels, photo, FORMATS[suffix], result.remark, made_by)
 
     def format_notes(self, photo: Photo, suffix: str) -> list[str]:
-        """What the format of the pictures, if any are written, cannot hold."""
+        """Notes on what the format of the pictures, if any are written, cannot hold."""
         if not any("{ext}" in key for key in self.job.outputs):
             return []
         notes = lost(photo, FORMATS[suffix])
@@ -277,7 +280,7 @@ class _Loop:
 
 @contextlib.contextmanager
 def _open_lines(path: Path | None) -> Iterator[TextIO | None]:
-    """Where the JSON lines go: a file, standard output, or nowhere."""
+    """The target of the JSON lines: a file, standard output, or none."""
     if path is None or path == STDIO:
         yield sys.stdout if path else None
         return

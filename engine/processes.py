@@ -65,11 +65,11 @@ def shared_store() -> distributed.Store:
 
 
 def worst_status(store: distributed.Store, status: int) -> int:
-    """The worst exit status of all processes under torchrun, as soon as each of them has called this.
+    """The worst exit status of all processes under torchrun, once each of them has called this.
 
-    store: of `shared_store`. torchrun stops all processes as soon as one of them fails; those that still work
-    must be able to finish. A collective would time out, so keys of the store are polled. A process that dies
-    has torchrun stop the others, here too.
+    store: from `shared_store`. torchrun stops all processes as soon as one fails, and those that still work
+    must be able to finish. A collective would time out, so keys of the store are polled. If a process dies,
+    torchrun still stops the others.
     """
     statuses = distributed.PrefixStore("exit status", store)
     names = [str(number) for number in range(world())]
@@ -77,11 +77,11 @@ def worst_status(store: distributed.Store, status: int) -> int:
         statuses.set(str(rank()), str(status))
         _wait_for(statuses, names)
         status = max(int(statuses.get(name)) for name in names)
-        ignore_sigterm()  # torchrun stops the others when the first one exits, and they are as good as done
-        # The process that holds the store must not exit before the others have read it.
+        ignore_sigterm()  # torchrun stops the others when the first one exits, but they are done
+        # The process that hosts the store must not exit before the others have read it.
         statuses.set(f"{rank()} has read", "")
         _wait_for(statuses, [f"{name} has read" for name in names])
-    except RuntimeError:  # the store is gone, and with it torchrun or whoever held it
+    except RuntimeError:  # the store is gone, and with it torchrun or the process that hosted it
         pass
     return status
 

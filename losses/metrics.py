@@ -141,15 +141,15 @@ def coloring(ours, truth, flat):
         "mse_grey": chroma_mse(0 * true_cbcr, true_cbcr),
         "psnr": psnr(rgb, true_rgb),
         "psnr_grey": psnr(flat, true_rgb),
-        "colourfulness": colourfulness(rgb),
-        "colourfulness_truth": colourfulness(true_rgb),
+        "colorfulness": colorfulness(rgb),
+        "colorfulness_truth": colorfulness(true_rgb),
     }
     for name, x in (("", cbcr), ("_truth", true_cbcr)):
         row["cb" + name], row["cr" + name] = (float(mean) * 255 for mean in x.mean((1, 2)))
     return row
 
 
-def colourfulness(rgb):
+def colorfulness(rgb):
     """Colorfulness of (3, H, W) in [0, 1] (Hasler and Suesstrunk 2003): 0 is grey, 100 very colorful."""
     red, green, blue = rgb * 255
     rg, yb = red - green, (red + green) / 2 - blue

@@ -77,7 +77,7 @@ def test_one_photograph_at_three_exposures_has_the_same_colours(name):
         return torch.from_numpy(picture.astype(np.float32) / 255).permute(2, 0, 1)
 
     expected = colours(grey)
-    assert metrics.colourfulness(expected) > 10  # else it would be easy
+    assert metrics.colorfulness(expected) > 10  # else it would be easy
     for other in (grey**0.7, grey**1.4, 0.15 + 0.65 * grey, np.clip(1.25 * grey - 0.05, 0, 1)):
         assert metrics.ciede2000(colours(other), expected) < 2
 

@@ -552,7 +552,7 @@ def test_colorize_eval(data_folder, tiny_weights, capsys):
     assert row["mse_grey"] == pytest.approx(expected, rel=1e-4)
     assert result["people"]["mse_grey"] == row["mse_grey"]
     assert row["ciede2000"] > 0
-    assert row["colourfulness_truth"] > 10
+    assert row["colorfulness_truth"] > 10
     assert len(result["mse_95"]) == 2
     picture = colorize.load(tiny_weights["colorize"], CPU)(luma(pixels))
     ours = np.square((rgb_to_ycbcr(picture) - rgb_to_ycbcr(pixels))[..., 1:] * 255).mean()

@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+from conftest import save
 
 import colorize
 import inpaint
@@ -98,3 +99,14 @@ def test_the_tree_says_what_the_modules_say():
     """Lines of several files have words of their own."""
     lines = [(paths[0], words) for paths, words in tree() if len(paths) == 1 and paths[0] != "weights/"]
     assert dict(lines) == {path: first_line(path) for path, _ in lines}
+
+
+def test_the_readmes_program_runs(tmp_path, monkeypatch, portrait, tiny_weights):
+    program = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)[1]
+    save(tmp_path / "scan.jpg", portrait[:48, :64])
+    monkeypatch.chdir(tmp_path)
+    for stage, path in tiny_weights.items():
+        monkeypatch.setattr(restore.Restorer, f"{stage}_weights", path)
+    names = {}
+    exec(program, names)
+    assert names["result"].restored.shape == (48, 64, 3)

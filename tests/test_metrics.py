@@ -167,13 +167,13 @@ def test_chroma_mse_is_in_steps_of_8_bit():
     assert metrics.chroma_mse(cbcr, truth) == pytest.approx(4.5, rel=1e-5)
 
 
-def test_colourfulness_by_hand():
+def test_colorfulness_by_hand():
     rng = np.random.default_rng(0)
     rgb = rng.integers(0, 256, (32, 32, 3)).astype(np.float64)
     rg, yb = rgb[..., 0] - rgb[..., 1], (rgb[..., 0] + rgb[..., 1]) / 2 - rgb[..., 2]
     expected = np.hypot(rg.std(), yb.std()) + 0.3 * np.hypot(rg.mean(), yb.mean())
-    assert metrics.colourfulness(tensor(rgb / 255)) == pytest.approx(expected, rel=2e-3)
-    assert metrics.colourfulness(torch.rand(1, 8, 8).expand(3, 8, 8)) == pytest.approx(0, abs=1e-3)
+    assert metrics.colorfulness(tensor(rgb / 255)) == pytest.approx(expected, rel=2e-3)
+    assert metrics.colorfulness(torch.rand(1, 8, 8).expand(3, 8, 8)) == pytest.approx(0, abs=1e-3)
 
 
 def test_lab_equals_scikit_image():

@@ -1,4 +1,4 @@
-"""The shell chapter of the README runs as it stands."""
+"""The shell chapter of GUIDE.md runs as it stands."""
 
 import json
 import os
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 
 def chapter():
     return re.search(
-        r"<!-- tested: shell -->\n```sh\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL
+        r"<!-- tested: shell -->\n```sh\n(.*?)```", (ROOT / "GUIDE.md").read_text("utf-8"), re.DOTALL
     )[1]
 
 
