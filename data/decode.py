@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from data import containers, exif, metadata, pages, tiff
+from data import containers, deep, exif, metadata, pages, tiff
 from data.containers import Carried
 from data.errors import PhotoError
 from data.pages import Page
@@ -70,14 +70,12 @@ class File:
         """Bits per sample, which Pillow's mode does not say."""
         if self.page:
             return self.page.bits
-        if self.format == "PNG":
-            return self.data[24]  # IHDR is first: signature 8, length 4, type 4, width 4, height 4, bit depth
         if self.format == "PPM" and self.image.tile[0][0].startswith("ppm"):
             return int(self.image.tile[0][3][1]).bit_length()  # bits of the largest value
         if self.format == "JPEG2000":
             start = self.data.find(b"\xff\x4f\xff\x51")  # SOC and SIZ markers; Ssiz of the first component
             return (self.data[start + 42] & 0x7F) + 1 if start >= 0 else 8
-        return 8
+        return deep.bits(self.data, self.format)
 
 
 def open_file(data: bytes, max_pixels: int, notes: list[str]) -> File:
@@ -106,14 +104,27 @@ def _open(data: bytes, page: Page | None) -> Image.Image | None:
     """Pillow's picture, not decoded; None for a TIFF that tifffile has to decode."""
     if page and not page.by_pillow():
         return None
+    if data[:2] == b"\xff\xd8":
+        data = deep.header_for_pillow(data)
     try:
         return Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError:
         if page:
             return None
+        if deep.is_heic(data):
+            return _open_heic(data)
         raise PhotoError("not an image of a known kind: save it as TIFF, PNG or JPEG, 8 or 16 bits") from None
     except Exception as error:
         raise PhotoError(f"damaged or truncated image ({error or type(error).__name__})") from None
+
+
+def _open_heic(data: bytes) -> Image.Image:
+    try:
+        return deep.open_heic(data)
+    except PhotoError:
+        raise
+    except Exception as error:
+        raise PhotoError(f"damaged or truncated HEIC file ({error or type(error).__name__})") from None
 
 
 def orientation(directory: Directory | None, packet: bytes) -> int:
@@ -142,6 +153,10 @@ def decode(file: File, notes: list[str]) -> tuple[np.ndarray, np.ndarray | None]
         raise PhotoError("floating-point pixels: save it with 8 or 16 bits")
     bits = file.bits()
     if bits > 8:  # Pillow would silently return 8 of them
+        if file.format in deep.DECODED:
+            if bits < 16:
+                notes.append(f"{bits} bits scaled to 16")
+            return deep.decode(file.data, file.format)
         kind = f"{bits}-bit {image.mode} {file.format}"
         raise PhotoError(f"{kind} would lose bits: save it as 16-bit RGB TIFF, or with 8 bits")
     return _eight_bits(image, notes)

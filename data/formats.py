@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from data import containers, exif, iptc, xmp
+from data import containers, deep, exif, iptc, xmp
 from data import tiff as directories
 from data.errors import PhotoError
 from data.metadata import ICC_TAG, PHOTOSHOP_TAG, XMP_TAG, Metadata
@@ -21,9 +21,10 @@ def by_pillow(samples: np.ndarray, format: str, facts: Metadata) -> bytes:
     samples: (H, W, C) uint8 of grey, grey with alpha, RGB or RGBA, or uint16 grey for PNG. Raises PhotoError
     if the format cannot hold the picture.
     """
-    if samples.dtype == np.uint16 and (format != "PNG" or samples.shape[2] > 1):
-        kind = {1: "grey", 2: "grey with alpha", 3: "RGB", 4: "RGBA"}[samples.shape[2]]
-        raise PhotoError(f"{format} is not written with 16-bit {kind}: use --format tif")
+    if samples.dtype == np.uint16 and format != "PNG":
+        raise PhotoError(f"{format} is not written with 16 bits: use --format tif or png")
+    is_deep = samples.dtype == np.uint16 and samples.shape[2] > 1  # Pillow writes 16 bits of grey alone
+    whole, samples = samples, np.zeros((1, 1, samples.shape[2]), np.uint8) if is_deep else samples
     options = {"PNG": _png, "WEBP": _webp, "JPEG": _jpeg}[format](facts)
     if facts.icc:
         options["icc_profile"] = facts.icc
@@ -33,7 +34,7 @@ def by_pillow(samples: np.ndarray, format: str, facts: Metadata) -> bytes:
         image.save(file, format, **options)
     except (OSError, ValueError) as error:  # too wide for the format, or too much metadata
         raise PhotoError(f"cannot be written as {format} ({error}): use --format tif or png") from None
-    return file.getvalue()
+    return deep.png(whole, file.getvalue()) if is_deep else file.getvalue()
 
 
 def _exif_block(facts: Metadata, records: bytes = b"") -> dict:

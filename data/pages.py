@@ -34,7 +34,7 @@ _COMPRESSIONS = {
 _COMPRESSIONS |= dict.fromkeys([33003, 33004, 33005, 34712], "JPEG 2000")
 _PROFILE = 34675
 # Tags that describe the pixels of a directory and must not be taken from another one.
-_LAYOUT = {*range(254, 267), *range(273, 282), *range(284, 301), *range(317, 348), *range(512, 533)}
+_LAYOUT = {*range(254, 267), 273, *range(275, 282), *range(284, 301), *range(317, 348), *range(512, 533)}
 _THUMBNAIL = 0.1  # share of the pixels of another page below which the first counts as an unmarked thumbnail
 _MAX_PAGES = 10_000
 _SCANS = "pip install 'photo-restore[scans]'"

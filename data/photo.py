@@ -25,9 +25,10 @@ from data.pixels import as_depth, luma, upright
 MAX_PIXELS = 300_000_000  # a 60 x 50 cm print at 600 dpi has 167 million
 
 # Suffixes of photographs in a folder. A file given by name may have any suffix.
-IMAGE_SUFFIXES = set(
-    ".jpg .jpeg .jpe .jfif .png .tif .tiff .webp .bmp .gif .jp2 .avif .tga .pcx .pgm .ppm .pnm".split()  # noqa: SIM905
-)
+IMAGE_SUFFIXES = {
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".tif", ".tiff", ".webp", ".heic", ".heif", ".avif"),
+    *(".bmp", ".gif", ".jp2", ".j2k", ".tga", ".pcx", ".pbm", ".pgm", ".ppm", ".pnm"),
+}
 
 
 @dataclass
@@ -64,9 +65,9 @@ def read_bytes(path: Path) -> bytes:
 def read_photo(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Photo:
     """Decodes a file, or the bytes of one; the caller adds the file name to error messages.
 
-    EXIF orientation is applied. 16-bit grey stays 16 bits; 16-bit RGB is read from TIFF only, through
-    `tifffile`. Raises PhotoError if the file is missing, empty, truncated, not an image, larger than
-    `max_pixels`, or would lose bits.
+    EXIF orientation is applied. 16 bits stay 16, and 9 to 15 bits are scaled to 16. What Pillow cannot read
+    in full is read by tifffile, imagecodecs or pillow-heif if installed. Raises PhotoError if the file is
+    missing, empty, truncated, not an image, larger than `max_pixels`, or would lose bits.
     """
     data = source if isinstance(source, bytes) else read_bytes(source)
     notes: list[str] = []

@@ -37,7 +37,7 @@ from typing import TextIO
 import numpy as np
 from tqdm import tqdm
 
-from data import psd, report
+from data import deep, psd, report
 from data.errors import PhotoError, UserError
 from data.files import sha256
 from data.formats import lost
@@ -139,12 +139,14 @@ def extension(photo: Photo, format: str) -> str:
 def color_depth(photo: Photo, format: str) -> tuple[str, list[str]]:
     """Dtype of the color pictures of this photograph, and notes for the report. format: as in `--format`.
 
-    16 bits are kept in a TIFF, and for an array, which has no format. No other output format holds 16-bit
-    RGB.
+    16 bits stay 16 in a TIFF, with imagecodecs in a PNG, and for an array, which has no format; the other
+    formats hold no 16-bit RGB.
     """
     if photo.pixels.dtype == np.uint8:
         return "uint8", []
-    if extension(photo, format) == "tif" or (format == "auto" and not photo.format):
+    suffix = extension(photo, format)
+    is_array = format == "auto" and not photo.format
+    if is_array or suffix == "tif" or (suffix == "png" and deep.available()):
         return "uint16", []
     return "uint8", ["coloured pictures have 8 bits of the photo's 16: --format tif keeps 16"]
 

@@ -172,8 +172,8 @@ def test_jpeg_drops_alpha_and_nothing_else():
 
 def test_what_a_format_cannot_hold():
     deep = noise(8, 9, dtype=np.uint16)
-    for pixels, format in ((deep, "JPEG"), (deep, "WEBP"), (np.dstack([deep] * 3), "PNG")):
-        with pytest.raises(PhotoError, match=r"16-bit .* --format tif"):
+    for pixels, format in ((deep, "JPEG"), (deep, "WEBP"), (np.dstack([deep] * 3), "WEBP")):
+        with pytest.raises(PhotoError, match=r"16 bits.* --format tif"):
             encode(pixels, None, format)
     with pytest.raises(PhotoError, match="WEBP"):
         encode(np.zeros((2, 20000), np.uint8), None, "WEBP")
@@ -199,3 +199,36 @@ def test_an_absurd_resolution_is_none(dpi):
     assert photo.dpi is None and all(
         encode(photo.pixels, photo, format) for format in ("PNG", "JPEG", "TIFF")
     )
+
+
+@pytest.mark.parametrize("format", ["JPEG", "TIFF", "PNG", "WEBP"])
+@pytest.mark.parametrize(
+    "tags", [{}, {270: "box 7"}, {270: "box 7", 296: 2}, {282: 300.0, 283: 300.0, 296: 1}]
+)
+def test_no_resolution_is_invented(format, tags):
+    made = Image.Exif()
+    for tag, value in tags.items():
+        made[tag] = value
+    options = {"exif": made.tobytes()} if tags else {}
+    photo = read_photo(saved(Image.fromarray(noise(20, 30, 3)), format, **options))
+    assert photo.dpi is None
+    for result in ("PNG", "TIFF", "JPEG", "WEBP"):
+        data = encode(photo.pixels, photo, result, "Restored")
+        assert read_photo(data).dpi is None
+        with Image.open(io.BytesIO(data)) as image:
+            assert not {282, 283} & set(image.getexif())
+            assert image.info.get("jfif_density", (1, 1)) == (1, 1)
+            assert image.info.get("jfif_unit", 0) == 0
+
+
+@pytest.mark.parametrize("unit, factor", [({}, 1), ({296: 2}, 1), ({296: 3}, 2.54)])
+@pytest.mark.parametrize("format", ["JPEG", "TIFF", "WEBP"])
+def test_the_resolution_of_exif_is_kept(format, unit, factor):
+    made = Image.Exif()
+    for tag, value in {282: 300.0, 283: 600.0, **unit}.items():
+        made[tag] = value
+    photo = read_photo(saved(Image.fromarray(noise(20, 30, 3)), format, exif=made.tobytes()))
+    assert photo.dpi == pytest.approx((300 * factor, 600 * factor), rel=1e-6)
+    for result in ("PNG", "TIFF", "JPEG", "WEBP"):
+        again = read_photo(encode(photo.pixels, photo, result))
+        assert again.dpi == pytest.approx(photo.dpi, abs=0.51 if result == "JPEG" else 0.02)
