@@ -210,7 +210,7 @@ def _uncompressed(content: bytes, value: bytes) -> tuple[bytes, bytes]:
     """An iTXt chunk with its text uncompressed."""
     keyword, _, rest = content.partition(b"\0")
     language, translated, _ = rest[2:].split(b"\0", 2)
-    return b"iTXt", b"\0".join([keyword, b"\0" + language, translated, value])
+    return b"iTXt", b"\0".join([keyword, b"\0\0" + language, translated, value])
 
 
 def _unhex(value: bytes) -> bytes:

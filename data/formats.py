@@ -26,7 +26,7 @@ def by_pillow(samples: np.ndarray, format: str, facts: Metadata) -> bytes:
     is_deep = samples.dtype == np.uint16 and samples.shape[2] > 1  # Pillow writes 16 bits of grey alone
     whole, samples = samples, np.zeros((1, 1, samples.shape[2]), np.uint8) if is_deep else samples
     options = {"PNG": _png, "WEBP": _webp, "JPEG": _jpeg}[format](facts)
-    if facts.icc:
+    if facts.icc and not _too_long(facts, format):
         options["icc_profile"] = facts.icc
     image = Image.fromarray(samples[..., 0] if samples.shape[2] == 1 else samples)
     file = io.BytesIO()
@@ -104,7 +104,15 @@ def lost(facts: Metadata, format: str) -> list[str]:
         ]
     if format == "WEBP" and set(iptc.resources(facts.iptc or b"")) - {iptc.IPTC}:
         names.append("Photoshop's copyright flag and URLs")
-    return [f"{format} has no place for {name}: it is lost" for name in names]
+    sentences = [f"{format} has no place for {name}: it is lost" for name in names]
+    if _too_long(facts, format):
+        sentences.append("color profile above 1 MiB lost, Pillow cannot read it in a PNG: use --format tif")
+    return sentences
+
+
+def _too_long(facts: Metadata, format: str) -> bool:
+    """Whether the profile would make a PNG that Pillow refuses to open."""
+    return format == "PNG" and len(facts.icc or b"") > containers.MAX_INFLATED
 
 
 def tiff(samples: np.ndarray, facts: Metadata) -> bytes:

@@ -8,6 +8,7 @@ from conftest import SRGB, exif, noise, saved
 from PIL import Image, PngImagePlugin
 
 from data.errors import PhotoError
+from data.formats import lost
 from data.photo import Photo, encode, read_photo
 
 GREY = SRGB[:16] + b"GRAY" + SRGB[20:]
@@ -232,3 +233,33 @@ def test_the_resolution_of_exif_is_kept(format, unit, factor):
     for result in ("PNG", "TIFF", "JPEG", "WEBP"):
         again = read_photo(encode(photo.pixels, photo, result))
         assert again.dpi == pytest.approx(photo.dpi, abs=0.51 if result == "JPEG" else 0.02)
+
+
+LARGE_PROFILE = (len(SRGB) + 1_300_000).to_bytes(4, "big") + SRGB[4:] + bytes(1_300_000)
+
+
+@pytest.mark.parametrize("source", ["JPEG", "PNG", "TIFF"])
+def test_a_profile_above_1_mib_is_read_and_written_where_pillow_reads_it(source):
+    photo = read_photo(saved(Image.fromarray(noise(20, 30, 3)), source, icc_profile=LARGE_PROFILE))
+    assert photo.icc == LARGE_PROFILE
+    assert photo.notes == []
+    for format in ("PNG", "TIFF", "JPEG", "WEBP"):
+        data = encode(photo.pixels, photo, format, "Restored")
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+            assert image.info.get("icc_profile") == (None if format == "PNG" else LARGE_PROFILE)
+        assert read_photo(data).icc == (None if format == "PNG" else LARGE_PROFILE)
+        assert bool(lost(photo, format)) == (format == "PNG")
+
+
+@pytest.mark.parametrize("kind", ["zTXt", "iTXt"])
+def test_a_text_above_1_mib_of_a_png_stays_readable(kind):
+    text, info = "grandmother " * 200_000, PngImagePlugin.PngInfo()
+    if kind == "zTXt":
+        info.add_text("Description", text, zip=True)
+    else:
+        info.add_itxt("Description", text, "de", zip=True)
+    photo = read_photo(saved(Image.fromarray(noise(20, 30)), "PNG", pnginfo=info))
+    data = encode(photo.pixels, photo, "PNG", "Restored")
+    assert Image.open(io.BytesIO(data)).text["Description"] == text
+    assert read_photo(data).texts == photo.texts
