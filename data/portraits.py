@@ -1,4 +1,4 @@
-"""Portraits in color for training: cut-out people on other backgrounds, overlaid insignia, dyed clothes.
+"""Color portraits for training: cutout people on other backgrounds, pasted insignia, dyed clothes.
 
 A picture is (H, W, 3) float32 in [0, 1], sRGB. All randomness comes from the numpy Generator passed in.
 """
@@ -11,19 +11,19 @@ from PIL import Image
 from data.errors import PhotoError
 from data.synthesis.textures import blur
 
-WHITE = 0.9  # least value of R, G and B of the paper behind a cut-out person
+WHITE = 0.9  # smallest value of R, G and B of the paper behind a cutout person
 
 
 def replace_paper(person: np.ndarray, background: np.ndarray) -> np.ndarray:
-    """A person photographed on white paper, (H, W, 3), with the background in place of the paper."""
+    """A person photographed on white paper, (H, W, 3), on another background."""
     paper = _paper(person)[..., None]  # the picture is person * (1 - paper) + 1 * paper
     return np.clip(person + paper * (background - 1), 0, 1)
 
 
 def _paper(picture: np.ndarray) -> np.ndarray:
-    """How much of each pixel is paper: (H, W) float32 in [0, 1].
+    """The share of paper in each pixel: (H, W) float32 in [0, 1].
 
-    Paper is nearly white and connected to the border along rows and columns: a white shirt stays.
+    Paper is nearly white and connected to the border along rows and columns, so a white shirt stays.
     """
     white = picture.min(2) > WHITE
     paper = white.copy()
@@ -41,7 +41,7 @@ def _paper(picture: np.ndarray) -> np.ndarray:
 
 
 def _continued(marked: np.ndarray, white: np.ndarray, axis: int) -> np.ndarray:
-    """White pixels that follow a marked one along an axis with nothing but white between: (H, W) bool."""
+    """White pixels connected to a marked one along an axis through white pixels only: (H, W) bool."""
     index = np.arange(white.shape[axis]).reshape((-1, 1) if axis == 0 else (1, -1))
     last_marked = np.maximum.accumulate(np.where(marked, index, -1), axis)
     last_other = np.maximum.accumulate(np.where(white, -1, index), axis)
@@ -51,8 +51,8 @@ def _continued(marked: np.ndarray, white: np.ndarray, axis: int) -> np.ndarray:
 def overlay(picture: np.ndarray, path: Path, rng) -> np.ndarray:
     """The picture with an overlay (a file with transparency) on its lower half.
 
-    The overlay gets 5 to 20 % of the picture's width, is rotated by up to 12 degrees and lit differently.
-    Raises PhotoError, naming the file, if it cannot be read.
+    The overlay gets 5 to 20 % of the picture's width, is rotated by up to 12 degrees and relit. Raises
+    PhotoError with the file name if it cannot be read.
     """
     try:
         with Image.open(path) as badge:
@@ -72,10 +72,10 @@ def overlay(picture: np.ndarray, path: Path, rng) -> np.ndarray:
 
 
 def dye_dark_blue(cbcr: np.ndarray, luma: np.ndarray, rng) -> None:
-    """Gives what is dark and blue another color, in place: grey, or red to brown to green.
+    """Gives dark blue things another color, in place: grey, or red to brown to green.
 
-    cbcr: (2, H, W); luma: (H, W). Most portraits that are free to use show dark blue suits, old ones do not.
-    Skies are bright and stay.
+    cbcr: (2, H, W); luma: (H, W). Most free portraits show dark blue suits, which old ones do not. Skies are
+    bright and do not change.
     """
     cb, cr = cbcr
     amount = np.clip((cb - abs(cr)) / 0.02, 0, 1) * np.clip((0.45 - luma) / 0.1, 0, 1)

@@ -62,7 +62,7 @@ def vote_command(
             )
         return run(args)
 
-    text = "make a page on which people choose the best model, blind"
+    text = "make a page for blind votes on models"
     parser = subparsers.add_parser("vote", help=text, allow_abbrev=False)
     _vote_options(parser, include)
     parser.set_defaults(run=checked)
@@ -72,13 +72,13 @@ def vote_command(
 def _vote_options(parser: argparse.ArgumentParser, include: str) -> None:
     add = parser.add_argument
     add("photos", nargs="+", type=Path, metavar="PHOTO", help="a file or a folder")
-    text = "folder for the page; the key is written beside it, as BALLOT.key.json"
+    text = "output folder; the key is written next to it, as BALLOT.key.json"
     add("ballot", type=Path, metavar="BALLOT", help=text)
-    text = "weights of the models to choose from"
+    text = "weights of the candidates"
     add("--weights", type=Path, nargs="+", required=True, metavar="FILE", help=text)
     text = f"{include}: a candidate without weights (default: none)"
     add("--include", choices=[include], action="append", help=text)
-    text = "seed of the order of pictures (default: a random one, stored in the key)"
+    text = "seed of the order of pictures (default: random, stored in the key)"
     add("--seed", type=options.count(0), help=text)
     text = "longer side of the pictures on the page (default: 1024 px)"
     add("--page-side", type=options.count(64), default=1024, metavar="PX", help=text)
@@ -93,10 +93,14 @@ def tally_command(subparsers) -> None:
     """Adds `tally`."""
     parser = subparsers.add_parser("tally", help="count the votes of a ballot", allow_abbrev=False)
     parser.add_argument(
-        "ballot", type=Path, metavar="BALLOT", help="the ballot's folder; its key is looked for beside it"
+        "ballot", type=Path, metavar="BALLOT", help="the ballot's folder, with its key next to it"
     )
     parser.add_argument(
-        "votes", nargs="+", type=Path, metavar="VOTES.json", help="what the page exported, of all voters"
+        "votes",
+        nargs="+",
+        type=Path,
+        metavar="VOTES.json",
+        help="the files that the voters saved on the page",
     )
     parser.set_defaults(run=tally)
 

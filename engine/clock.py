@@ -1,4 +1,4 @@
-"""Time of a training run: its speed, what it waits for, and how much of its minutes are used."""
+"""Times a training run: its speed, its waiting for data, and the minutes used."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 
 class Clock:
-    """Measures speed since the last line of the log, evaluations left out, and the time of the whole run.
+    """Measures speed since the last line of the log, without evaluations, and the time of the whole run.
 
-    seconds: of training before this process began; the time of a run adds up over resumptions.
+    seconds: training time before this process started; the time of a run adds up over resumptions.
     """
 
     def __init__(self, seconds: float = 0.0):
@@ -38,7 +38,7 @@ class Clock:
 
     @contextmanager
     def paused(self):
-        """Leaves what is done inside out of the speed."""
+        """Excludes the time spent inside from the speed."""
         mark = time.perf_counter()
         yield
         self.began += time.perf_counter() - mark

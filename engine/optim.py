@@ -129,7 +129,7 @@ class Reading(NamedTuple):
     skipped: float  # since the last reading, for gradients that were not finite
     skipped_in_a_row: float  # up to now
     stop: bool  # one of the processes was told to stop
-    seconds: float  # of the run, the mean over processes
+    seconds: float  # time of the run, averaged over processes
 
 
 class LossTally:
@@ -151,8 +151,8 @@ class LossTally:
         self.in_a_row = found_inf if self.in_a_row is None else (self.in_a_row + found_inf) * found_inf
 
     def read(self, processes: Processes, stopping: bool, seconds: float = 0.0) -> Reading:
-        """Fetches the sums from the device. stopping: whether this process was told to stop; seconds: of the
-        run, by its clock.
+        """Fetches the sums from the device. stopping: whether this process was told to stop; seconds: time of
+        the run by its clock.
         """
         own = self.device_sums.new_tensor([float(stopping), seconds])
         facts = torch.cat([self.device_sums, self.in_a_row[None], own])

@@ -155,7 +155,7 @@ class Trainer:
         self.optimizer = make_optimizer(net, args.lr)
         self.discriminator = stage.discriminator and stage.discriminator(processes)
         self.done, self.best = 0, []  # steps; (score, file name) of the best weights so far
-        self.clock, self.seconds = Clock(), 0.0  # seconds of the run, as all processes know them
+        self.clock, self.seconds = Clock(), 0.0  # seconds of the run, the same on all processes
         if resumes:
             self.resume()
         else:
@@ -262,13 +262,13 @@ class Trainer:
         return 0
 
     def progress(self) -> int:
-        """Steps done or, with `--minutes`, what the share of the time used is in steps, if that is more."""
+        """Steps done or, with `--minutes`, the share of the time used, in steps, if that is more."""
         steps, minutes = self.args.steps, self.args.minutes
         by_time = int(steps * self.seconds / (60 * minutes)) if minutes else 0
         return min(steps, max(self.done, by_time))
 
     def saving_is_due(self) -> bool:
-        """Whether steps or time since the last checkpoint call for one; only the first process writes it."""
+        """Whether a checkpoint is due by steps or time; only the first process writes it."""
         return self.done % SAVE_EVERY == 0 or self.clock.run_seconds() - self.saved_at > SAVE_SECONDS
 
     def save(self) -> None:

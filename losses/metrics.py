@@ -9,7 +9,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-IGNORE = 128  # mask value of pixels that are not measured
+IGNORE = 128  # mask value of ignored pixels
 DEGREE = math.pi / 180  # in radians
 BINS = 1000  # bins of the probability histograms; thresholds are searched on their edges
 
@@ -114,7 +114,9 @@ def _gaussian_mean(picture):
 
 
 def painting(painted, truth, where):
-    """The measures of a painted picture, in holes and over all of it; `where` (H, W) bool, true in holes."""
+    """The metrics of an inpainted picture, in holes and over all of it; `where` (H, W) bool, true in
+    holes.
+    """
     return {
         "hole_psnr": psnr(painted, truth, where),
         "psnr": psnr(painted, truth),
@@ -130,9 +132,9 @@ def chroma_mse(cbcr, truth):
 
 
 def coloring(ours, truth, flat):
-    """The metrics of a colored picture, those of the grey one beside.
+    """The metrics of a colorized picture, and those of the grey one for comparison.
 
-    ours, truth: (RGB (3, H, W) in [0, 1], CbCr (2, H, W) in [-0.5, 0.5]) each; flat: (3, H, W), luma alone.
+    ours, truth: (RGB (3, H, W) in [0, 1], CbCr (2, H, W) in [-0.5, 0.5]) each; flat: (3, H, W), luma only.
     Means of Cb and Cr are of 255.
     """
     (rgb, cbcr), (true_rgb, true_cbcr) = ours, truth

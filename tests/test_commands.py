@@ -562,7 +562,7 @@ def test_colorize_eval(data_folder, tiny_weights, capsys):
 def test_colorize_eval_needs_colour_and_reads_16_bits(tmp_path, portrait, tiny_weights, capsys):
     save(tmp_path / "clean/grey.png", portrait[:48, :64, 0])
     assert command(colorize, "eval", "--data", tmp_path, weights=tiny_weights) == 2
-    assert "no colour photographs" in capsys.readouterr().err
+    assert "no color photographs" in capsys.readouterr().err
     save(tmp_path / "clean/8.png", portrait[:48, :64])
     (tmp_path / "clean/16.tif").write_bytes(encode(portrait[:48, :64].astype(np.uint16) * 257, None, "TIFF"))
     pytest.importorskip("tifffile")

@@ -1,16 +1,16 @@
-"""How a photograph was taken and printed: the colors that its emulsion saw, its exposure and contrast."""
+"""How a photograph was taken and printed: the emulsion's color sensitivity, exposure and contrast."""
 
 from math import exp
 
 import numpy as np
 
-UNCHANGED_SHARE = 0.4  # of the pictures keep their exposure
+UNCHANGED_SHARE = 0.4  # share of the pictures that keep their exposure
 
 
 def emulsion(picture: np.ndarray, rng) -> np.ndarray:
-    """A color photograph (H, W, 3) in the grey of a random emulsion, (H, W) float32.
+    """A color photograph (H, W, 3) as the grey of a random emulsion, (H, W) float32.
 
-    The early ones saw only blue, or blue and green.
+    Early emulsions were sensitive to blue only, or to blue and green.
     """
     return picture @ rng.dirichlet((1, 1, 1)).astype(np.float32)
 
