@@ -34,21 +34,19 @@ from engine.photos import Job, run
 if TYPE_CHECKING:
     import torch
 
+    from nets.ops.detection import Prediction
+
 STAGE = "segment"
 WEIGHTS = Path(__file__).parent / "weights" / "segment.pt"
 MAX_SIDE = 1024  # px, working size: longer side of the copy in which damage is detected
 # Views of test-time augmentation, (share of the working size, mirrored); their logits are averaged. Without
 # it, only the first.
-LOOKS = ((1.0, False), (0.85, True), (0.7, False))
-# Scale at which wide damage is recognized as a whole, and how far its logit must be above the average to
-# count.
-AFAR, AFAR_MARGIN = (0.35, 5.5)
+TTA_VIEWS = ((1.0, False), (0.85, True), (0.7, False))
+COARSE_SCALE = 0.35  # share of the working size at which wide damage is recognized as a whole
 DILATE = 2  # px of the working size, so that the anti-aliased edge of a crack is repaired too
-# A photograph counts as damaged if this many px of the working size have this confidence, since undamaged
-# photographs have doubtful places too and must come back unchanged. A share of the coarse logits is
-# subtracted, since glitter, leaves and hair look damaged at the coarse scale too and most damage does not.
-# Weights store a lower confidence if this one costs too much Dice.
-SURE, SURE_PIXELS, SURE_AFAR = 0.96, 40, 0.3
+# Confidence that a photograph is damaged, below which nothing is marked in it. Weights store a lower one if
+# this one costs too much Dice.
+MIN_CONFIDENCE = 0.96
 
 
 def build(options: dict):
@@ -117,7 +115,7 @@ class Case(NamedTuple):
 
     path: Path
     mask: torch.Tensor  # (H, W) uint8: 255 damaged, 0 intact, 128 ignored
-    seen: Seen
+    prediction: Prediction
 
 
 def evaluate(
@@ -132,9 +130,9 @@ def evaluate(
     """
     from losses import operating_point, summary
 
-    training, sure = infer is None, infer.get("sure", SURE) if infer else None
-    finder = Finder(net, processes.device, tta=tta, max_side=max_side, sure=sure)
-    cases = [look_at(finder, *pair) for pair in processes.share(measured_pairs(data, hold_out))]
+    training, confidence = infer is None, infer.get("sure", MIN_CONFIDENCE) if infer else None
+    finder = Finder(net, processes.device, tta=tta, max_side=max_side, min_confidence=confidence)
+    cases = [detect(finder, *pair) for pair in processes.share(measured_pairs(data, hold_out))]
 
     histograms = processes.gather([histogram(finder, case) for case in cases])
     damaged = [row for row in histograms if row["damaged"]]
@@ -142,8 +140,8 @@ def evaluate(
         raise UserError(f"{validation(data) / 'labelled'}: no mask marks any damage to measure on")
     if training:
         counts, certainty = [row["counts"] for row in damaged], [row["certainty"] for row in damaged]
-        infer = operating_point.search(counts, certainty, SURE)
-        finder.sure = infer["sure"]
+        infer = operating_point.search(counts, certainty, MIN_CONFIDENCE)
+        finder.min_confidence = infer["sure"]
 
     threshold = infer["threshold"]
     rows = processes.gather([overlap(finder, case, threshold) for case in cases])
@@ -160,7 +158,7 @@ def evaluate(
     return {**result, "rows": rows, "clean_rows": alarms}
 
 
-def look_at(finder: Finder, path: Path, mask_path: Path) -> Case:
+def detect(finder: Finder, path: Path, mask_path: Path) -> Case:
     import torch
 
     photo = read_photo(path)
@@ -174,8 +172,10 @@ def histogram(finder: Finder, case: Case) -> dict:
 
     return {
         "damaged": bool((case.mask > 128).any()),
-        "counts": metrics.histograms(finder.enlarge(case.seen.probability, case.mask.shape[::-1]), case.mask),
-        "certainty": case.seen.certainty,
+        "counts": metrics.histograms(
+            finder.enlarge(case.prediction.probability, case.mask.shape[::-1]), case.mask
+        ),
+        "certainty": case.prediction.confidence,
     }
 
 
@@ -183,7 +183,7 @@ def overlap(finder: Finder, case: Case, threshold: float) -> dict:
     """Agreement of the detected mask with the hand-made one."""
     from losses import metrics
 
-    found = finder.found(case.seen, case.mask.shape[::-1], threshold)
+    found = finder.mask(case.prediction, case.mask.shape[::-1], threshold)
     return {
         "photo": case.path.name,
         **metrics.overlap(found, case.mask),
@@ -195,8 +195,8 @@ def overlap(finder: Finder, case: Case, threshold: float) -> dict:
 def alarm(finder: Finder, path: Path, threshold: float) -> dict:
     """Shares of the pixels marked in an undamaged photograph, before and after the default dilation."""
     photo = read_photo(path)
-    seen = finder(luma(photo.pixels))
-    found, widened = (finder.found(seen, photo.size, threshold, dilate) for dilate in (0, DILATE))
+    prediction = finder(luma(photo.pixels))
+    found, widened = (finder.mask(prediction, photo.size, threshold, dilate) for dilate in (0, DILATE))
     marked, widened = (float(mask.float().mean()) for mask in (found, widened))
     return {"photo": path.name, "marked": marked, "widened": widened}
 
@@ -204,7 +204,7 @@ def alarm(finder: Finder, path: Path, threshold: float) -> dict:
 def strip(finder: Finder, case: Case) -> tuple:
     """(name, pictures) of a case: photograph, probability and mask."""
     grey = luma(read_photo(case.path).pixels)
-    probability = finder.enlarge(case.seen.probability, grey.shape[::-1])
+    probability = finder.enlarge(case.prediction.probability, grey.shape[::-1])
     return case.path.stem, (grey, probability.numpy(), case.mask.numpy())
 
 
@@ -222,7 +222,7 @@ def negatives(finder: Finder, threshold: float, clean: list, processes) -> dict:
         grey = np.clip(resize(grey, finder.working_size(grey.shape[::-1]), "bicubic"), 0, 1)
         changed = lookalikes.hard_negative(grey, np.random.default_rng([5, number]), [kind])
         drawn = np.abs(changed - grey) > 0.02
-        found = finder.found(finder(changed), grey.shape[::-1], threshold).numpy()
+        found = finder.mask(finder(changed), grey.shape[::-1], threshold).numpy()
         rows.append((kind, int((found & drawn).sum()), int(drawn.sum())))
     marked, total = dict.fromkeys(lookalikes.KINDS, 0), dict.fromkeys(lookalikes.KINDS, 0)
     for kind, found, drawn in processes.gather(rows):
@@ -231,37 +231,16 @@ def negatives(finder: Finder, threshold: float, clean: list, processes) -> dict:
     return {kind: marked[kind] / max(1, total[kind]) for kind in lookalikes.KINDS}
 
 
-# ------------------------------------------------------------------------------------------- finding
-
-
-def scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
-    """(width, height) times `scale`, at least 1."""
-    return tuple(max(1, round(side * scale)) for side in size)
-
-
-def brought(luma, size: tuple[int, int]):
-    """Luma (H, W) resized to (width, height)."""
-    return (
-        luma
-        if size == luma.shape[::-1]
-        else resize(luma, size, "bicubic" if size > luma.shape[::-1] else "box")
-    )
-
-
-class Seen(NamedTuple):
-    """The probability of damage (h, w) at the working size, and the confidence that there is any."""
-
-    probability: torch.Tensor
-    certainty: float
+# ------------------------------------------------------------------------------------------- detecting
 
 
 class Finder:
-    """Detects damage in one photograph: luma (H, W) in [0, 1] to `Seen`.
+    """Detects damage in one photograph: luma (H, W) in [0, 1] to `nets.ops.detection.Prediction`.
 
     Photographs are resized to a longer side of at most `max_side` px, and small ones enlarged to
     `least_side`, since the network knows cracks of 1.5 to 6 px. tta: average the logits of several views,
     some smaller, where large damage is recognized better, some mirrored. Confident detections at the coarse
-    scale are added. sure: confidence required to mark anything in a photograph; None turns the check off.
+    scale are added. min_confidence: required to mark anything in a photograph; None turns the check off.
     """
 
     least_side = 512
@@ -275,81 +254,75 @@ class Finder:
         max_side=MAX_SIDE,
         tile=1024,
         overlap=128,
-        sure: float | None = SURE,
+        min_confidence: float | None = MIN_CONFIDENCE,
     ):
+        from nets.ops.detection import COARSE_MARGIN
         from nets.ops.tiling import Tiling, ready
 
         self.net, self.tiling = ready(net, device), Tiling(tile, overlap)
-        self.device, self.precision, self.max_side, self.sure = device, precision, max_side, sure
-        self.looks, self.afar_margin = LOOKS if tta else LOOKS[:1], AFAR_MARGIN
+        self.device, self.precision, self.max_side = device, precision, max_side
+        self.views, self.coarse_margin = TTA_VIEWS if tta else TTA_VIEWS[:1], COARSE_MARGIN
+        self.min_confidence = min_confidence
 
     def working_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """(width, height) of the copy of a photograph of `size` in which damage is detected."""
         longer = max(size)
         scale = min(self.max_side, max(longer, min(self.least_side, 3 * longer))) / longer
-        return scaled(size, scale)
+        return _scaled(size, scale)
 
-    def __call__(self, luma):
-        import torch
-
+    def __call__(self, luma) -> Prediction:
+        from nets.ops.detection import predict
         from nets.ops.tiling import inference
 
         size = self.working_size(luma.shape[::-1])
         with inference(self.device, self.precision):
-            logits = self.mean(luma, size, self.looks)
-            small = brought(
-                luma, scaled(size, AFAR)
-            )  # once for both views, since resizing a large scan takes time
-            afar = self.mean(small, size, [(AFAR, False), (AFAR, True)])
-            certain = (logits - SURE_AFAR * afar).flatten().topk(min(SURE_PIXELS, logits.numel())).values[-1]
-            probability = torch.sigmoid(torch.maximum(logits, afar - self.afar_margin))
-        return Seen(probability, float(torch.sigmoid(certain)))
+            fine = self.logits(luma, size, self.views)
+            # resized once for both views, since for a large scan it takes time
+            small = _resized(luma, _scaled(size, COARSE_SCALE))
+            coarse = self.logits(small, size, [(COARSE_SCALE, False), (COARSE_SCALE, True)])
+            return predict(fine, coarse, self.coarse_margin)
 
-    def mean(self, luma, size: tuple[int, int], looks):
-        """The mean logits of the views `looks`, (share of `size`, mirrored) each, resized to `size`: (h, w)
-        float32.
-        """
-        total = 0
-        for share, mirrored in looks:
-            total += self.enlarge(self.look(luma, scaled(size, share), mirrored), size)
-        return total / len(looks)
-
-    def look(self, luma, size: tuple[int, int], mirrored=False):
-        """The network's logits for a photograph resized to `size`, (h, w) float32. mirrored: for its mirror
-        image, mirrored back.
-        """
+    def logits(self, luma, size: tuple[int, int], views):
+        """Mean logits (h, w) float32 of `views`, (share of `size`, mirrored) each, resized to `size`."""
         import torch
 
-        from nets.ops.tiling import tiled
+        from nets.ops.detection import view_logits
 
-        x = torch.from_numpy(brought(luma, size))[None, None]
-        x = (x.flip(-1) if mirrored else x).to(self.device, memory_format=torch.channels_last)
-        logits = self.tiling.run(partial(tiled, self.net, x, self.net.size_divisor))[0, 0].float().cpu()
-        return logits.flip(-1) if mirrored else logits
+        total = 0
+        for share, mirrored in views:
+            view = torch.from_numpy(_resized(luma, _scaled(size, share)))
+            total += self.enlarge(view_logits(self.net, view, self.device, self.tiling, mirrored), size)
+        return total / len(views)
 
     def enlarge(self, probability, size: tuple[int, int]):
-        """The probability, or the logits, resized to a photograph's (width, height)."""
-        import torch.nn.functional as F
+        """The probability resized to a photograph's (width, height)."""
+        from nets.ops.detection import enlarge
 
-        if probability.shape[::-1] == tuple(size):
-            return probability
-        return F.interpolate(probability[None, None], size[::-1], mode="bilinear", align_corners=False)[0, 0]
+        return enlarge(probability, size)
 
-    def found(self, seen: Seen, size: tuple[int, int], threshold: float, dilate: int = 0):
+    def mask(self, prediction: Prediction, size: tuple[int, int], threshold: float, dilate: int = 0):
         """The damage of a photograph of `size`, (H, W) bool: probability of at least `threshold`, dilated by
         `dilate` px of the working size; empty for a photograph that counts as undamaged.
-
-        The probability itself is dilated, before upsampling, so that large photographs get smooth outlines.
         """
         import torch
-        import torch.nn.functional as F
 
-        if self.sure is not None and seen.certainty < self.sure:
+        from nets.ops.detection import damage_mask
+
+        if self.min_confidence is not None and prediction.confidence < self.min_confidence:
             return torch.zeros(size[::-1], dtype=torch.bool)
-        probability = seen.probability
-        if dilate:
-            probability = F.max_pool2d(probability[None], 2 * dilate + 1, 1, dilate)[0]
-        return self.enlarge(probability, size) >= threshold
+        return damage_mask(prediction.probability, size, threshold, dilate)
+
+
+def _scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
+    """(width, height) times `scale`, at least 1."""
+    return tuple(max(1, round(side * scale)) for side in size)
+
+
+def _resized(luma, size: tuple[int, int]):
+    """Luma (H, W) resized to (width, height)."""
+    if size == luma.shape[::-1]:
+        return luma
+    return resize(luma, size, "bicubic" if size > luma.shape[::-1] else "box")
 
 
 def load(weights: Path, device, threshold: float | None = None, **settings) -> tuple[Finder, float]:
@@ -362,8 +335,8 @@ def load(weights: Path, device, threshold: float | None = None, **settings) -> t
 
     net, infer = load_net(weights, STAGE, build)
     threshold = infer["threshold"] if threshold is None else threshold
-    sure = infer.get("sure", SURE) if threshold >= infer["threshold"] else None
-    return Finder(net, device, sure=sure, **settings), threshold
+    confidence = infer.get("sure", MIN_CONFIDENCE) if threshold >= infer["threshold"] else None
+    return Finder(net, device, min_confidence=confidence, **settings), threshold
 
 
 def find(finder: Finder, photo: Photo, threshold: float, dilate: int):
@@ -372,15 +345,16 @@ def find(finder: Finder, photo: Photo, threshold: float, dilate: int):
     dilate: px of the working size by which the mask is widened. The mask is (H, W) uint8, 255 damaged and 0
     intact; the probability is (h, w), at the working size.
     """
-    seen = finder(luma(photo.pixels))
-    mask = finder.found(seen, photo.size, threshold, dilate).byte().mul_(255).numpy()
+    prediction = finder(luma(photo.pixels))
+    mask = finder.mask(prediction, photo.size, threshold, dilate).byte().mul_(255).numpy()
     notes = finder.tiling.warned()
-    if finder.sure is not None and not mask.any() and bool((seen.probability >= threshold).any()):
+    doubtful = bool((prediction.probability >= threshold).any())
+    if finder.min_confidence is not None and not mask.any() and doubtful:
         notes.append(
             "nothing is surely damaged, so nothing was marked; a --threshold below that of the weights "
             "marks what may be"
         )
-    return mask, seen.probability, notes
+    return mask, prediction.probability, notes
 
 
 def protect(mask: np.ndarray, image: ImageLike | None) -> list[str]:
@@ -395,20 +369,17 @@ def protect(mask: np.ndarray, image: ImageLike | None) -> list[str]:
     return notes
 
 
+def report_options(finder: Finder | None, threshold: float | None, **others) -> dict:
+    """The options that decide a mask, for the report. finder: None if masks are given or not needed."""
+    return {"threshold": threshold, "sure": finder and finder.min_confidence, **others}
+
+
 def infer(args) -> int:
     from data.checkpoint import fingerprint
     from engine.processes import pick_device
 
-    finder, threshold = load(
-        args.weights,
-        pick_device(args.device),
-        args.threshold,
-        precision=args.precision,
-        tta=args.tta,
-        max_side=args.max_side,
-        tile=args.tile,
-        overlap=args.overlap,
-    )
+    settings = options.chosen(args, "tta", "max_side", "precision", "tile", "overlap")
+    finder, threshold = load(args.weights, pick_device(args.device), args.threshold, **settings)
 
     def work(photo, source):
         mask, probability, notes = find(finder, photo, threshold, args.dilate)
@@ -421,16 +392,7 @@ def infer(args) -> int:
     job = Job(
         work,
         outputs=["_mask.png"] + ["_probability.png"] * args.probability,
-        options=report_options(
-            finder,
-            threshold,
-            dilate=args.dilate,
-            tta=args.tta,
-            max_side=args.max_side,
-            precision=args.precision,
-            tile=args.tile,
-            overlap=args.overlap,
-        ),
+        options=report_options(finder, threshold, dilate=args.dilate, **settings),
         weights={STAGE: fingerprint(args.weights)},
         companions={"protect": args.protect},
     )
@@ -458,7 +420,7 @@ def sheet(args) -> list:
     for path, drawn in [*pairs_in(folder / "labelled"), *((path, None) for path in unlabelled)]:
         photo = read_photo(path)
         grey = luma(photo.pixels)
-        found = finder.found(finder(grey), photo.size, threshold, args.dilate).numpy()
+        found = finder.mask(finder(grey), photo.size, threshold, args.dilate).numpy()
         truth = read_mask(drawn, photo.size)[0] == 255 if drawn else np.zeros_like(found)
         title = f"{path.stem}: {found.mean():.2%} marked"
         title += f", by hand {truth.mean():.2%}" if drawn else ""
@@ -483,61 +445,36 @@ def preview(args) -> int:
     return 0
 
 
-def report_options(finder: Finder | None, threshold: float | None, **others) -> dict:
-    """The options that decide a mask, for the report. finder: None if masks are given or not needed."""
-    return {"threshold": threshold, "sure": finder and finder.sure, **others}
-
-
 def working_options(parser) -> None:
     """Options of the working size and test-time augmentation, shared by `infer`, `eval` and restore.py."""
-    parser.add_argument(
-        "--tta",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="test-time augmentation: average smaller and mirrored views, takes twice as long (default: on)",
-    )
-    parser.add_argument(
-        "--max-side",
-        type=options.positive(int),
-        default=MAX_SIDE,
-        metavar="PX",
-        help=f"longer side of the copy in which damage is detected (default: {MAX_SIDE} px)",
-    )
+    add = parser.add_argument
+    text = "test-time augmentation: average smaller and mirrored views, takes twice as long (default: on)"
+    add("--tta", action=argparse.BooleanOptionalAction, default=True, help=text)
+    text = f"longer side of the copy in which damage is detected (default: {MAX_SIDE} px)"
+    add("--max-side", type=options.positive(int), default=MAX_SIDE, metavar="PX", help=text)
 
 
 def marking_options(parser) -> None:
     """Options that turn a probability into a mask, shared by `infer`, `sheet` and restore.py."""
-    parser.add_argument(
-        "--threshold",
-        type=options.share,
-        metavar="P",
-        help="probability from which a pixel counts as damaged, 0 to 1; a value below the default also turns "
-        "off the check that leaves undamaged photographs alone (default: stored in the weights)",
+    add = parser.add_argument
+    text = (
+        "probability from which a pixel counts as damaged, 0 to 1; a value below the default also turns off"
     )
-    parser.add_argument(
-        "--dilate",
-        type=options.count(0),
-        default=DILATE,
-        metavar="PX",
-        help=f"dilate detected masks by this many px of the working size (default: {DILATE})",
-    )
+    text += " the check that leaves undamaged photographs alone (default: stored in the weights)"
+    add("--threshold", type=options.share, metavar="P", help=text)
+    text = f"dilate detected masks by this many px of the working size (default: {DILATE})"
+    add("--dilate", type=options.count(0), default=DILATE, metavar="PX", help=text)
     working_options(parser)
 
 
 def finding_options(parser) -> None:
     """Options of detection, shared by `infer` and restore.py."""
     marking_options(parser)
-    parser.add_argument(
-        "--protect",
-        type=Path,
-        metavar="FILE_OR_FOLDER",
-        help="never repair what these masks mark with 255; a folder is paired by stem (default: none)",
-    )
-    parser.add_argument(
-        "--probability",
-        action="store_true",
-        help="also write the damage probability, OUT/STEM_probability.png, 16 bits (default: no)",
-    )
+    add = parser.add_argument
+    text = "never repair what these masks mark with 255; a folder is paired by stem (default: none)"
+    add("--protect", type=Path, metavar="FILE_OR_FOLDER", help=text)
+    text = "also write the damage probability, OUT/STEM_probability.png, 16 bits (default: no)"
+    add("--probability", action="store_true", help=text)
 
 
 def fold(text: str) -> str:

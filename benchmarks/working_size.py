@@ -26,16 +26,17 @@ from data.photo import read_mask, read_photo
 from data.pixels import luma
 from engine.processes import pick_device
 from losses import metrics
+from nets.ops import detection
 
 
 def look(finder, photos, clean, threshold) -> dict:
     dice, counts = [], []
     for grey, mask in photos:
-        seen, size = finder(grey), mask.shape[::-1]
-        counts.append(metrics.histograms(finder.enlarge(seen.probability, size), mask))
-        dice.append(metrics.overlap(finder.found(seen, size, threshold), mask)["dice"])
+        prediction, size = finder(grey), mask.shape[::-1]
+        counts.append(metrics.histograms(finder.enlarge(prediction.probability, size), mask))
+        dice.append(metrics.overlap(finder.mask(prediction, size, threshold), mask)["dice"])
     curve = torch.stack([metrics.dice_by_threshold(count) for count in counts]).mean(0)
-    marked = [float(finder.found(finder(grey), grey.shape[::-1], threshold).float().mean()) for grey in clean]
+    marked = [float(finder.mask(finder(grey), grey.shape[::-1], threshold).float().mean()) for grey in clean]
     return {
         "dice": round(sum(dice) / len(dice), 4),
         "dice_95": [round(x, 4) for x in metrics.bootstrap(dice)],
@@ -83,24 +84,24 @@ def main() -> None:
     ]
     finder, threshold = segment.load(args.weights, pick_device("cpu"), tta=False)
     rule = finder.least_side, finder.max_side
-    rows, margin = [], segment.AFAR_MARGIN
+    rows, margin = [], detection.COARSE_MARGIN
     cases = [(side, side, 1, inf) for side in args.sides]
     cases += [
         (*rule, looks, afar) for looks, afar in ((1, inf), (1, margin), (2, margin), (3, margin), (3, inf))
     ]
     for least, most, looks, afar in cases:
-        finder.least_side, finder.max_side, finder.looks, finder.afar_margin = (
+        finder.least_side, finder.max_side, finder.views, finder.coarse_margin = (
             least,
             most,
-            segment.LOOKS[:looks],
+            segment.TTA_VIEWS[:looks],
             afar,
         )
         rows.append(
             {
                 "least_side": least,
                 "max_side": most,
-                "looks": finder.looks,
-                "afar": afar < inf and segment.AFAR,
+                "looks": finder.views,
+                "afar": afar < inf and segment.COARSE_SCALE,
                 **look(finder, photos, clean, threshold),
             }
         )

@@ -16,6 +16,7 @@ from engine.inputs import STDIO
 from engine.photos import FORMATS
 
 PRECISIONS = ("fp32", "bf16", "fp16")
+
 # ------------------------------------------------------------------------------------------- types
 
 
@@ -64,6 +65,11 @@ def device(text: str) -> str:
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", text):
         raise argparse.ArgumentTypeError(f"{text!r} is none of auto, cpu, cuda, cuda:N, mps")
     return text
+
+
+def chosen(owner, *names: str) -> dict:
+    """name -> value of these options of a Namespace, or of anything with such attributes."""
+    return {name: getattr(owner, name) for name in names}
 
 
 # ------------------------------------------------------------------------------------------- training

@@ -20,6 +20,7 @@ from data.photo import encode, read_photo
 from data.pixels import luma, rgb_to_ycbcr
 from data.synthesis import lookalikes
 from losses import metrics
+from nets.ops.detection import Prediction
 
 ROOT = Path(__file__).parent.parent
 CPU = torch.device("cpu")
@@ -186,10 +187,10 @@ def test_the_threshold_of_the_weights_is_the_default(scan, tmp_path, tiny_weight
 def test_where_nothing_is_surely_damaged_nothing_is_marked(scan, tmp_path, tiny_weights):
     probability = torch.full((100, 120), 0.6)
     finder, threshold = segment.load(storing(tmp_path / "w.pt", tiny_weights, threshold=0.3)["segment"], CPU)
-    assert finder.sure == segment.SURE
+    assert finder.min_confidence == segment.MIN_CONFIDENCE
     assert threshold < 0.6
-    for certainty, share in ((segment.SURE - 0.01, 0), (segment.SURE, 1)):
-        found = finder.found(segment.Seen(probability, certainty), (60, 50), threshold)
+    for certainty, share in ((segment.MIN_CONFIDENCE - 0.01, 0), (segment.MIN_CONFIDENCE, 1)):
+        found = finder.mask(Prediction(probability, certainty), (60, 50), threshold)
         assert found.shape == (50, 60)
         assert found.float().mean() == share
 
@@ -309,7 +310,7 @@ def test_segment_eval(data_folder, tiny_weights, capsys):
     assert result["dice"] == pytest.approx(expected["dice"])
     assert result["iou"] == pytest.approx(expected["iou"])
     assert result["roc_auc"] == pytest.approx(metrics.roc_auc(metrics.histograms(probability, truth)))
-    assert result["infer"] == {"threshold": threshold, "sure": finder.sure}
+    assert result["infer"] == {"threshold": threshold, "sure": finder.min_confidence}
     assert result["photos"] == 1
     assert result["dice_95"] is None
     assert [row["photo"] for row in result["rows"]] == ["v.png"]

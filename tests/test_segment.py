@@ -60,8 +60,8 @@ def test_working_size(size, expected):
 
 def test_augmentation_is_the_mean_of_looks_and_what_is_sure_from_afar(large):
     plain, augmented, small = finder(), finder(tta=True), np.ascontiguousarray(large[:512, :512])
-    plain.least_side, plain.afar_margin = 1, math.inf
-    augmented.afar_margin = 0.1  # random weights are never very sure
+    plain.least_side, plain.coarse_margin = 1, math.inf
+    augmented.coarse_margin = 0.1  # random weights are never very sure
 
     def look(side, mirrored):
         plain.max_side = side
@@ -78,7 +78,7 @@ def test_augmentation_is_the_mean_of_looks_and_what_is_sure_from_afar(large):
     torch.testing.assert_close(
         seen.probability, torch.sigmoid(torch.maximum(mean, afar - 0.1)), rtol=0, atol=1e-5
     )
-    assert seen.certainty == pytest.approx(float(certainty), abs=1e-5)
+    assert seen.confidence == pytest.approx(float(certainty), abs=1e-5)
 
 
 def run(*words):

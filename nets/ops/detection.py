@@ -1,0 +1,56 @@
+"""From the logits of a segmentation network to a mask: averaged views, confidence, threshold, dilation."""
+
+from functools import partial
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+
+from nets.ops.tiling import tiled
+
+COARSE_MARGIN = 5.5  # how far a coarse logit must be above the fine one to count: only wide damage is
+# A photograph counts as damaged if this many px of the working size have the required confidence, since
+# undamaged photographs have doubtful places too and must come back unchanged. A share of the coarse logits is
+# subtracted, since glitter, leaves and hair look damaged at the coarse scale too and most damage does not.
+CONFIDENT_PIXELS = 40
+COARSE_SHARE = 0.3
+
+
+class Prediction(NamedTuple):
+    """What a network says about one photograph."""
+
+    probability: torch.Tensor  # (h, w) float32 in [0, 1], of damage, at the working size
+    confidence: float  # 0 to 1, that there is any damage
+
+
+def view_logits(net, luma, device, tiling, mirrored: bool = False):
+    """Logits (h, w) float32 on the CPU for luma (h, w). mirrored: for its mirror image, mirrored back."""
+    x = (luma.flip(-1) if mirrored else luma)[None, None].to(device, memory_format=torch.channels_last)
+    logits = tiling.run(partial(tiled, net, x, net.size_divisor))[0, 0].float().cpu()
+    return logits.flip(-1) if mirrored else logits
+
+
+def predict(fine, coarse, margin: float = COARSE_MARGIN) -> Prediction:
+    """fine, coarse: logits (h, w) at the working size, the coarse ones computed at a much smaller scale."""
+    count = min(CONFIDENT_PIXELS, fine.numel())
+    confident = (fine - COARSE_SHARE * coarse).flatten().topk(count).values[-1]
+    probability = torch.sigmoid(torch.maximum(fine, coarse - margin))
+    return Prediction(probability, float(torch.sigmoid(confident)))
+
+
+def damage_mask(probability, size: tuple[int, int], threshold: float, dilate: int = 0):
+    """Where the probability (h, w) is at least `threshold`, at `size` (width, height): (H, W) bool.
+
+    dilate: px of (h, w). The probability itself is dilated, before upsampling, so that large photographs get
+    smooth outlines.
+    """
+    if dilate:
+        probability = F.max_pool2d(probability[None], 2 * dilate + 1, 1, dilate)[0]
+    return enlarge(probability, size) >= threshold
+
+
+def enlarge(x, size: tuple[int, int]):
+    """Probabilities or logits (h, w) resized bilinearly to `size` (width, height)."""
+    if x.shape[::-1] == tuple(size):
+        return x
+    return F.interpolate(x[None, None], size[::-1], mode="bilinear", align_corners=False)[0, 0]
