@@ -1,1 +1,1 @@
-"""Tensor operations without parameters: tiling, guided filter, exposure, grain, color hints."""
+"""Tensor operations without parameters: tiling, detection, filling, guided filter, exposure, grain, hints."""
