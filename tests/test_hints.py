@@ -18,7 +18,7 @@ from data.errors import PhotoError
 from data.hints import Hints, read_hints, simulate
 from data.photo import read_photo
 from data.pixels import luma, rgb_to_ycbcr
-from nets.ops import guided
+from nets.ops import coloring
 from nets.ops.hints import fix, spread, with_hints
 
 CPU = torch.device("cpu")
@@ -169,7 +169,7 @@ def test_a_network_with_hints_starts_from_weights_without(tiny_weights, scene):
 
 def test_the_network_sees_the_hints(hinting, scene, monkeypatch):
     # random weights make noise, of which nothing would be left
-    monkeypatch.setattr(guided, "even", lambda chroma, luma: chroma)
+    monkeypatch.setattr(coloring, "even", lambda chroma, luma: chroma)
     seeing, blind = colorize.load(hinting, CPU), colorize.load(hinting, CPU)
     with torch.no_grad():
         blind.net.encoder.conv1.weight[:, 1:] = 0

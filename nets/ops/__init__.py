@@ -1,1 +1,1 @@
-"""Tensor operations without parameters: tiling, detection, filling, guided filter, exposure, grain, hints."""
+"""Operations without parameters: tiling, detection, filling, coloring, guided, exposure, grain, hints."""
