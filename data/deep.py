@@ -1,7 +1,8 @@
-"""More than 8 bits per sample where Pillow gives 8: PNG, JPEG and AVIF by imagecodecs, HEIC by pillow-heif.
+"""Decodes more than 8 bits per sample where Pillow gives 8: PNG, JPEG and AVIF by imagecodecs, HEIC by
+pillow-heif.
 
-if bits(data, "PNG") > 8:
-    pixels, alpha = decode(data, "PNG")
+    if bits(data, "PNG") > 8:
+        pixels, alpha = decode(data, "PNG")
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from data import containers
 from data.errors import PhotoError
 from data.pages import full_range
 
-SCANS = "pip install 'photo-restore[scans]'"
+SCANS = "pip install -e '.[scans]'"
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of a JPEG's frame headers
 # Pillow's name of a format -> imagecodecs' function.
 DECODED = {
@@ -30,12 +31,12 @@ _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
 def available() -> bool:
-    """Whether pictures of these kinds can be read, and 16-bit RGB PNG be written."""
+    """Whether such pictures can be decoded, and 16-bit RGB PNG written."""
     return find_spec("imagecodecs") is not None
 
 
 def bits(data: bytes, format: str) -> int:
-    """Bits per sample of a PNG, JPEG, AVIF or HEIF file; 8 if it is none or does not say."""
+    """Bits per sample of a PNG, JPEG, AVIF or HEIF file; 8 for other files and if it is not stored."""
     if format == "PNG":
         return data[24]  # IHDR is first: signature 8, length 4, type 4, width 4, height 4, bit depth
     if format in ("JPEG", "MPO"):
@@ -51,7 +52,7 @@ def bits(data: bytes, format: str) -> int:
 
 
 def _jpeg_frame(data: bytes) -> tuple[int, int]:
-    """Bits per sample of a JPEG, and where in the file that byte is; (8, 0) without a frame."""
+    """Bits per sample of a JPEG, and the position of that byte in the file; (8, 0) without a frame."""
     for marker, content in containers.segments(data):
         if marker in _FRAMES and content:
             head = bytes([0xFF, marker]) + (len(content) + 2).to_bytes(2, "big")
@@ -60,18 +61,18 @@ def _jpeg_frame(data: bytes) -> tuple[int, int]:
 
 
 def header_for_pillow(data: bytes) -> bytes:
-    """A JPEG that says 8 bits: Pillow then reads the rest of the header."""
+    """A JPEG with its bit depth set to 8, so that Pillow reads the rest of the header."""
     depth, at = _jpeg_frame(data)
     return data[:at] + b"\x08" + data[at + 1 :] if depth != 8 else data
 
 
 def is_heic(data: bytes) -> bool:
-    """Whether the file's brand is one of HEIC's."""
+    """Whether the file has one of HEIC's brands."""
     return data[4:8] == b"ftyp" and data[8:12] in _HEIC
 
 
 def open_heic(data: bytes) -> Image.Image:
-    """Pillow's picture of a HEIC file. PhotoError: pillow-heif is missing."""
+    """Pillow's picture of a HEIC file. Raises PhotoError if pillow-heif is missing."""
     try:
         from pillow_heif import HeifImageFile
     except ImportError:
@@ -80,9 +81,9 @@ def open_heic(data: bytes) -> Image.Image:
 
 
 def decode(data: bytes, format: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """Pixels (H, W) or (H, W, 3) and alpha (H, W), uint16: of fewer than 16 bits scaled to 16.
+    """Pixels (H, W) or (H, W, 3) and alpha (H, W), uint16; lower bit depths are scaled to 16.
 
-    PhotoError: imagecodecs is missing, or does not know the kind.
+    Raises PhotoError if imagecodecs is missing or does not support the file.
     """
     depth = bits(data, format)
     kind = f"{depth}-bit {format}"
@@ -95,7 +96,7 @@ def decode(data: bytes, format: str) -> tuple[np.ndarray, np.ndarray | None]:
             raise PhotoError(f"{kind} needs imagecodecs: {SCANS}") from None
         try:
             array = getattr(imagecodecs, DECODED[format])(data)
-        except Exception as error:  # codecs raise nearly anything
+        except Exception as error:  # codecs raise almost any exception
             raise PhotoError(f"{kind} is damaged, or not supported ({error})") from None
     if array.dtype != np.uint16 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] > 4):
         raise PhotoError(f"{kind} of shape {array.shape} is not supported: save it as grey or RGB")
@@ -115,7 +116,9 @@ def _heic(data: bytes, depth: int) -> np.ndarray:
 
 
 def png(samples: np.ndarray, metadata: bytes) -> bytes:
-    """A PNG of (H, W, C) uint16 with all other chunks of another one. PhotoError: no imagecodecs."""
+    """A PNG of (H, W, C) uint16 with all other chunks of another one. Raises PhotoError without
+    imagecodecs.
+    """
     kind = {2: "grey with alpha", 3: "RGB", 4: "RGBA"}[samples.shape[2]]
     try:
         import imagecodecs

@@ -37,7 +37,7 @@ _PROFILE = 34675
 _LAYOUT = {*range(254, 267), 273, *range(275, 282), *range(284, 301), *range(317, 348), *range(512, 533)}
 _THUMBNAIL = 0.1  # share of the pixels of another page below which the first counts as an unmarked thumbnail
 _MAX_PAGES = 10_000
-_SCANS = "pip install 'photo-restore[scans]'"
+_SCANS = "pip install -e '.[scans]'"
 
 
 @dataclass

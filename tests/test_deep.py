@@ -110,7 +110,7 @@ def test_without_the_library_one_line_names_the_extra(monkeypatch, name, data):
         return real(wanted, *rest)
 
     monkeypatch.setattr(builtins, "__import__", fake)
-    with pytest.raises(PhotoError, match=r"pip install 'photo-restore\[scans\]'"):
+    with pytest.raises(PhotoError, match=r"pip install -e '.\[scans\]'"):
         read_photo(data)
 
 

@@ -61,7 +61,7 @@ def test_16_bit_rgb_without_tifffile_names_the_extra(monkeypatch):
         return real(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", fake)
-    with pytest.raises(PhotoError, match=r"pip install 'photo-restore\[scans\]'"):
+    with pytest.raises(PhotoError, match=r"pip install -e '.\[scans\]'"):
         read_photo(data)
 
 
