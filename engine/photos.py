@@ -1,5 +1,4 @@
-"""The loop over photographs of restore.py and `infer`: read, process, write, report; skips those already
-done.
+"""The loop over photographs: read, process, write and report each, and skip those already done.
 
 A command adds the shared options (`engine.options.infer_options`), checks them, loads its networks, and
 defines what to do with one photograph:

@@ -1,1 +1,1 @@
-"""Operations without parameters: tiling, detection, filling, coloring, guided, exposure, grain, hints."""
+"""Parameter-free: tiling, detection (dilation), filling, coloring, guided filter, exposure, grain, hints."""

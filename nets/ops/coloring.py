@@ -21,7 +21,7 @@ def predict(net, luma, hints=None):
 
 
 def combine(views, luma, vivid: float = 1.0):
-    """Mean chroma (1, 2, h, w) of `views` of several sizes, even within areas of luma (1, 1, h, w).
+    """Mean chroma (1, 2, h, w) of `views` of several sizes, smoothed within areas of luma (1, 1, h, w).
 
     vivid: factor of the mean.
     """

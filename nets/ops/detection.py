@@ -8,7 +8,9 @@ import torch.nn.functional as F
 
 from nets.ops.tiling import tiled
 
-COARSE_MARGIN = 5.5  # how far a coarse logit must be above the fine one to count: only wide damage is
+COARSE_MARGIN = (
+    5.5  # margin by which a coarse logit must exceed the fine one to count, which only wide damage does
+)
 # A photograph counts as damaged if this many px of the working size have the required confidence, since
 # undamaged photographs have doubtful places too and must come back unchanged. A share of the coarse logits is
 # subtracted, since glitter, leaves and hair look damaged at the coarse scale too and most damage does not.
@@ -17,7 +19,7 @@ COARSE_SHARE = 0.3
 
 
 class Prediction(NamedTuple):
-    """What a network says about one photograph."""
+    """A network's result for one photograph."""
 
     probability: torch.Tensor  # (h, w) float32 in [0, 1], of damage, at the working size
     confidence: float  # 0 to 1, that there is any damage

@@ -43,7 +43,7 @@ class _Input:
 
 
 def _fill_inner(net, picture, valid, tile: int, overlap: int):
-    """Fills the inner parts of large holes from half the scale; returns where the picture is known then."""
+    """Fills the inner parts of large holes from half the scale; returns where the picture is then known."""
     height, width = picture.shape[-2:]
     inner = torch.cat([_inner(valid, rows) for rows in _bands(height)], 2)
     if not inner.any() or max(height, width) <= 2 * REACH:
