@@ -31,6 +31,7 @@ from pathlib import Path
 import numpy as np
 
 from data import evaluation, findings
+from data.color import into_profile, tones
 from data.errors import UserError
 from data.folder import evenly_chosen, images_in, thinned, validation, validation_photos
 from data.hints import Hints, simulate
@@ -269,6 +270,11 @@ class Colorizer:
             result[rows] = merge_chroma(luma[rows], chroma, dtype)
         return result
 
+    def in_profile(self, pixels, icc: bytes | None, hints: Hints | None = None, dtype="uint8"):
+        """A photograph (H, W) or (H, W, 3) in color, in its own profile; in sRGB if that is grey or missing."""
+        picture = self(tones(pixels, icc), hints, dtype)
+        return into_profile(picture, pixels, icc, dtype)
+
     def chroma(self, luma, hints: Hints | None = None):
         """Cb and Cr (H, W, 2) float32 in [-0.5, 0.5] of luma (H, W)."""
         from nets.ops.coloring import upsample
@@ -342,7 +348,7 @@ def infer(args) -> int:
     def work(photo, source):
         hints, notes = read_role_hints(source.companions.get("hints"), photo.size)
         dtype, depth_notes = color_depth(photo, args.format)
-        picture = Picture(colorizer(luma(photo.pixels), hints, dtype), REMARK)
+        picture = Picture(colorizer.in_profile(photo.pixels, photo.icc, hints, dtype), REMARK)
         warnings = findings.cautions(photo, coloring=True) + depth_notes + notes
         return {"_color.{ext}": picture}, {"warnings": warnings}
 

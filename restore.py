@@ -42,7 +42,6 @@ from data.errors import UserError
 from data.hints import Hints
 from data.images import ImageLike, digest, read_image, read_role_hints, read_role_mask
 from data.photo import MAX_PIXELS, Photo, encode, read_photo
-from data.pixels import luma
 from data.psd import Layer, photoshop
 from data.sheet import compare
 from engine import PROGRAM, commands, options
@@ -316,7 +315,8 @@ class Restored:
     def _colorize(self, pixels: np.ndarray) -> np.ndarray:
         colorizer, (hints, _) = self.restorer.colorizer(), self.hints()
         dtype, _ = color_depth(self.photo, self.restorer.format)
-        return _read_only(self._timed(colorize.STAGE, colorizer, luma(pixels), hints, dtype))
+        picture = self._timed(colorize.STAGE, colorizer.in_profile, pixels, self.photo.icc, hints, dtype)
+        return _read_only(picture)
 
     def _timed(self, stage: str, function: Callable, *arguments):
         began = time.perf_counter()
@@ -344,7 +344,7 @@ class Restored:
             if name in wanted:
                 base = self.photo.pixels if name == "color" else self.restored
                 picture = self._as_written(getattr(self, name))
-                measured[f"luma_{name}"] = findings.luma_difference(base, picture)
+                measured[f"luma_{name}"] = findings.luma_difference(base, picture, self.photo.icc)
         return {**facts, "measured": measured, "warnings": warnings, "seconds": dict(self._seconds)}
 
     def _as_written(self, pixels: np.ndarray) -> np.ndarray:

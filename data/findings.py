@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from data.color import space, tones
 from data.photo import Photo
 from data.pixels import bands, luma, resize, rgb_to_ycbcr
 
@@ -76,10 +77,15 @@ def difference(before: np.ndarray, after: np.ndarray, where: np.ndarray) -> floa
     return float(largest) * 255 / np.iinfo(before.dtype).max
 
 
-def luma_difference(before: np.ndarray, after: np.ndarray) -> float:
-    """The largest difference of luma of two pictures, grey or RGB, 8 or 16 bits, in steps of 1/255."""
+def luma_difference(before: np.ndarray, after: np.ndarray, icc: bytes | None = None) -> float:
+    """The largest difference of luma of two pictures, grey or RGB, 8 or 16 bits, in steps of 1/255.
+
+    icc: the profile of `before`. If it is a grey one, its tones as sRGB are compared.
+    """
+    icc = icc if space(icc) == b"GRAY" else None
     return (
-        max(float(np.abs(luma(before[rows]) - luma(after[rows])).max()) for rows in bands(len(before))) * 255
+        max(float(np.abs(tones(before[rows], icc) - luma(after[rows])).max()) for rows in bands(len(before)))
+        * 255
     )
 
 

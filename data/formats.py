@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from data import containers, deep, exif, iptc, xmp
+from data import color, containers, deep, exif, iptc, xmp
 from data import tiff as directories
 from data.errors import PhotoError
 from data.metadata import ICC_TAG, PHOTOSHOP_TAG, XMP_TAG, Metadata
@@ -58,7 +58,7 @@ def _png(facts: Metadata) -> dict:
         info.add_itxt(containers.XMP_KEYWORD.decode(), facts.xmp.decode())
     if facts.iptc:
         info.add(*containers.profile_text(b"iptc", facts.iptc))
-    for kind, content in facts.texts:
+    for kind, content in facts.texts + facts.png_color:
         info.add(kind, content)
     return {**options, "pnginfo": info}
 
@@ -94,17 +94,21 @@ def comments(facts: Metadata) -> list[bytes]:
     return [content for keyword, content in texts if keyword == b"Comment"]
 
 
-def lost(facts: Metadata, format: str) -> list[str]:
-    """Sentences on what the format cannot hold. format: PNG, TIFF, WEBP or JPEG."""
+def lost(facts: Metadata, format: str, grey: bool = False) -> list[str]:
+    """Sentences on what the format cannot hold. format: PNG, TIFF, WEBP or JPEG. grey: the photograph is."""
     names = []
     if format != "PNG":
-        keywords = {text[1].partition(b"\0")[0].decode("latin-1") for text in facts.texts}
-        names += [
-            f"text {keyword}" for keyword in sorted(keywords - ({"Comment"} if format == "JPEG" else set()))
-        ]
+        keywords = {content.partition(b"\0")[0].decode("latin-1") for _, content in facts.texts}
+        held = {"Comment"} if format == "JPEG" else set()
+        names += [f"text {keyword}" for keyword in sorted(keywords - held)]
+        names += [f"chunk {kind.decode()} of the colors" for kind, _ in facts.png_color if kind != b"sRGB"]
     if format == "WEBP" and set(iptc.resources(facts.iptc or b"")) - {iptc.IPTC}:
         names.append("Photoshop's copyright flag and URLs")
+    if format == "WEBP" and grey and color.space(facts.icc) == b"GRAY":
+        names.append("grey color profile")
     sentences = [f"{format} has no place for {name}: it is lost" for name in names]
+    if grey and color.space(facts.icc) == b"RGB " and not color.grey_profile(facts.icc):
+        sentences.append("RGB color profile without a curve of tones is lost in grey pictures")
     if _too_long(facts, format):
         sentences.append("color profile above 1 MiB lost, Pillow cannot read it in a PNG: use --format tif")
     return sentences

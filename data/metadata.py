@@ -23,6 +23,7 @@ class Metadata:
     xmp: bytes | None = None  # packet, including extended XMP
     iptc: bytes | None = None  # Photoshop's image resources, including IPTC
     texts: list[tuple[bytes, bytes]] = field(default_factory=list)  # PNG chunks of text
+    png_color: list[tuple[bytes, bytes]] = field(default_factory=list)  # PNG chunks gAMA, cHRM, sRGB, cICP
 
 
 def carried_by(image: Image.Image, data: bytes) -> Carried:
@@ -80,6 +81,7 @@ def fit(
         xmp=_packet(carried, notes),
         iptc=iptc.descriptive(resources, records) or None,
         texts=carried.texts,
+        png_color=carried.color,
     )
 
 

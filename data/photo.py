@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from data import formats, metadata
+from data import color, formats, metadata
 from data.decode import decode, open_file, orientation
 from data.errors import PhotoError
 from data.files import sha256
@@ -130,8 +130,9 @@ def encode(
     like = like or Photo(pixels)
     facts = metadata.describe(like, remark, tool) if remark else metadata.of(like)
     channels = 3 if format == "WEBP" else pixels.ndim
-    if like.icc and channels != like.pixels.ndim:
-        facts.icc = like.icc if like.icc[16:20] == (b"RGB " if channels == 3 else b"GRAY") else None
+    facts.icc = color.fitting(like.icc, like.pixels.ndim == 2, channels == 2)
+    if channels != pixels.ndim and color.space(like.icc) == b"GRAY":
+        facts.icc = None  # of equal channels, not of color
     samples = pixels.reshape(*pixels.shape[:2], -1)  # (H, W, 1 or 3)
     if like.alpha is not None and format != "JPEG":
         samples = np.dstack([samples, as_depth(like.alpha, pixels.dtype)])  # (H, W, 2 or 4)

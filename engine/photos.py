@@ -263,7 +263,7 @@ class _Loop:
         """Notes on what the format of the pictures, if any are written, cannot hold."""
         if not any("{ext}" in key for key in self.job.outputs):
             return []
-        notes = lost(photo, FORMATS[suffix])
+        notes = lost(photo, FORMATS[suffix], photo.pixels.ndim == 2)
         if suffix == "jpg":
             transparency = "; transparency is lost" if photo.alpha is not None else ""
             notes.insert(0, f"JPEG is not lossless: undamaged pixels differ a little{transparency}")
