@@ -271,7 +271,7 @@ class Colorizer:
         return result
 
     def in_profile(self, pixels, icc: bytes | None, hints: Hints | None = None, dtype="uint8"):
-        """A photograph (H, W) or (H, W, 3) in color, in its own profile; in sRGB if that is grey or missing."""
+        """A photograph (H, W) or (H, W, 3) in color, in its own profile; sRGB if that is grey or missing."""
         picture = self(tones(pixels, icc), hints, dtype)
         return into_profile(picture, pixels, icc, dtype)
 
