@@ -4,7 +4,7 @@
     y = luma(photo.pixels)                               # (H, W) float32 in [0, 1]
     write_whole(Path("out.tif"), encode(photo.pixels, photo, "TIFF"), overwrite=False)
 
-Pixels are the values stored in the file, interpreted as sRGB. Color profiles are copied but never applied.
+Pixels are the values stored in the file. Profiles are copied with them, and applied by data/color.py alone.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from data import iptc
 from data.errors import PhotoError
 from data.photo import Photo
 from data.pixels import as_depth
@@ -143,7 +144,7 @@ def _plane(pixels: np.ndarray, version: int):
 
 
 def _resources(photo: Photo, xmp: bytes | None):
-    """psd-tools' ImageResources: XMP, an RGB profile and the resolution."""
+    """psd-tools' ImageResources: XMP, an RGB profile, the resolution and the IPTC fields."""
     from psd_tools.constants import Resource
     from psd_tools.psd.image_resources import ImageResource, ImageResources, ResoulutionInfo
 
@@ -154,6 +155,7 @@ def _resources(photo: Photo, xmp: bytes | None):
     if photo.dpi:
         x, y = (round(value * 65536) for value in photo.dpi)  # fixed point; 1: per inch, shown in inches
         contents[Resource.RESOLUTION_INFO] = ResoulutionInfo(x, 1, 1, y, 1, 1)
+    contents |= {Resource(number): content for number, content in iptc.resources(photo.iptc or b"").items()}
     resources = ImageResources.new()
     for key, content in contents.items():
         if content:

@@ -1,13 +1,16 @@
 """What the formats hold: all that a file carries comes back from the file that is written of it."""
 
 import io
+import re
+import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import SRGB, exif, noise, saved
 from PIL import Image, PngImagePlugin
 
-from data import color
+from data import color, containers, iptc
 from data.errors import PhotoError
 from data.formats import lost
 from data.photo import Photo, encode, read_photo
@@ -38,18 +41,37 @@ def test_lossless_formats_keep_all(format, alpha, channels):
     assert again.format == format and again.notes == []
 
 
-# What is kept of each format; TIFF stays TIFF, all else becomes PNG. The README says the same in prose.
 ALPHA, DEEP, ICC, EXIF, XMP, DPI = "alpha", "16-bit grey", "ICC", "EXIF", "XMP", "DPI"
+IPTC, TEXT = "IPTC", "text"
+RECORDS = b"\x1c\x02\x78\0\5Lake."
 
 
-KEPT = {
-    "JPEG": {ICC, EXIF, XMP, DPI},
-    "PNG": {ALPHA, DEEP, ICC, EXIF, XMP, DPI},
-    "TIFF": {ALPHA, DEEP, ICC, EXIF, XMP, DPI},
-    "WEBP": {ALPHA, ICC, EXIF, XMP, DPI},
-    "BMP": {DPI},
-    "GIF": {ALPHA},
-}
+def table():
+    """Format -> what is kept of it, by the table in the README. TIFF stays TIFF, all else becomes PNG."""
+    lines = re.findall(r"^\|(.*)\|$", (Path(__file__).parents[1] / "README.md").read_text(), re.M)
+    rows = [[cell.strip() for cell in line.split("|")] for line in lines]
+    head = next(row for row in rows if row[0] == "Input")
+    formats = {"JPEG", "PNG", "TIFF", "WebP", "BMP", "GIF"}
+    rows = {row[0].upper(): row for row in rows if row[0] in formats}
+    kept = {name: {title for title, cell in zip(head, row) if cell == "kept"} for name, row in rows.items()}
+    assert len(kept) == len(formats)
+    return kept
+
+
+KEPT = table()
+
+
+def with_texts(data, format):
+    """The file with IPTC fields and a comment, where its format has a place for them outside of EXIF."""
+    block = iptc.block({iptc.IPTC: RECORDS})
+    if format == "JPEG":
+        parts = ((0xED, containers.PHOTOSHOP_SEGMENT + block), (0xFE, b"attic"))
+        extra = b"".join(bytes([255, m]) + struct.pack(">H", len(c) + 2) + c for m, c in parts)
+        return data[:2] + extra + data[2:]
+    if format == "PNG":
+        chunks = containers.profile_text(b"iptc", block), containers.text(b"Comment", b"attic")
+        return data[:33] + b"".join(containers.chunk(*chunk) for chunk in chunks) + data[33:]
+    return data
 
 
 PACKET = (
@@ -66,15 +88,15 @@ def test_the_table_of_what_is_kept(format):
     """
     rgb, tags = noise(21, 34, 3), Image.Exif()
     tags[270], tags[0x8769] = "Grandmother, 1943", {36867: "1999:01:02 03:04:05"}
-    if format == "WEBP":  # its resolution has no other place
-        tags[282], tags[283], tags[296] = 300.0, 600.0, 2
+    if format == "WEBP":  # its resolution and IPTC have no other place
+        tags[282], tags[283], tags[296], tags[33723] = 300.0, 600.0, 2, RECORDS
     options = {
         "JPEG": {"xmp": PACKET, "dpi": (300, 600)},
         "PNG": {"dpi": (300, 600)},
         "TIFF": {"dpi": (300, 600)},
         "WEBP": {"xmp": PACKET, "lossless": True},
         "BMP": {"dpi": (300, 600)},
-        "GIF": {"transparency": 3},
+        "GIF": {"transparency": 3, "comment": b"attic"},
     }[format]
     if ICC in KEPT[format]:
         options |= {"icc_profile": SRGB, "exif": tags.tobytes()}
@@ -88,8 +110,9 @@ def test_the_table_of_what_is_kept(format):
     data = saved(picture, format, **options)
     if format == "TIFF":  # Pillow writes no packet beside EXIF
         facts = {"icc": SRGB, "exif": tags.tobytes(), "dpi": (300, 600), "xmp": PACKET}
+        facts["iptc"] = iptc.block({iptc.IPTC: RECORDS})
         data = encode(rgb, Photo(rgb, noise(21, 34, seed=1), **facts), "TIFF")
-    photo = read_photo(data)
+    photo = read_photo(with_texts(data, format))
     again = read_photo(encode(photo.pixels, photo, "TIFF" if format == "TIFF" else "PNG"))
     np.testing.assert_array_equal(again.pixels, photo.pixels)
     kept = {DEEP} if format in ("PNG", "TIFF") and _deep_comes_back(format) else set()
@@ -99,6 +122,8 @@ def test_the_table_of_what_is_kept(format):
         (EXIF, photo.exif, again.exif),
         (XMP, photo.xmp, again.xmp),
         (DPI, photo.dpi, again.dpi),
+        (IPTC, photo.iptc, again.iptc),
+        (TEXT, photo.texts or None, again.texts),
     ):
         if name == ALPHA and value is not None:
             np.testing.assert_array_equal(value, result)
@@ -116,6 +141,10 @@ def test_the_table_of_what_is_kept(format):
                 )
         elif name == XMP and value:
             assert b"box 7" in value and b"box 7" in result
+        elif name == IPTC and value:
+            assert iptc.resources(value)[iptc.IPTC] == iptc.resources(result)[iptc.IPTC] == RECORDS
+        elif name == TEXT and value:
+            assert value == result == [(b"tEXt", b"Comment\0attic")]
         elif value is not None:
             assert value == result == SRGB
         kept |= {name} if value is not None else set()

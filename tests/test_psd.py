@@ -12,6 +12,7 @@ from conftest import files, save, square
 from PIL import Image, ImageCms
 
 import restore
+from data import iptc
 from data.photo import Photo, read_photo
 from data.pixels import luma, merge_chroma
 from data.psd import Layer, ending, photoshop
@@ -151,6 +152,13 @@ def test_a_grey_profile_does_not_fit_the_coloured_file():
         io.BytesIO(photoshop(Photo(grey, icc=icc), [Layer("Original", grey)], grey))
     )
     assert psd.image_resources.get_data(1039) is None
+
+
+def test_iptc_fields_are_in_the_file():
+    grey, block = np.zeros((3, 4), np.uint8), iptc.block({iptc.IPTC: b"\x1c\x02\x78\0\5Lake.", 1034: b"\1"})
+    data = photoshop(Photo(grey, iptc=block), [Layer("Original", grey)], grey)
+    resources = psd_tools.PSDImage.open(io.BytesIO(data)).image_resources
+    assert resources.get_data(1028) == b"\x1c\x02\x78\0\5Lake."
 
 
 def test_very_large_photos_become_psb(portrait, monkeypatch):
