@@ -28,7 +28,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from functools import wraps
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -42,9 +41,10 @@ from data.errors import UserError
 from data.hints import Hints
 from data.images import ImageLike, digest, read_image, read_role_hints, read_role_mask
 from data.photo import MAX_PIXELS, Photo, encode, read_photo
-from data.psd import Layer, photoshop
+from data.psd import photoshop, restoration_layers
 from data.sheet import compare
 from engine import PROGRAM, commands, options
+from engine.lazy import once
 from engine.photos import FORMATS, Job, Picture, color_depth, run, tool
 
 PICTURES = {
@@ -53,21 +53,6 @@ PICTURES = {
     "restored_color": "_restored_color.{ext}",
     "color": "_color.{ext}",
 }
-
-
-def once(method: Callable) -> Callable:
-    """Caches the result of a method. When several threads ask, one computes it, under `_lock`."""
-
-    @wraps(method)
-    def cached(self):
-        name = method.__name__
-        if name not in self._cache:
-            with self._lock:
-                if name not in self._cache:
-                    self._cache[name] = method(self)
-        return self._cache[name]
-
-    return cached
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -157,31 +142,27 @@ class Restorer:
         }
         return [stage for stage, needed in needs.items() if needed]
 
-    def load(self, masked: bool) -> None:
-        """Loads the networks of these stages, so that mistakes show at once. Raises UserError."""
-        networks = {segment.STAGE: self.finder, inpaint.STAGE: self.painter, colorize.STAGE: self.colorizer}
-        for stage in self.stages(masked):
-            networks[stage]()
+    def load(self, masked: bool) -> dict[str, str]:
+        """Loads the networks of these stages, so that mistakes show at once: stage -> SHA-256 of its weights.
 
-    def weights(self, masked: bool) -> dict[str, str]:
-        """stage -> SHA-256 of its weights file. Raises WeightsError."""
+        Raises UserError.
+        """
         from data.checkpoint import fingerprint
 
-        return {stage: fingerprint(getattr(self, f"{stage}_weights")) for stage in self.stages(masked)}
+        networks = {segment.STAGE: self.finder, inpaint.STAGE: self.painter, colorize.STAGE: self.colorizer}
+        stages = self.stages(masked)
+        sums = {stage: fingerprint(getattr(self, f"{stage}_weights")) for stage in stages}
+        for stage in stages:
+            networks[stage]()
+        return sums
 
-    def options(self, masked: bool) -> dict:
+    def report_options(self, masked: bool) -> dict:
         """The options that change pixels, except the format, for the report."""
         stages = self.stages(masked)
         finder, threshold = self.finder() if segment.STAGE in stages else (None, None)
-        tiles = {"tile": self.tile, "overlap": self.overlap} if stages != [colorize.STAGE] else {}
-        return {
-            **segment.report_options(
-                finder, threshold, dilate=self.dilate, tta=self.tta, max_side=self.max_side
-            ),
-            "grain": self.grain,
-            "precision": self.precision,
-            **tiles,
-        }
+        names = ["dilate", "tta", "max_side", "grain", "precision"]
+        names += ["tile", "overlap"] if stages != [colorize.STAGE] else []
+        return segment.report_options(finder, threshold, **options.chosen(self, *names))
 
     @once
     def torch_device(self):
@@ -193,28 +174,14 @@ class Restorer:
     @once
     def finder(self) -> tuple[segment.Finder, float]:
         """The network that detects damage, and its threshold. Raises UserError."""
-        return segment.load(
-            self.segment_weights,
-            self.torch_device(),
-            self.threshold,
-            precision=self.precision,
-            tta=self.tta,
-            max_side=self.max_side,
-            tile=self.tile,
-            overlap=self.overlap,
-        )
+        settings = options.chosen(self, "tta", "max_side", "precision", "tile", "overlap")
+        return segment.load(self.segment_weights, self.torch_device(), self.threshold, **settings)
 
     @once
     def painter(self) -> inpaint.Painter:
         """The network that inpaints. Raises UserError."""
-        return inpaint.load(
-            self.inpaint_weights,
-            self.torch_device(),
-            precision=self.precision,
-            tile=self.tile,
-            overlap=self.overlap,
-            grain=self.grain,
-        )
+        settings = options.chosen(self, "grain", "precision", "tile", "overlap")
+        return inpaint.load(self.inpaint_weights, self.torch_device(), **settings)
 
     @once
     def colorizer(self) -> colorize.Colorizer:
@@ -239,6 +206,11 @@ class Restored:
     # ------------------------------------------------------------------------------------ pictures
 
     @property
+    def original(self) -> np.ndarray:
+        """The photograph: (H, W) or (H, W, 3), uint8 or uint16."""
+        return self.photo.pixels
+
+    @property
     def mask(self) -> np.ndarray:
         """The area to repair: (H, W) uint8, 255 damaged, 0 intact, 128 ignored."""
         return self._detect()[0]
@@ -261,14 +233,14 @@ class Restored:
     @once
     def restored_color(self) -> np.ndarray:
         """The restored photograph in color: (H, W, 3), uint8 or uint16."""
-        untouched = self.restored is self.photo.pixels
+        untouched = self.restored is self.original
         return self.color if untouched else self._colorize(self.restored)
 
     @property
     @once
     def color(self) -> np.ndarray:
         """The photograph in color, without repairs: (H, W, 3), uint8 or uint16."""
-        return self._colorize(self.photo.pixels)
+        return self._colorize(self.original)
 
     @property
     @once
@@ -277,8 +249,12 @@ class Restored:
         restorer = self.restorer
         outputs = [PICTURES[name] for name in restorer.wanted]
         settings = {
-            "options": {**restorer.options(self.masked), "format": restorer.format, "outputs": outputs},
-            "weights": restorer.weights(self.masked),
+            "options": {
+                **restorer.report_options(self.masked),
+                "format": restorer.format,
+                "outputs": outputs,
+            },
+            "weights": restorer.load(self.masked),
             "companions": {role: digest(image) for role, image in self.given.items()},
         }
         return report.build(self.photo, self.name, settings, {}, PROGRAM, **self.facts())
@@ -309,7 +285,7 @@ class Restored:
         """The restored pixels, and notes. Raises PhotoError if a given mask leaves nothing."""
         painter = self.restorer.painter()
         notes = painter.check(self.mask, given=self.masked)
-        pixels = self._timed(inpaint.STAGE, painter, self.photo.pixels, self.mask)
+        pixels = self._timed(inpaint.STAGE, painter, self.original, self.mask)
         return _read_only(pixels), notes + painter.tiling.warned()
 
     def _colorize(self, pixels: np.ndarray) -> np.ndarray:
@@ -339,11 +315,11 @@ class Restored:
         if inpaint.STAGE in self.stages:
             warnings += self._inpaint()[1]
             restored = self._as_written(self.restored)
-            measured["outside_mask"] = findings.difference(self.photo.pixels, restored, self.mask != 255)
-        for name in ("restored_color", "color"):
+            measured["outside_mask"] = findings.difference(self.original, restored, self.mask != 255)
+        for name, base in (("restored_color", "restored"), ("color", "original")):
             if name in wanted:
-                base = self.photo.pixels if name == "color" else self.restored
                 picture = self._as_written(getattr(self, name))
+                base = getattr(self, base)
                 measured[f"luma_{name}"] = findings.luma_difference(base, picture, self.photo.icc)
         return {**facts, "measured": measured, "warnings": warnings, "seconds": dict(self._seconds)}
 
@@ -374,29 +350,22 @@ def _read_only(array: np.ndarray) -> np.ndarray:
 # ------------------------------------------------------------------------------------------ the command
 
 
-def layered(restored: Restored, probability: bool) -> bytes:
-    """A Photoshop file of the pictures in `Restorer.only` over the original.
-
-    Original and Repairs give the restored picture, with Color on top the restored one in color; Original with
-    Color of original gives the original in color. probability: whether to add it as a hidden layer.
-    """
-    photo, wanted = restored.photo, restored.restorer.wanted
-    repairs = inpaint.STAGE in restored.stages
-    stack = [Layer("Original", photo.pixels)]
-    if repairs:
-        stack.append(Layer("Repairs", restored.restored, (restored.mask == 255).astype("uint8") * 255))
-    if "color" in wanted:
-        stack.append(Layer("Color of original", restored.color, color=True, visible=not repairs))
-    if "restored_color" in wanted:
-        stack.append(Layer("Color", restored.restored_color, color=True))
-    if probability:
-        pixels = (restored.probability * 255).round().astype("uint8")
-        stack.append(Layer("Probability", pixels, visible=False))
+def layered(restored: Restored) -> bytes:
+    """A Photoshop file with every step towards the pictures in `Restorer.only` as a layer."""
+    wanted, repairs = restored.restorer.wanted, inpaint.STAGE in restored.stages
+    names = ["original", *(name for name in ("color", "restored_color") if name in wanted)]
+    layers = restoration_layers(
+        {name: getattr(restored, name) for name in names},
+        (restored.restored, restored.mask) if repairs else None,
+        restored.probability if segment.STAGE in restored.stages else None,
+    )
     shown = [name for name in ("restored_color", "restored", "color") if name in wanted]
-    merged = restored.file(shown[0]) if shown else Picture(photo.pixels)
-    made_by = tool(restored.restorer.weights(restored.masked), merged.stages)
-    packet = xmp.stamp(photo.xmp, merged.remark, made_by) if merged.remark else photo.xmp
-    return photoshop(photo, stack, merged.pixels, packet)
+    merged = restored.file(shown[0]) if shown else Picture(restored.original)
+    packet = restored.photo.xmp
+    if merged.remark:
+        made_by = tool(restored.restorer.load(restored.masked), merged.stages)
+        packet = xmp.stamp(packet, merged.remark, made_by)
+    return photoshop(restored.photo, layers, merged.pixels, packet)
 
 
 def output_files(restored: Restored, args: argparse.Namespace) -> dict[str, bytes | Picture]:
@@ -404,12 +373,13 @@ def output_files(restored: Restored, args: argparse.Namespace) -> dict[str, byte
     wanted = restored.restorer.wanted
     files = {PICTURES[name]: restored.file(name) for name in wanted}
     if args.compare:
-        panels = {name.replace("_", " + "): getattr(restored, name) for name in wanted if name != "mask"}
-        files["_compare.png"] = encode(compare({"original": restored.photo.pixels, **panels}), None, "PNG")
+        names = ["original", *(name for name in wanted if name != "mask")]
+        panels = {name.replace("_", " + "): getattr(restored, name) for name in names}
+        files["_compare.png"] = encode(compare(panels), None, "PNG")
     if args.probability:
         files["_probability.png"] = segment.probability_file(restored.probability)
     if args.psd:
-        files[".{psd}"] = layered(restored, probability=segment.STAGE in restored.stages)
+        files[".{psd}"] = layered(restored)
     return files
 
 
@@ -417,7 +387,7 @@ def restore(args: argparse.Namespace) -> int:
     """Restores all photographs of the arguments; returns the exit status."""
     restorer = Restorer(**{part.name: getattr(args, part.name) for part in fields(Restorer) if part.init})
     masked = args.mask is not None
-    restorer.load(masked)
+    weights = restorer.load(masked)
 
     def work(photo, source):
         if masked and restorer.wanted != ["color"]:
@@ -434,8 +404,8 @@ def restore(args: argparse.Namespace) -> int:
     job = Job(
         work,
         outputs,
-        options=restorer.options(masked),
-        weights=restorer.weights(masked),
+        options=restorer.report_options(masked),
+        weights=weights,
         companions={"mask": args.mask, "protect": args.protect, "hints": args.hints},
         commit=True,
         max_pixels=args.max_pixels,
@@ -447,47 +417,22 @@ def restoring_options(parser: argparse.ArgumentParser) -> None:
     """All options of restore.py."""
     add = parser.add_argument
     for stage in (segment, inpaint, colorize):
-        add(
-            f"--{stage.STAGE}-weights",
-            type=Path,
-            default=stage.WEIGHTS,
-            metavar="FILE",
-            help=f"weights file of the {stage.STAGE} stage (default: the bundled one)",
-        )
+        text = f"weights file of the {stage.STAGE} stage (default: the bundled one)"
+        add(f"--{stage.STAGE}-weights", type=Path, default=stage.WEIGHTS, metavar="FILE", help=text)
     options.infer_options(parser)
     segment.finding_options(parser)
     inpaint.painting_options(parser)
-    add(
-        "--mask",
-        type=Path,
-        metavar="FILE_OR_FOLDER",
-        help="repair what these masks mark with 255 and skip detection; a folder is paired by stem (default: "
-        "detect damage)",
-    )
+    text = "repair what these masks mark with 255 and skip detection; a folder is paired by stem (default: "
+    add("--mask", type=Path, metavar="FILE_OR_FOLDER", help=text + "detect damage)")
     colorize.hints_option(parser)
-    add(
-        "--only",
-        action="append",
-        choices=PICTURES,
-        help="write only this picture; repeatable (default: all four)",
-    )
-    add(
-        "--compare",
-        action="store_true",
-        help="also write OUT/STEM_compare.png, original and results side by side (default: no)",
-    )
-    add(
-        "--psd",
-        action="store_true",
-        help="also write OUT/STEM.psd (.psb if very large) with every step as a layer (default: no)",
-    )
-    add(
-        "--max-pixels",
-        type=options.count(1),
-        default=MAX_PIXELS,
-        metavar="N",
-        help=f"largest number of pixels of a photograph (default: {MAX_PIXELS})",
-    )
+    text = "write only this picture; repeatable (default: all four)"
+    add("--only", action="append", choices=PICTURES, help=text)
+    text = "also write OUT/STEM_compare.png, original and results side by side (default: no)"
+    add("--compare", action="store_true", help=text)
+    text = "also write OUT/STEM.psd (.psb if very large) with every step as a layer (default: no)"
+    add("--psd", action="store_true", help=text)
+    text = f"largest number of pixels of a photograph (default: {MAX_PIXELS})"
+    add("--max-pixels", type=options.count(1), default=MAX_PIXELS, metavar="N", help=text)
 
 
 def main(argv=None) -> int:

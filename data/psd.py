@@ -39,6 +39,31 @@ def ending(photo: Photo) -> str:
     return "psb" if max(width, height) > 30_000 or most >= 1 << 31 else "psd"
 
 
+def restoration_layers(
+    pictures: dict[str, np.ndarray],
+    repairs: tuple[np.ndarray, np.ndarray] | None = None,
+    probability: np.ndarray | None = None,
+) -> list[Layer]:
+    """The steps of a restoration, from the bottom up.
+
+    pictures: original, and perhaps color and restored_color. repairs: restored picture and mask, where 255 is
+    repaired. probability: of damage, (H, W) in [0, 1], a hidden layer. Original and Repairs give the restored
+    picture, with Color on top the restored one in color; Original with Color of original gives that in color.
+    """
+    layers = [Layer("Original", pictures["original"])]
+    if repairs:
+        restored, mask = repairs
+        layers.append(Layer("Repairs", restored, (mask == 255).astype("uint8") * 255))
+    if "color" in pictures:
+        layers.append(Layer("Color of original", pictures["color"], color=True, visible=not repairs))
+    if "restored_color" in pictures:
+        layers.append(Layer("Color", pictures["restored_color"], color=True))
+    if probability is not None:
+        pixels = (probability * 255).round().astype("uint8")
+        layers.append(Layer("Probability", pixels, visible=False))
+    return layers
+
+
 def photoshop(photo: Photo, layers: list[Layer], merged: np.ndarray, xmp: bytes | None = None) -> bytes:
     """A layered file, PSD or PSB (see `ending`): RGB at the photograph's depth, with its ICC profile and
     resolution.

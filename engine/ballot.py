@@ -154,14 +154,9 @@ def vote(
         photos.append({"name": str(source), "sha256": photo.sha256, "order": order})
     if not photos:
         raise PhotoError("no photo is left to vote on")
-    facts = {
-        "version": VERSION,
-        "seed": seed,
-        "question": question,
-        "weights": {name: sha256(read_bytes(path)) for name, path in zip(named, args.weights)},
-        "candidates": named,
-        "photos": photos,
-    }
+    weights = {name: sha256(read_bytes(path)) for name, path in zip(named, args.weights)}
+    facts = {"version": VERSION, "seed": seed, "question": question, "weights": weights}
+    facts |= {"candidates": named, "photos": photos}
     _write(page, key, facts, pages, args.overwrite)
     return int(failed)
 
