@@ -1,6 +1,7 @@
 """What several tests share: photographs, data folders and small networks, all made here."""
 
 import io
+import json
 import os
 import signal
 import sys
@@ -105,6 +106,56 @@ def tiny_weights(tmp_path_factory):
         paths[stage.STAGE] = folder / f"{stage.STAGE}.pt"
         checkpoint.save(paths[stage.STAGE], content)
     return paths
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory, tiny_weights):
+    """Three weights files of the colorize stage that give different colors."""
+    from data import checkpoint
+
+    content, folder = checkpoint.read(tiny_weights["colorize"]), tmp_path_factory.mktemp("models")
+    for number, name in enumerate(("ann", "bob", "cat")):
+        content["state"]["head.bias"] = content["state"]["head.bias"] + 0.1 * number
+        checkpoint.save(folder / f"{name}.pt", content)
+    return [folder / f"{name}.pt" for name in ("ann", "bob", "cat")]
+
+
+@pytest.fixture(scope="session")
+def example_ballot(tmp_path_factory, portrait, models):
+    """A ballot of four photographs and three models; its key."""
+    from voting import vote
+
+    folder = tmp_path_factory.mktemp("ballot")
+    for number in range(4):
+        save(folder / f"in/{number}.png", portrait[10 * number : 10 * number + 90, 60:190])
+    assert vote(folder / "in", folder / "ballot", models, "--seed", 5) == 0
+    return folder / "ballot", json.loads((folder / "ballot.key.json").read_text())
+
+
+@pytest.fixture
+def run(tiny_weights):
+    """Runs restore.py in this process; returns the exit status."""
+    from restoring import options
+
+    import restore
+
+    return lambda *words, weights=tiny_weights: restore.main([*options(weights), *map(str, words)])
+
+
+@pytest.fixture(scope="session")
+def median(tiny_weights):
+    """A threshold that the given share of a photograph's pixels reaches."""
+    import torch
+
+    import segment
+    from data.pixels import luma
+
+    finder, _ = segment.load(tiny_weights["segment"], torch.device("cpu"))
+
+    def threshold(photo, share=0.3):
+        return float(torch.quantile(finder(luma(photo.pixels)).probability, 1 - share))
+
+    return threshold
 
 
 @pytest.fixture(scope="session")

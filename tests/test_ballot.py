@@ -1,20 +1,14 @@
-"""Blind votes, from the page to the count; the page in a real browser where there is one."""
+"""Blind votes: the page with its key, and the count."""
 
-import base64
-import io
 import json
 import re
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from chromium import PROGRAM, Chromium
 from conftest import files, save, square
-from PIL import Image
+from voting import content, decoded, vote
 
 import colorize
 import inpaint
@@ -23,54 +17,9 @@ from data.photo import read_photo
 from data.pixels import luma
 from engine import ballot
 
-ROOT = Path(__file__).parent.parent
 
-
-@pytest.fixture(scope="session")
-def models(tmp_path_factory, tiny_weights):
-    """Three weights files of the colorize stage that give different colours."""
-    content, folder = checkpoint.read(tiny_weights["colorize"]), tmp_path_factory.mktemp("models")
-    for number, name in enumerate(("ann", "bob", "cat")):
-        content["state"]["head.bias"] = content["state"]["head.bias"] + 0.1 * number
-        checkpoint.save(folder / f"{name}.pt", content)
-    return [folder / f"{name}.pt" for name in ("ann", "bob", "cat")]
-
-
-@pytest.fixture(scope="session")
-def example(tmp_path_factory, portrait, models):
-    """A ballot of four photographs and three models; its key."""
-    folder = tmp_path_factory.mktemp("ballot")
-    for number in range(4):
-        save(folder / f"in/{number}.png", portrait[10 * number : 10 * number + 90, 60:190])
-    assert vote(folder / "in", folder / "ballot", models, "--seed", 5) == 0
-    return folder / "ballot", json.loads((folder / "ballot.key.json").read_text())
-
-
-def vote(photos, out, weights, *words):
-    return colorize.main(
-        [
-            str(word)
-            for word in ("vote", photos, out, "--quiet", "--device", "cpu", *words, "--weights", *weights)
-        ]
-    )
-
-
-def content(folder):
-    page = (folder / "index.html").read_text("utf-8")
-    return json.loads(re.search(r'<script id="ballot" type="application/json">(.*?)</script>', page)[1]), page
-
-
-def decoded(url):
-    kind, data = url.split(",", 1)
-    assert kind == "data:image/jpeg;base64"
-    return Image.open(io.BytesIO(base64.b64decode(data)))
-
-
-# ---------------------------------------------------------------------------------------------- vote
-
-
-def test_the_page_holds_all_pictures_and_no_name(example):
-    folder, key = example
+def test_the_page_holds_all_pictures_and_no_name(example_ballot):
+    folder, key = example_ballot
     inside, page = content(folder)
     assert files(folder) == ["index.html"]
     assert folder.with_name("ballot.key.json").exists()
@@ -97,8 +46,8 @@ def test_the_page_holds_all_pictures_and_no_name(example):
             assert "comment" not in picture.info
 
 
-def test_the_key_tells_which_model_made_which_picture(example, models, portrait):
-    folder, key = example
+def test_the_key_tells_which_model_made_which_picture(example_ballot, models, portrait):
+    folder, key = example_ballot
     inside, _ = content(folder)
     assert key["candidates"] == ["ann", "bob", "cat"]
     assert key["seed"] == 5
@@ -189,9 +138,6 @@ def test_usage_of_vote(tmp_path, scan, models, capsys, weights, words):
     assert not (tmp_path / "b").exists()
 
 
-# ---------------------------------------------------------------------------------------------- tally
-
-
 def votes(path, key, choices, voter="v", saved="2026-01-01T00:00:00Z", **others):
     """A votes file. choices: photo from 0 -> a model's name, or None for no difference."""
     chosen = {
@@ -209,8 +155,8 @@ def tally(folder, *paths):
     return colorize.main(["tally", str(folder), *map(str, paths)])
 
 
-def test_the_count(tmp_path, example, capsys):
-    folder, key = example
+def test_the_count(tmp_path, example_ballot, capsys):
+    folder, key = example_ballot
     first = votes(tmp_path / "1.json", key, {0: "ann", 1: "ann", 2: "bob", 3: None}, "x")
     second = votes(tmp_path / "2.json", key, {0: "ann", 1: "bob"}, "y")  # partial
     assert tally(folder, first, second) == 0
@@ -246,8 +192,8 @@ def test_wilson():
     assert ballot.wilson(0.0, 0) == [0, 1]
 
 
-def test_of_repeated_files_the_last_saved_counts(tmp_path, example, capsys):
-    folder, key = example
+def test_of_repeated_files_the_last_saved_counts(tmp_path, example_ballot, capsys):
+    folder, key = example_ballot
     old = votes(tmp_path / "old.json", key, {0: "ann"}, saved="2026-01-01T10:00:00Z")
     new = votes(tmp_path / "new.json", key, {0: "bob", 1: "bob"}, saved="2026-01-02T09:00:00Z")
     for paths in ((old, new), (new, old), (new, old, new)):
@@ -260,8 +206,8 @@ def test_of_repeated_files_the_last_saved_counts(tmp_path, example, capsys):
         assert error.count("the one saved last counts") == len(paths) - 1
 
 
-def test_foreign_and_damaged_files_are_named_and_the_rest_is_counted(tmp_path, example, capsys):
-    folder, key = example
+def test_foreign_and_damaged_files_are_named_and_the_rest_is_counted(tmp_path, example_ballot, capsys):
+    folder, key = example_ballot
     good = votes(tmp_path / "good.json", key, {0: "ann"})
     bad = {
         "votes of another ballot": votes(tmp_path / "other.json", key, {0: "ann"}, ballot="ffff"),
@@ -289,8 +235,8 @@ def test_foreign_and_damaged_files_are_named_and_the_rest_is_counted(tmp_path, e
         assert f"{path}: {reason}" in error
 
 
-def test_without_the_key_nothing_is_counted(tmp_path, example, capsys):
-    good = votes(tmp_path / "v.json", example[1], {0: "ann"})
+def test_without_the_key_nothing_is_counted(tmp_path, example_ballot, capsys):
+    good = votes(tmp_path / "v.json", example_ballot[1], {0: "ann"})
     assert tally(tmp_path / "b", good) == 2
     out, error = capsys.readouterr()
     assert not out
@@ -301,117 +247,12 @@ def test_without_the_key_nothing_is_counted(tmp_path, example, capsys):
     assert "damaged" in capsys.readouterr().err
 
 
-def test_votes_alone_and_none_at_all(tmp_path, example, capsys):
-    folder, key = example
+def test_votes_alone_and_none_at_all(tmp_path, example_ballot, capsys):
+    folder, key = example_ballot
     assert tally(folder, votes(tmp_path / "v.json", key, {})) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["votes"] == 0
     assert all(row["win_rate_95"] == [0, 1] for row in result["models"].values())
-
-
-# ------------------------------------------------------------------------------------------- the page
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    if not PROGRAM:
-        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
-    browser = Chromium(tmp_path_factory.mktemp("profile"))
-    try:
-        browser.call("Browser.getVersion")
-    except (OSError, RuntimeError) as error:  # TimeoutError is an OSError
-        pytest.skip(f"Chromium does not start on this machine ({error})")
-    yield browser
-    browser.close()
-
-
-def exported(folder):
-    """The file that the browser saved; it may still be writing it."""
-    for _ in range(300):
-        if (folder / "votes.json").exists():
-            return folder / "votes.json"
-        time.sleep(0.02)
-    raise AssertionError("nothing was saved")
-
-
-def test_three_models_two_voters_from_vote_to_tally(tmp_path, example, browser):
-    """One by keyboard at a desk, one by tapping on a phone-sized page; then the program counts."""
-    folder, key = example
-    picks = ({0: "ann", 1: "ann", 2: "cat", 3: None}, {0: "ann", 1: "bob", 2: "cat", 3: "cat"})
-    saved = []
-    for name, size, choices in (("desk", (1280, 800), picks[0]), ("phone", (390, 844), picks[1])):
-        (tmp_path / name).mkdir()
-        page = browser.page((folder / "index.html").as_uri(), *size, tmp_path / name)
-        assert page.run("document.querySelectorAll('#pictures button').length") == 3
-        assert page.run("[...document.images].every(image => image.naturalWidth == 130)")
-        assert page.run("document.documentElement.scrollWidth") <= size[0]  # nothing sticks out
-        assert not page.run("document.getElementById('save').classList.contains('ready')")
-        for number, model in choices.items():
-            place = key["photos"][number]["order"].index(model) + 1 if model else 0
-            if name == "desk":
-                page.press(str(place))
-            else:
-                page.click(f"#pictures button:nth-of-type({place})" if place else "#tie")
-            if number == 1:  # progress survives
-                page.reload()
-                assert (
-                    page.run("document.getElementById('status').textContent")
-                    == "Photograph 3 of 4. 2 voted on."
-                )
-        assert page.run("document.getElementById('save').classList.contains('ready')")
-        page.press("s") if name == "desk" else page.click("#save")
-        saved.append(exported(tmp_path / name))
-        assert page.complaints() == []
-        assert {url.split(":")[0] for url in page.requests()} <= {"file", "blob"}
-    done = subprocess.run(
-        [sys.executable, "colorize.py", "tally", folder, *saved], cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout)
-    assert (result["voters"], result["votes"], result["ties"]) == (2, 8, 1)
-    assert {name: row["wins"] for name, row in result["models"].items()} == {"ann": 3, "bob": 1, "cat": 3}
-    assert result["models"]["cat"]["win_rate"] == pytest.approx((0 + 0 + 1 + (1 / 3 + 1) / 2) / 4, abs=1e-4)
-
-
-def test_votes_can_be_changed_and_moved_between(tmp_path, example, browser):
-    page = browser.page((example[0] / "index.html").as_uri(), 1280, 800, tmp_path)
-    status = "document.getElementById('status').textContent"
-    for key in ("2", "ArrowLeft", "ArrowLeft", "4", "9", "x"):  # 4 and 9: there are only three pictures
-        page.press(key)
-    assert page.run(status) == "Photograph 1 of 4. 1 voted on."
-    pressed = (
-        "[...document.querySelectorAll('#pictures button')].map(button => "
-        "button.getAttribute('aria-pressed')).join()"
-    )
-    assert page.run(pressed) == "false,true,false"
-    page.press("3")
-    page.click("#back")
-    assert page.run(pressed) == "false,false,true"
-    assert page.run("state.votes[1]") == 3
-    for _ in range(5):
-        page.press("ArrowRight")
-    assert page.run(status) == "Photograph 4 of 4. 1 voted on."
-    assert page.run("document.querySelector('#next').disabled")
-    narrow = page.run("document.images[0].width")
-    page.press("z")
-    assert page.run("document.images[0].width") > narrow
-    assert page.complaints() == []
-
-
-def test_a_browser_without_storage_still_votes(tmp_path, example, browser):
-    page = browser.page((example[0] / "index.html").as_uri(), 1280, 800, tmp_path)
-    page.call(
-        "Page.addScriptToEvaluateOnNewDocument",
-        source="Object.defineProperty(window, 'localStorage', {get() { throw new Error('blocked') }})",
-    )
-    page.reload()
-    for key in "1230s":
-        page.press(key)
-    assert json.loads(exported(tmp_path).read_text())["votes"] == {"1": 1, "2": 2, "3": 3, "4": 0}
-    assert page.complaints() == []
-
-
-# ------------------------------------------------------------------------------------------ inpaint
 
 
 def test_repairs_are_voted_on_too(tmp_path, scan, tiny_weights, capsys):

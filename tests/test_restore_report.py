@@ -1,0 +1,109 @@
+"""The report of restore.py."""
+
+import hashlib
+
+import numpy as np
+import pytest
+from conftest import files, noise, save
+from restoring import STAGES, pixels, report
+
+import engine
+import restore
+import segment
+from data import checkpoint
+from data.photo import read_photo
+from data.pixels import luma
+
+
+def test_the_report(tmp_path, portrait, run, tiny_weights, median):
+    path = save(tmp_path / "scan.tif", portrait[:48, :64])
+    threshold = median(read_photo(path))
+    assert run(path, tmp_path / "out", "--threshold", threshold, "--format", "jpg") == 0
+    facts = report(tmp_path / "out")
+    assert facts["version"] == 1
+    assert facts["input"] == {
+        "name": str(path),
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "format": "TIFF",
+        "size": [64, 48],
+        "bits": 8,
+        "channels": 3,
+    }
+    assert facts["weights"] == {stage: checkpoint.fingerprint(file) for stage, file in tiny_weights.items()}
+    expected = {
+        "threshold": threshold,
+        "dilate": segment.DILATE,
+        "tta": True,
+        "max_side": segment.MAX_SIDE,
+        "grain": True,
+        "sure": 0.0,
+        "precision": "fp32",
+        "tile": 1024,
+        "overlap": 128,
+        "format": "jpg",
+        "outputs": list(restore.PICTURES.values()),
+    }
+    assert expected.items() <= facts["options"].items()
+    names = {"scan_mask.png", "scan_restored.jpg", "scan_restored_color.jpg", "scan_color.jpg"}
+    assert facts["outputs"] == {
+        name: hashlib.sha256((tmp_path / "out" / name).read_bytes()).hexdigest() for name in names
+    }
+    assert facts["invented"] == pytest.approx(
+        (pixels(tmp_path / "out/scan_mask.png") == 255).mean(), abs=1e-6
+    )
+    assert facts["seconds"].keys() == set(STAGES)
+    assert all(seconds >= 0 for seconds in facts["seconds"].values())
+    assert any("not lossless" in warning for warning in facts["warnings"])
+    assert any("very small" in warning for warning in facts["warnings"])
+    assert facts["program"] == engine.PROGRAM
+    # JPEG changes a little everywhere, and the report does not hide it: what it says is true of the files.
+    mask, restored = pixels(tmp_path / "out/scan_mask.png"), pixels(tmp_path / "out/scan_restored.jpg")
+    change = np.abs(restored.astype(int) - pixels(path))[mask == 0].max()
+    assert facts["measured"].keys() == {"outside_mask", "luma_color", "luma_restored_color"}
+    assert facts["measured"]["outside_mask"] == change > 0
+    shift = np.abs(luma(pixels(tmp_path / "out/scan_color.jpg")) - luma(pixels(path))).max() * 255
+    assert facts["measured"]["luma_color"] == pytest.approx(shift, abs=1e-3)
+
+
+def test_the_report_of_a_lossless_format(scan, tmp_path, run, median):
+    assert run(scan, tmp_path / "out", "--threshold", median(read_photo(scan)), "--dilate", 0) == 0
+    facts, mask = report(tmp_path / "out"), pixels(tmp_path / "out/scan_mask.png")
+    assert facts["measured"]["outside_mask"] == 0
+    assert 0 < facts["measured"]["luma_color"] <= 1
+    assert 0 < facts["measured"]["luma_restored_color"] <= 1
+    listed = facts["regions"]["largest"]
+    assert len(listed) == min(facts["regions"]["count"], 100) > 1
+    covered = np.zeros(mask.shape, bool)
+    for region in listed:
+        left, top, width, height = region["box"]
+        part = mask[top : top + height, left : left + width] == 255
+        assert 0 < region["pixels"] <= part.sum()
+        assert all(part.any(1))
+        assert all(part.any(0))
+        covered[top : top + height, left : left + width] = True
+    if facts["regions"]["count"] <= 100:
+        assert covered[mask == 255].all()
+        assert sum(region["pixels"] for region in listed) == (mask == 255).sum()
+
+
+def test_the_report_of_colour_alone(tmp_path, portrait, run):
+    photo = save(tmp_path / "scan.png", portrait)
+    assert run(photo, tmp_path / "out", "--only", "color") == 0
+    facts = report(tmp_path / "out")
+    assert facts["regions"] is None
+    assert facts["measured"].keys() == {"luma_color"}
+    assert [warning.split(":")[0] for warning in facts["warnings"]] == ["probably already coloured"]
+    assert run(photo, tmp_path / "mask", "--only", "mask", "--no-tta", "--threshold", 0.4) == 0
+    assert report(tmp_path / "mask")["warnings"] == []
+
+
+def test_the_same_again_is_the_same_bit_for_bit(tmp_path, portrait, run, median):
+    for name in "ab":
+        save(tmp_path / f"in/{name}.png", portrait[:48, :64] if name == "b" else noise(30, 40))
+    words = ["--threshold", median(read_photo(tmp_path / "in/b.png")), "--quiet"]
+    assert run(tmp_path / "in", tmp_path / "one", *words) == 0
+    assert run(tmp_path / "in/b.png", tmp_path / "in/a.png", tmp_path / "two", *words) == 0
+    pictures = [name for name in files(tmp_path / "one") if name.endswith(".png")]
+    assert len(pictures) == 8
+    for name in pictures:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
