@@ -30,6 +30,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -46,6 +47,9 @@ from data.sheet import compare
 from engine import PROGRAM, commands, options
 from engine.lazy import once
 from engine.photos import FORMATS, Job, Picture, color_depth, run, tool
+
+if TYPE_CHECKING:
+    from nets.finder import Finder
 
 PICTURES = {
     "mask": "_mask.png",
@@ -172,7 +176,7 @@ class Restorer:
         return pick_device(self.device)
 
     @once
-    def finder(self) -> tuple[segment.Finder, float]:
+    def finder(self) -> tuple[Finder, float]:
         """The network that detects damage, and its threshold. Raises UserError."""
         settings = options.chosen(self, "tta", "max_side", "precision", "tile", "overlap")
         return segment.load(self.segment_weights, self.torch_device(), self.threshold, **settings)

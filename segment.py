@@ -17,7 +17,7 @@ import argparse
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,22 +27,17 @@ from data.folder import images_in, measured_pairs, pairs_in, thinned, validation
 from data.images import ImageLike, read_role_mask
 from data.photo import Photo, encode, read_mask, read_photo
 from data.pixels import luma, resize
-from data.sheet import grid, overlay
+from data.sheet import grid, overlay, side_by_side
 from engine import commands, options
 from engine.photos import Job, run
 
 if TYPE_CHECKING:
-    import torch
-
-    from nets.ops.detection import Prediction
+    from losses.detection import Case
+    from nets.finder import Finder
 
 STAGE = "segment"
 WEIGHTS = Path(__file__).parent / "weights" / "segment.pt"
 MAX_SIDE = 1024  # px, working size: longer side of the copy in which damage is detected
-# Views of test-time augmentation, (share of the working size, mirrored); their logits are averaged. Without
-# it, only the first.
-TTA_VIEWS = ((1.0, False), (0.85, True), (0.7, False))
-COARSE_SCALE = 0.35  # share of the working size at which wide damage is recognized as a whole
 DILATE = 2  # px of the working size, so that the anti-aliased edge of a crack is repaired too
 # Confidence that a photograph is damaged, below which nothing is marked in it. Weights store a lower one if
 # this one costs too much Dice.
@@ -89,6 +84,7 @@ def train(args) -> int:
     )
     samples = partial(SegmentSamples, args.data, seed=args.seed, side=args.crop)
     weights = {"positive_weight": args.positive_weight, "dice_weight": args.dice_weight}
+    published = {"encoder": args.encoder_weights, "context": args.context_weights}
     if network["context"] == "none":
         del network["context"]
     stage = Stage(
@@ -98,9 +94,7 @@ def train(args) -> int:
         losses=partial(compute_losses, **weights),
         evaluate=partial(evaluate, data=args.data, hold_out=args.hold_out),
         validation_set=partial(measured_pairs, args.data, args.hold_out),
-        initialize=partial(
-            load_encoders, network=network, encoder=args.encoder_weights, context=args.context_weights
-        ),
+        initialize=partial(load_encoders, network=network, **published),
     )
     if args.context_weights and "context" not in network:
         raise UserError("--context-weights needs --context")
@@ -108,14 +102,6 @@ def train(args) -> int:
 
 
 # ------------------------------------------------------------------------------------------- measuring
-
-
-class Case(NamedTuple):
-    """A labelled photograph with the network's output."""
-
-    path: Path
-    mask: torch.Tensor  # (H, W) uint8: 255 damaged, 0 intact, 128 ignored
-    prediction: Prediction
 
 
 def evaluate(
@@ -128,13 +114,13 @@ def evaluate(
     photographs, also with each kind of hard negative. hold_out: the fold "I/N" of labelled/ to evaluate on,
     in place of val/. Raises UserError if there is no damage to evaluate on.
     """
-    from losses import operating_point, summary
+    from losses import detection, operating_point, summary
 
     training, confidence = infer is None, infer.get("sure", MIN_CONFIDENCE) if infer else None
-    finder = Finder(net, processes.device, tta=tta, max_side=max_side, min_confidence=confidence)
+    finder = make_finder(net, processes.device, tta=tta, max_side=max_side, min_confidence=confidence)
     cases = [detect(finder, *pair) for pair in processes.share(measured_pairs(data, hold_out))]
 
-    histograms = processes.gather([histogram(finder, case) for case in cases])
+    histograms = processes.gather([detection.histogram(finder, case) for case in cases])
     damaged = [row for row in histograms if row["damaged"]]
     if not damaged:
         raise UserError(f"{validation(data) / 'labelled'}: no mask marks any damage to measure on")
@@ -144,7 +130,7 @@ def evaluate(
         finder.min_confidence = infer["sure"]
 
     threshold = infer["threshold"]
-    rows = processes.gather([overlap(finder, case, threshold) for case in cases])
+    rows = processes.gather([detection.overlap(finder, case, threshold) for case in cases])
     clean = images_in(validation(data) / "clean")
     clean = thinned(clean, 12) if training else clean
     alarms = processes.gather([alarm(finder, path, threshold) for path in processes.share(clean)])
@@ -159,37 +145,14 @@ def evaluate(
 
 
 def detect(finder: Finder, path: Path, mask_path: Path) -> Case:
+    """A labelled photograph with the network's output. Raises PhotoError."""
     import torch
+
+    from losses.detection import Case
 
     photo = read_photo(path)
     mask, _ = read_mask(mask_path, photo.size)
     return Case(path, torch.from_numpy(mask), finder(luma(photo.pixels)))
-
-
-def histogram(finder: Finder, case: Case) -> dict:
-    """Histograms of the probability over intact and damaged pixels, from which curves are computed."""
-    from losses import metrics
-
-    return {
-        "damaged": bool((case.mask > 128).any()),
-        "counts": metrics.histograms(
-            finder.enlarge(case.prediction.probability, case.mask.shape[::-1]), case.mask
-        ),
-        "certainty": case.prediction.confidence,
-    }
-
-
-def overlap(finder: Finder, case: Case, threshold: float) -> dict:
-    """Agreement of the detected mask with the hand-made one."""
-    from losses import metrics
-
-    found = finder.mask(case.prediction, case.mask.shape[::-1], threshold)
-    return {
-        "photo": case.path.name,
-        **metrics.overlap(found, case.mask),
-        "tolerant_dice": metrics.tolerant_dice(found, case.mask),
-        "marked": float(found.float().mean()),
-    }
 
 
 def alarm(finder: Finder, path: Path, threshold: float) -> dict:
@@ -204,7 +167,7 @@ def alarm(finder: Finder, path: Path, threshold: float) -> dict:
 def strip(finder: Finder, case: Case) -> tuple:
     """(name, pictures) of a case: photograph, probability and mask."""
     grey = luma(read_photo(case.path).pixels)
-    probability = finder.enlarge(case.prediction.probability, grey.shape[::-1])
+    probability = finder.enlarge(case.prediction.probability, case.size)
     return case.path.stem, (grey, probability.numpy(), case.mask.numpy())
 
 
@@ -213,116 +176,29 @@ def negatives(finder: Finder, threshold: float, clean: list, processes) -> dict:
     kind.
     """
     from data.synthesis import lookalikes
+    from losses import summary
 
     cases = [(kind, path) for kind in lookalikes.KINDS for path in thinned(clean, 10)[:10]]
     rows = []
     for number, (kind, path) in processes.share(list(enumerate(cases))):
         grey = luma(read_photo(path).pixels)
-        # sizes in px at the network's scale
         grey = np.clip(resize(grey, finder.working_size(grey.shape[::-1]), "bicubic"), 0, 1)
         changed = lookalikes.hard_negative(grey, np.random.default_rng([5, number]), [kind])
         drawn = np.abs(changed - grey) > 0.02
         found = finder.mask(finder(changed), grey.shape[::-1], threshold).numpy()
         rows.append((kind, int((found & drawn).sum()), int(drawn.sum())))
-    marked, total = dict.fromkeys(lookalikes.KINDS, 0), dict.fromkeys(lookalikes.KINDS, 0)
-    for kind, found, drawn in processes.gather(rows):
-        marked[kind] += found
-        total[kind] += drawn
-    return {kind: marked[kind] / max(1, total[kind]) for kind in lookalikes.KINDS}
+    return summary.marked_by_kind(processes.gather(rows), list(lookalikes.KINDS))
 
 
 # ------------------------------------------------------------------------------------------- detecting
 
 
-class Finder:
-    """Detects damage in one photograph: luma (H, W) in [0, 1] to `nets.ops.detection.Prediction`.
+def make_finder(net, device, **settings) -> Finder:
+    """The predictor of a network, which may be in training. settings: of `nets.finder.Finder`."""
+    from nets.finder import Finder
 
-    Photographs are resized to a longer side of at most `max_side` px, and small ones enlarged to
-    `least_side`, since the network knows cracks of 1.5 to 6 px. tta: average the logits of several views,
-    some smaller, where large damage is recognized better, some mirrored. Confident detections at the coarse
-    scale are added. min_confidence: required to mark anything in a photograph; None turns the check off.
-    """
-
-    least_side = 512
-
-    def __init__(
-        self,
-        net,
-        device,
-        precision="fp32",
-        tta=True,
-        max_side=MAX_SIDE,
-        tile=1024,
-        overlap=128,
-        min_confidence: float | None = MIN_CONFIDENCE,
-    ):
-        from nets.ops.detection import COARSE_MARGIN
-        from nets.ops.tiling import Tiling, ready
-
-        self.net, self.tiling = ready(net, device), Tiling(tile, overlap)
-        self.device, self.precision, self.max_side = device, precision, max_side
-        self.views, self.coarse_margin = TTA_VIEWS if tta else TTA_VIEWS[:1], COARSE_MARGIN
-        self.min_confidence = min_confidence
-
-    def working_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """(width, height) of the copy of a photograph of `size` in which damage is detected."""
-        longer = max(size)
-        scale = min(self.max_side, max(longer, min(self.least_side, 3 * longer))) / longer
-        return _scaled(size, scale)
-
-    def __call__(self, luma) -> Prediction:
-        from nets.ops.detection import predict
-        from nets.ops.tiling import inference
-
-        size = self.working_size(luma.shape[::-1])
-        with inference(self.device, self.precision):
-            fine = self.logits(luma, size, self.views)
-            # resized once for both views, since for a large scan it takes time
-            small = _resized(luma, _scaled(size, COARSE_SCALE))
-            coarse = self.logits(small, size, [(COARSE_SCALE, False), (COARSE_SCALE, True)])
-            return predict(fine, coarse, self.coarse_margin)
-
-    def logits(self, luma, size: tuple[int, int], views):
-        """Mean logits (h, w) float32 of `views`, (share of `size`, mirrored) each, resized to `size`."""
-        import torch
-
-        from nets.ops.detection import view_logits
-
-        total = 0
-        for share, mirrored in views:
-            view = torch.from_numpy(_resized(luma, _scaled(size, share)))
-            total += self.enlarge(view_logits(self.net, view, self.device, self.tiling, mirrored), size)
-        return total / len(views)
-
-    def enlarge(self, probability, size: tuple[int, int]):
-        """The probability resized to a photograph's (width, height)."""
-        from nets.ops.detection import enlarge
-
-        return enlarge(probability, size)
-
-    def mask(self, prediction: Prediction, size: tuple[int, int], threshold: float, dilate: int = 0):
-        """The damage of a photograph of `size`, (H, W) bool: probability of at least `threshold`, dilated by
-        `dilate` px of the working size; empty for a photograph that counts as undamaged.
-        """
-        import torch
-
-        from nets.ops.detection import damage_mask
-
-        if self.min_confidence is not None and prediction.confidence < self.min_confidence:
-            return torch.zeros(size[::-1], dtype=torch.bool)
-        return damage_mask(prediction.probability, size, threshold, dilate)
-
-
-def _scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
-    """(width, height) times `scale`, at least 1."""
-    return tuple(max(1, round(side * scale)) for side in size)
-
-
-def _resized(luma, size: tuple[int, int]):
-    """Luma (H, W) resized to (width, height)."""
-    if size == luma.shape[::-1]:
-        return luma
-    return resize(luma, size, "bicubic" if size > luma.shape[::-1] else "box")
+    defaults = {"max_side": MAX_SIDE, "min_confidence": MIN_CONFIDENCE}
+    return Finder(net, device, resize, **{**defaults, **settings})
 
 
 def load(weights: Path, device, threshold: float | None = None, **settings) -> tuple[Finder, float]:
@@ -336,7 +212,7 @@ def load(weights: Path, device, threshold: float | None = None, **settings) -> t
     net, infer = load_net(weights, STAGE, build)
     threshold = infer["threshold"] if threshold is None else threshold
     confidence = infer.get("sure", MIN_CONFIDENCE) if threshold >= infer["threshold"] else None
-    return Finder(net, device, min_confidence=confidence, **settings), threshold
+    return make_finder(net, device, min_confidence=confidence, **settings), threshold
 
 
 def find(finder: Finder, photo: Photo, threshold: float, dilate: int):
@@ -350,10 +226,8 @@ def find(finder: Finder, photo: Photo, threshold: float, dilate: int):
     notes = finder.tiling.warned()
     doubtful = bool((prediction.probability >= threshold).any())
     if finder.min_confidence is not None and not mask.any() and doubtful:
-        notes.append(
-            "nothing is surely damaged, so nothing was marked; a --threshold below that of the weights "
-            "marks what may be"
-        )
+        note = "nothing is surely damaged, so nothing was marked; a --threshold below that of the weights "
+        notes.append(note + "marks what may be")
     return mask, prediction.probability, notes
 
 
@@ -412,9 +286,8 @@ def sheet(args) -> list:
     """
     from engine.processes import pick_device
 
-    finder, threshold = load(
-        args.weights, pick_device(args.device), args.threshold, tta=args.tta, max_side=args.max_side
-    )
+    settings = options.chosen(args, "tta", "max_side")
+    finder, threshold = load(args.weights, pick_device(args.device), args.threshold, **settings)
     folder, rows = validation(args.data), []
     unlabelled = images_in(folder / "clean")[::4] + images_in(folder / "old")
     for path, drawn in [*pairs_in(folder / "labelled"), *((path, None) for path in unlabelled)]:
@@ -424,8 +297,8 @@ def sheet(args) -> list:
         truth = read_mask(drawn, photo.size)[0] == 255 if drawn else np.zeros_like(found)
         title = f"{path.stem}: {found.mean():.2%} marked"
         title += f", by hand {truth.mean():.2%}" if drawn else ""
-        mask, shown = found.astype(np.float32), overlay(grey, found, truth)
-        rows.append((title, {"photo": photo.pixels, "mask": mask, "overlay": shown}))
+        cells = {"mask": found.astype(np.float32), "overlay": overlay(grey, found, truth)}
+        rows.append((title, {"photo": photo.pixels, **cells}))
     if not rows:
         raise UserError(f"{folder}: no photographs in labelled/, clean/ or old/")
     return rows
@@ -437,11 +310,8 @@ def preview(args) -> int:
 
     samples = SegmentSamples(args.data, seed=args.seed, side=args.crop, labelled_share=args.labelled_share)
     pairs = [samples[number] for number in range(args.count)]
-    cells = [
-        np.hstack([(pair["luma"][0].numpy() * 255).astype("uint8"), pair["mask"][0].numpy()])
-        for pair in pairs
-    ]
-    write_whole(args.out, encode(grid(cells), None, "PNG"), args.overwrite)
+    sheet = grid([side_by_side(pair["luma"][0].numpy(), pair["mask"][0].numpy()) for pair in pairs])
+    write_whole(args.out, encode(sheet, None, "PNG"), args.overwrite)
     return 0
 
 
@@ -458,9 +328,9 @@ def marking_options(parser) -> None:
     """Options that turn a probability into a mask, shared by `infer`, `sheet` and restore.py."""
     add = parser.add_argument
     text = (
-        "probability from which a pixel counts as damaged, 0 to 1; a value below the default also turns off"
+        "probability from which a pixel counts as damaged, 0 to 1; below the default, the check that leaves "
     )
-    text += " the check that leaves undamaged photographs alone (default: stored in the weights)"
+    text += "undamaged photographs alone is off too (default: stored in the weights)"
     add("--threshold", type=options.share, metavar="P", help=text)
     text = f"dilate detected masks by this many px of the working size (default: {DILATE})"
     add("--dilate", type=options.count(0), default=DILATE, metavar="PX", help=text)
@@ -477,19 +347,6 @@ def finding_options(parser) -> None:
     add("--probability", action="store_true", help=text)
 
 
-def fold(text: str) -> str:
-    """An argparse type: "I/N" with 1 <= I <= N and N > 1."""
-    part, parts = (int(number) for number in text.split("/"))
-    if not 1 <= part <= parts or parts < 2:
-        raise ValueError
-    return text
-
-
-def positive_weight(text: str) -> float | str:
-    """An argparse type: "auto", or a number above 0."""
-    return text if text == "auto" else options.positive(float)(text)
-
-
 LABELLED_SHARE = {
     "type": options.share,
     "default": 0.25,
@@ -502,50 +359,38 @@ def training_options(parser) -> None:
     """Options of `train` that only this stage has."""
     options.encoder_options(parser, 18)
     options.context_options(parser)
-    parser.add_argument("--labelled-share", **LABELLED_SHARE)
-    parser.add_argument(
-        "--hold-out",
-        type=fold,
-        metavar="I/N",
-        help="cross-validation: evaluate on every N-th labelled pair, starting with the I-th, and train on "
-        "the others (default: evaluate on val/)",
-    )
-    parser.add_argument(
-        "--positive-weight",
-        type=positive_weight,
-        default="auto",
-        metavar="auto|N",
-        help="weight of damaged pixels relative to intact ones; auto: intact / damaged pixels of the global "
-        "batch, 1 to 10 (default: auto)",
-    )
-    parser.add_argument(
-        "--dice-weight", type=options.loss_weight, default=1.0, help="weight of soft Dice (default: 1)"
-    )
+    add = parser.add_argument
+    add("--labelled-share", **LABELLED_SHARE)
+    text = "cross-validation: evaluate on every N-th labelled pair, starting with the I-th, and train on the "
+    text += "others (default: evaluate on val/)"
+    add("--hold-out", type=options.fold, metavar="I/N", help=text)
+    text = "weight of damaged pixels relative to intact ones; auto: intact / damaged pixels of the global "
+    text += "batch, 1 to 10 (default: auto)"
+    add("--positive-weight", type=options.auto_or_positive, default="auto", metavar="auto|N", help=text)
+    text = "weight of soft Dice (default: 1)"
+    add("--dice-weight", type=options.loss_weight, default=1.0, help=text)
 
 
 def preview_options(parser) -> None:
-    parser.add_argument("out", type=Path, metavar="OUT.png", help="output file")
+    add = parser.add_argument
+    add("out", type=Path, metavar="OUT.png", help="output file")
     options.data_option(parser, STAGE)
-    parser.add_argument("--count", type=options.count(1), default=12, help="number of samples (default: 12)")
-    parser.add_argument(
-        "--crop", type=options.count(32), default=256, help="side of the samples, in px (default: 256)"
-    )
-    parser.add_argument("--seed", type=options.count(0), default=0, help="seed of the samples (default: 0)")
-    parser.add_argument("--labelled-share", **LABELLED_SHARE)
+    add("--count", type=options.count(1), default=12, help="number of samples (default: 12)")
+    text = "side of the samples, in px (default: 256)"
+    add("--crop", type=options.count(32), default=256, help=text)
+    add("--seed", type=options.count(0), default=0, help="seed of the samples (default: 0)")
+    add("--labelled-share", **LABELLED_SHARE)
     options.overwrite_option(parser, "OUT.png")
 
 
 def main(argv=None) -> int:
     parser, subparsers = commands.stage_parser(__doc__)
-    training_options(
-        commands.train_command(subparsers, STAGE, train, batch_size=16, crop=256, norm="inplace")
-    )
+    training = commands.train_command(subparsers, STAGE, train, batch_size=16, crop=256, norm="inplace")
+    training_options(training)
     working_options(commands.eval_command(subparsers, STAGE, build, evaluate, WEIGHTS))
     marking_options(commands.sheet_command(subparsers, STAGE, sheet, WEIGHTS))
     finding_options(commands.infer_command(subparsers, infer, WEIGHTS))
-    drawing = subparsers.add_parser(
-        "preview", help="draw training samples with their masks", allow_abbrev=False
-    )
+    drawing = subparsers.add_parser("preview", help="draw training samples and masks", allow_abbrev=False)
     preview_options(drawing)
     drawing.set_defaults(run=preview)
     return commands.run_command(parser, argv)

@@ -72,8 +72,8 @@ def modes():
 
 def autocast():
     finder = (
-        segment.Finder(network(segment), CPU, "bf16", tta=False),
-        segment.Finder(network(segment), CPU, tta=False),
+        segment.make_finder(network(segment), CPU, precision="bf16", tta=False),
+        segment.make_finder(network(segment), CPU, tta=False),
     )
     luma, _ = photograph((512, 512))
     return tuple(lambda f=f: f(luma) for f in finder)

@@ -105,8 +105,8 @@ def predictors(device, width: int | None, precision: str) -> dict:
             if width
             else load_net(stage.WEIGHTS, stage.STAGE, stage.build)[0]
         )
-    finder = segment.Finder(nets[segment], device, precision, tta=False)
-    augmented = segment.Finder(nets[segment], device, precision, tta=True)
+    finder = segment.make_finder(nets[segment], device, precision=precision, tta=False)
+    augmented = segment.make_finder(nets[segment], device, precision=precision, tta=True)
     painter = inpaint.Painter(nets[inpaint], device, precision, tile=1024, overlap=128)
     colorizer = colorize.Colorizer(nets[colorize], device, precision)
     return {

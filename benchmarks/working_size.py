@@ -26,6 +26,7 @@ from data.photo import read_mask, read_photo
 from data.pixels import luma
 from engine.processes import pick_device
 from losses import metrics
+from nets.finder import COARSE_SCALE, TTA_VIEWS
 from nets.ops import detection
 
 
@@ -93,7 +94,7 @@ def main() -> None:
         finder.least_side, finder.max_side, finder.views, finder.coarse_margin = (
             least,
             most,
-            segment.TTA_VIEWS[:looks],
+            TTA_VIEWS[:looks],
             afar,
         )
         rows.append(
@@ -101,7 +102,7 @@ def main() -> None:
                 "least_side": least,
                 "max_side": most,
                 "looks": finder.views,
-                "afar": afar < inf and segment.COARSE_SCALE,
+                "afar": afar < inf and COARSE_SCALE,
                 **look(finder, photos, clean, threshold),
             }
         )

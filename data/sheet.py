@@ -91,3 +91,8 @@ def grid(pictures: list[np.ndarray], width: int = 1600) -> np.ndarray:
     pictures = pictures + [np.zeros_like(pictures[0])] * (-len(pictures) % columns)
     rows = [np.hstack(pictures[first : first + columns]) for first in range(0, len(pictures), columns)]
     return np.vstack(rows)
+
+
+def side_by_side(luma: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """A training sample (h, 2 w) uint8: luma (h, w) in [0, 1], and its mask (h, w) uint8."""
+    return np.hstack([(luma * 255).astype(np.uint8), mask])

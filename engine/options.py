@@ -60,6 +60,19 @@ def share(text: str) -> float:
     return value
 
 
+def auto_or_positive(text: str) -> float | str:
+    """An argparse type: "auto", or a number above 0."""
+    return text if text == "auto" else positive(float)(text)
+
+
+def fold(text: str) -> str:
+    """An argparse type: "I/N" with 1 <= I <= N and N > 1."""
+    part, parts = (int(number) for number in text.split("/"))
+    if not 1 <= part <= parts or parts < 2:
+        raise ValueError
+    return text
+
+
 def device(text: str) -> str:
     """An argparse type: the name of a device, whether or not it exists."""
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", text):

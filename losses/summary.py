@@ -55,6 +55,15 @@ def false_alarms(rows: list[dict]) -> dict:
     }
 
 
+def marked_by_kind(rows: list[tuple[str, int, int]], kinds: list[str]) -> dict[str, float]:
+    """kind of hard negative -> share of its pixels that are marked. rows: kind, marked and all pixels."""
+    totals = {kind: [0, 0] for kind in kinds}
+    for kind, marked, pixels in rows:
+        totals[kind][0] += marked
+        totals[kind][1] += pixels
+    return {kind: marked / max(1, pixels) for kind, (marked, pixels) in totals.items()}
+
+
 def paintings(rows: list[dict], painters: list[str], hole_shares) -> dict:
     """Metrics of inpainted holes, by painter and hole share; "score" is the mean PSNR in holes of "ours".
 

@@ -15,6 +15,7 @@ from data.photo import read_photo
 from data.pixels import luma
 from data.synthesis import lookalikes
 from losses import metrics
+from nets.finder import Finder
 from nets.ops.detection import Prediction
 
 CPU = torch.device("cpu")
@@ -151,7 +152,7 @@ def test_augmentation_brings_the_mask_of_a_mirrored_photo_nearer(portrait, tiny_
 )
 def test_the_working_size(tiny_weights, monkeypatch, size, working):
     """Large photographs are made smaller, small ones larger, but not by more than three times."""
-    monkeypatch.setattr(segment.Finder, "least_side", 768)
+    monkeypatch.setattr(Finder, "least_side", 768)
     finder, _ = segment.load(tiny_weights["segment"], CPU, max_side=1024)
     assert finder.working_size(size) == working
 

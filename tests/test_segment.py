@@ -11,6 +11,7 @@ from PIL import Image
 
 import segment
 from data.pixels import resize
+from engine import options
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def finder(**settings):
             {"depth": 18, "width": 4, "channels": 1, "out_channels": 1, "stem": "full", "extra_levels": 2}
         )
     )
-    return segment.Finder(net, torch.device("cpu"), **{"tta": False, "max_side": 896, **settings})
+    return segment.make_finder(net, torch.device("cpu"), **{"tta": False, "max_side": 896, **settings})
 
 
 @pytest.mark.parametrize("size", [(896, 640), (843, 612)])
@@ -110,10 +111,10 @@ def test_sheet(data_folder, tiny_weights, tmp_path, capsys):
 
 @pytest.mark.parametrize("text, value", [("auto", "auto"), ("4", 4.0)])
 def test_positive_weight(text, value):
-    assert segment.positive_weight(text) == value
+    assert options.auto_or_positive(text) == value
     for wrong in ("often", "0", "-1"):
         with pytest.raises((ValueError, argparse.ArgumentTypeError)):
-            segment.positive_weight(wrong)
+            options.auto_or_positive(wrong)
 
 
 def test_sheet_of_old_photographs_alone(tiny_weights, tmp_path, large, capsys):
