@@ -52,9 +52,6 @@ LOSS_WEIGHTS = {
     "adversarial_weight": (0.0, "adversarial loss"),
     "perceptual_weight": (0.0, "squared differences of VGG-16 features"),
 }
-# Factors of SHORT_SIDE at which the network runs: people are recognized better at a small size, their
-# surroundings at a large one.
-SCALES = (3 / 4, 3 / 2)
 
 
 def build(options: dict):
@@ -257,17 +254,16 @@ class Colorizer:
     """
 
     def __init__(self, net, device, precision="fp32", short_side=SHORT_SIDE, vivid=1.0):
-        from nets.ops.tiling import ready
+        from nets.chroma import ChromaPredictor
 
-        self.net, self.takes_hints = ready(net, device), net.channels == 4
-        self.device, self.precision, self.short_side, self.vivid = device, precision, short_side, vivid
+        self.predictor = ChromaPredictor(net, device, resize, precision, short_side, vivid)
 
     def __call__(self, luma, hints: Hints | None = None, dtype="uint8"):
         if hints is not None or luma.size <= LARGE:
             return merge_chroma(luma, self.chroma(luma, hints), dtype)
-        result = np.empty((*luma.shape, 3), dtype)
-        for rows, chroma in self._bands(luma):
-            result[rows] = merge_chroma(luma[rows], chroma, dtype)
+        result, rows = np.empty((*luma.shape, 3), dtype), bands(len(luma))
+        for band, chroma in zip(rows, self.predictor.in_bands(luma, rows), strict=True):
+            result[band] = merge_chroma(luma[band], chroma, dtype)
         return result
 
     def in_profile(self, pixels, icc: bytes | None, hints: Hints | None = None, dtype="uint8"):
@@ -277,58 +273,7 @@ class Colorizer:
 
     def chroma(self, luma, hints: Hints | None = None):
         """Cb and Cr (H, W, 2) float32 in [-0.5, 0.5] of luma (H, W)."""
-        from nets.ops.coloring import upsample
-        from nets.ops.tiling import inference
-
-        strokes, rim = None, max(1, round(min(luma.shape) / self.short_side / 2))  # half a px of the network
-        if hints is not None:
-            strokes = self._tensor(hints.cbcr.transpose(2, 0, 1)), self._tensor(hints.alpha[None])
-        with inference(self.device, self.precision):
-            chroma, small, small_hints = self._predict(luma, hints)
-            large = self._tensor(luma[None])
-            chroma = upsample(chroma, small, large, None if hints is None else small_hints, strokes, rim)
-            return chroma[0].permute(1, 2, 0).cpu().numpy()
-
-    def _bands(self, luma):
-        """The result of `chroma` in bands of rows: (rows, chroma)."""
-        from nets.ops.coloring import BandUpsampler
-        from nets.ops.tiling import inference
-
-        with inference(self.device, self.precision):
-            chroma, small, _ = self._predict(luma)
-            upsample = BandUpsampler(chroma, small, luma.shape)
-            for rows in bands(len(luma)):
-                band = upsample(self._tensor(luma[rows][None]), rows)
-                yield rows, band[0].permute(1, 2, 0).cpu().numpy()
-
-    def _predict(self, luma, hints: Hints | None = None):
-        """Chroma (1, 2, h, w) averaged over `SCALES`, and luma and hints of `_inputs` at the same scale."""
-        from nets.ops.coloring import combine, predict
-
-        views = []
-        for scale in SCALES:
-            small, small_hints = self._inputs(luma, hints, scale * self.short_side)
-            views.append(predict(self.net, small, small_hints if self.takes_hints else None))
-        small, small_hints = self._inputs(luma, hints, self.short_side)
-        return combine(views, small, self.vivid), small, small_hints
-
-    def _inputs(self, luma, hints: Hints | None, short_side: float):
-        """Luma (1, 1, h, w) and hints (1, 3, h, w), 0 without hints, at a short side of `short_side` px."""
-        import torch
-
-        # The length of long strips is limited to four times the short side.
-        scale = min(short_side / min(luma.shape), 4 * short_side / max(luma.shape))
-        size = tuple(max(8, round(side * scale)) for side in luma.shape[::-1])
-        small = np.clip(resize(luma, size, "box" if scale < 1 else "bicubic"), 0, 1)
-        small_hints = np.zeros((3, *small.shape), np.float32) if hints is None else hints.at(size)
-        small = self._tensor(small[None]).contiguous(memory_format=torch.channels_last)
-        return small, self._tensor(small_hints)
-
-    def _tensor(self, array):
-        """A batch of one on the device."""
-        import torch
-
-        return torch.from_numpy(array)[None].to(self.device)
+        return self.predictor(luma, hints)
 
 
 def load(weights: Path, device, **settings) -> Colorizer:

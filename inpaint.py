@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data.classics import opencv
 from data.errors import PhotoError, UserError
 from data.folder import thinned, validation_pairs, validation_photos
 from data.images import read_role_mask
@@ -157,14 +158,13 @@ def evaluate(net, *, data: Path, processes, infer: dict | None = None, hole_shar
     photos = thinned(photos, 12) if training else photos
     textures = load_textures(data / "textures")
     painter = Painter(net, processes.device, grain=False)
-    painters = {"ours": painter.grey, "telea": _opencv("TELEA"), "navier_stokes": _opencv("NS")}
+    painters = {"ours": painter.grey, "telea": opencv("TELEA"), "navier_stokes": opencv("NS")}
 
     rows, samples = [], []
     for number, path in processes.share(list(enumerate(photos))):
         truth = evaluation.read_grey(path)
-        masks = [
-            evaluation.holes(truth.shape, [7, number, bin], BINS[bin], textures) for bin in range(len(BINS))
-        ]
+        seeds = [[7, number, bin] for bin in range(len(BINS))]
+        masks = [evaluation.holes(truth.shape, *case, textures) for case in zip(seeds, BINS, strict=True)]
         measures = [measure(painters, truth, mask) for mask in masks]
         rows.append([{"photo": path.name, "bin": bin, **row} for bin, row in enumerate(measures)])
         if training:  # pictures of the largest holes
@@ -196,25 +196,11 @@ def measure(painters: dict, truth, holes) -> dict:
     return row
 
 
-def _opencv(method: str):
-    """OpenCV's inpainting of luma or RGB in [0, 1] where `holes` (H, W) uint8 is not 0; None without
-    OpenCV.
-    """
-    try:
-        import cv2
-    except ImportError:
-        return None
-    flag = getattr(cv2, f"INPAINT_{method}")
-    return lambda pixels, holes: (
-        cv2.inpaint(np.round(pixels * 255).astype("uint8"), holes, 3, flag).astype("float32") / 255
-    )
-
-
 def sheet(args) -> list:
     """Rows of a contact sheet of the labelled validation photographs: photo | mask | Telea | ours."""
     from engine.processes import pick_device
 
-    painter, telea = load(args.weights, pick_device(args.device), grain=args.grain), _opencv("TELEA")
+    painter, telea = load(args.weights, pick_device(args.device), grain=args.grain), opencv("TELEA")
     rows = []
     for path, drawn in validation_pairs(args.data):
         try:
@@ -233,9 +219,7 @@ def sheet(args) -> list:
 
 
 class Painter:
-    """Inpaints holes: (pixels, mask) to pixels of the same shape and dtype, changed only where the mask is
-    255.
-    """
+    """Inpaints holes: (pixels, mask) to pixels of the same shape and dtype, changed where the mask is 255."""
 
     def __init__(self, net, device, precision="fp32", tile=512, overlap=64, grain=True, hole_share=None):
         """hole_share: (least, most) in training, None if unknown."""
@@ -245,10 +229,12 @@ class Painter:
         self.device, self.precision, self.grain, self.hole_share = device, precision, grain, hole_share
 
     def __call__(self, pixels, mask):
+        from nets.ops.filling import continued
+
         if not (mask == 255).any():
             return pixels
         painted, result = self._grey(luma(pixels), mask), pixels.copy()
-        chroma = None if pixels.ndim == 2 else self._smooth(rgb_to_ycbcr(pixels)[..., 1:], mask == 255)
+        chroma = continued(rgb_to_ycbcr(pixels)[..., 1:], mask == 255) if pixels.ndim == 3 else None
         for rows in bands(len(mask)):
             holes, target = mask[rows] == 255, result[rows]
             if chroma is None:
@@ -268,10 +254,8 @@ class Painter:
         if share == 0:
             return ["the mask is empty: nothing was painted"]
         if self.hole_share and share > self.hole_share[1]:
-            return [
-                f"{share:.1%} of the photograph are holes, more than the {self.hole_share[1]:.1%} of "
-                f"training: look at them"
-            ]
+            most = f"more than the {self.hole_share[1]:.1%} of training: look at them"
+            return [f"{share:.1%} of the photograph are holes, {most}"]
         return []
 
     def grey(self, luma, mask):
@@ -300,16 +284,6 @@ class Painter:
             self.tiling.run(run)
             picture.clamp_(0, 1)
             return (match_grain(picture, valid) if self.grain else picture)[0, 0].cpu().numpy()
-
-    def _smooth(self, chroma, holes):
-        """Chroma (H, W, 2) continued smoothly into holes."""
-        import torch
-
-        from nets.partial import diffuse
-
-        x = torch.from_numpy(chroma.transpose(2, 0, 1).copy())[None]
-        with torch.inference_mode():
-            return diffuse(x, torch.from_numpy(~holes)[None, None].float())[0].permute(1, 2, 0).numpy()
 
 
 def load(weights: Path, device, **settings) -> Painter:
@@ -347,7 +321,7 @@ def infer(args) -> int:
 def vote(args) -> int:
     from engine.processes import pick_device
 
-    device, telea = pick_device(args.device), _opencv("TELEA")
+    device, telea = pick_device(args.device), opencv("TELEA")
     if args.include and telea is None:
         raise UserError("--include telea needs OpenCV: pip install opencv-python-headless")
 
@@ -409,9 +383,8 @@ def mask_option(parser) -> None:
 
 def main(argv=None) -> int:
     parser, subparsers = commands.stage_parser(__doc__)
-    training_options(
-        commands.train_command(subparsers, STAGE, train, batch_size=16, crop=256, freeze_bn_from=0.8)
-    )
+    training = commands.train_command(subparsers, STAGE, train, batch_size=16, crop=256, freeze_bn_from=0.8)
+    training_options(training)
     commands.eval_command(subparsers, STAGE, build, evaluate, WEIGHTS)
     painting_options(commands.sheet_command(subparsers, STAGE, sheet, WEIGHTS))
     inferring = commands.infer_command(subparsers, infer, WEIGHTS)

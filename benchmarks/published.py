@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import inpaint
 from benchmarks import record
+from data.classics import opencv
 from data.folder import images_in
 from data.published import published_vgg16
 from losses import metrics, texture
@@ -69,12 +70,8 @@ def read_square(path: Path) -> np.ndarray:
 
 def classic(method: str):
     """OpenCV's painting of RGB (H, W, 3) uint8; None where OpenCV is absent."""
-    try:
-        import cv2
-    except ImportError:
-        return None
-    flag = getattr(cv2, f"INPAINT_{method}")
-    return lambda pixels, mask: cv2.inpaint(pixels, mask, 3, flag)
+    paint = opencv(method)
+    return paint and (lambda pixels, mask: np.rint(paint(pixels / 255, mask) * 255).astype(np.uint8))
 
 
 def measure(painted: np.ndarray, truth: np.ndarray, hole: np.ndarray, vgg) -> dict:

@@ -291,7 +291,7 @@ def test_repairs_are_voted_on_too(tmp_path, scan, tiny_weights, capsys):
 
 
 def test_telea_needs_opencv(tmp_path, scan, tiny_weights, monkeypatch, capsys):
-    monkeypatch.setattr(inpaint, "_opencv", lambda method: None)
+    monkeypatch.setattr(inpaint, "opencv", lambda method: None)
     words = [
         "vote",
         scan,

@@ -14,6 +14,7 @@ from data.hints import Hints
 from data.photo import read_photo
 from data.pixels import luma, merge_chroma, rgb_to_ycbcr
 from losses import metrics
+from nets.chroma import SCALES
 from nets.ops.guided import guided_upsample
 
 CPU = torch.device("cpu")
@@ -35,9 +36,9 @@ def test_chroma_is_made_more_vivid_but_hints_are_not(tiny_weights, portrait, tmp
 def test_chroma_is_the_mean_of_what_is_seen_at_each_scale(tiny_weights, portrait, monkeypatch):
     # nothing is clipped
     grey, colorizer = (luma(portrait[:160, :128]), colorize.load(tiny_weights["colorize"], CPU, vivid=0.1))
-    both, scales, alone = colorizer.chroma(grey), colorize.SCALES, []
+    both, scales, alone = colorizer.chroma(grey), SCALES, []
     for scale in scales:
-        monkeypatch.setattr(colorize, "SCALES", (scale,))
+        monkeypatch.setattr("nets.chroma.SCALES", (scale,))
         alone.append(colorizer.chroma(grey))
     assert len(scales) == 2
     assert np.abs(alone[0] - alone[1]).max() > 1e-3
@@ -53,12 +54,12 @@ def test_chroma_is_even_within_an_area_and_changes_at_its_edge(tiny_weights, mon
         blotches = 0.1 * torch.randn(1, 2, *x.shape[-2:], generator=generator)
         return torch.where(x > 0.5, 0.2, -0.2) + blotches
 
-    monkeypatch.setattr("nets.ops.coloring.predict", predict)
+    monkeypatch.setattr("nets.chroma.predict", predict)
     grey = np.full((200, 260), 0.2, np.float32)
     grey[:, 130:] = 0.8
     chroma = colorizer.chroma(grey)
     for area, expected in ((chroma[:, :110], -0.2), (chroma[:, 150:], 0.2)):
-        assert area.mean() == pytest.approx(expected * colorizer.vivid, abs=0.02)
+        assert area.mean() == pytest.approx(expected * colorizer.predictor.vivid, abs=0.02)
         assert area.std() < 0.015  # blotches of 0.1; enlarging and two scales alone leave 0.05
 
 

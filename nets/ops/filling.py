@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from nets.ops.tiling import strips
+from nets.partial import diffuse
 
 REACH = 24  # px; deeper parts of a hole are filled at half the scale first
 BAND = 256  # rows processed at a time, so that temporaries stay small compared to the picture; even
@@ -88,3 +89,10 @@ def _mean(x):
 
 def _bands(height: int) -> list[slice]:
     return [slice(top, min(top + BAND, height)) for top in range(0, height, BAND)]
+
+
+@torch.inference_mode()
+def continued(chroma, holes):
+    """Chroma (H, W, 2) float32 continued smoothly into holes (H, W) bool; NumPy arrays."""
+    x = torch.from_numpy(chroma.transpose(2, 0, 1).copy())[None]
+    return diffuse(x, torch.from_numpy(~holes)[None, None].float())[0].permute(1, 2, 0).numpy()
