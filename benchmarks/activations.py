@@ -12,10 +12,8 @@ step, and `largest_batch`, the most samples of 1024 px that fit when training a 
 with in-place and with ordinary norms.
 """
 
-import argparse
 import statistics
 import sys
-import time
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import segment
 from benchmarks import record
+from benchmarks.timing import best_device, processor_seconds, ratio
 from engine.optim import make_optimizer
 from engine.processes import pick_device
 from nets.norm import InPlaceABN, NormAct
@@ -75,16 +74,10 @@ class Trainee:
                 self.net, self.samples, positive_weight=10.0, dice_weight=1.0, total=lambda x: x
             )["loss"]
 
-    def step(self) -> float:
-        """Seconds of one step."""
-        clock = time.process_time if self.device.type == "cpu" else time.perf_counter
-        began = clock()
+    def step(self) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         self.loss().backward()
         self.optimizer.step()
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        return clock() - began
 
     def peak(self) -> int | None:
         """Peak bytes of a step on CUDA; None elsewhere."""
@@ -97,14 +90,17 @@ class Trainee:
 
 
 def compare(width: int, side: int, batch: int, precision: str, device, rounds: int) -> dict:
+    """In-place norms against ordinary ones: bytes kept, time and peak memory of a step."""
     ours, theirs = (Trainee(norm, width, side, batch, precision, device) for norm in (InPlaceABN, NormAct))
     kept = [saved_bytes(trainee.loss, trainee.net) for trainee in (ours, theirs)]
     for trainee in (ours, theirs):
         trainee.step()  # warm-up
-    times = [(ours.step(), theirs.step()) for _ in range(rounds)]
-    ratios = [a / b for a, b in times]
-    low, middle, high = statistics.quantiles(ratios, n=4)
-    result = {
+    times = [
+        (processor_seconds(ours.step, device), processor_seconds(theirs.step, device)) for _ in range(rounds)
+    ]
+    middle, quartiles = ratio(times)
+    peaks = [trainee.peak() for trainee in (ours, theirs)]
+    return {
         "width": width,
         "side_px": side,
         "batch": batch,
@@ -116,10 +112,9 @@ def compare(width: int, side: int, batch: int, precision: str, device, rounds: i
         "step_s": round(statistics.median(a for a, _ in times), 4),
         "step_s_of_batch_norm": round(statistics.median(b for _, b in times), 4),
         "step_ratio": round(middle, 4),
-        "step_ratio_quartiles": [round(low, 4), round(high, 4)],
+        "step_ratio_quartiles": [round(x, 4) for x in quartiles],
+        "peak_ratio": round(peaks[0] / peaks[1], 4) if peaks[0] else None,
     }
-    peaks = [trainee.peak() for trainee in (ours, theirs)]
-    return {**result, "peak_ratio": round(peaks[0] / peaks[1], 4) if peaks[0] else None}
 
 
 def most(fits) -> int:
@@ -140,7 +135,8 @@ def largest_batch(norm, device, width: int = 64, side: int = 1024) -> int:
     def fits(batch: int) -> bool:
         try:
             trainee = Trainee(norm, width, side, batch, "bf16", device)
-            trainee.step(), trainee.step()  # the first step allocates the optimizer's moments
+            trainee.step()  # allocates the optimizer's moments
+            trainee.step()
         except torch.cuda.OutOfMemoryError:
             return False
         finally:
@@ -152,10 +148,8 @@ def largest_batch(norm, device, width: int = 64, side: int = 1024) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    best = "cuda" if torch.cuda.is_available() else "cpu"
+    parser = record.parser(__doc__)
+    best = best_device()
     parser.add_argument("--device", default=best, help=f"cpu or cuda[:N] (default: {best})")
     parser.add_argument("--rounds", type=int, default=15, help="pairs of steps that are timed (default: 15)")
     parser.add_argument(
@@ -165,7 +159,6 @@ def main() -> None:
         default=["fp32", "bf16"],
         help="number types; bf16 is very slow on a CPU that has none (default: both)",
     )
-    record.store_option(parser)
     args = parser.parse_args()
     device = pick_device(args.device)
     cases = [(*case, precision) for case in CASES[device.type] for precision in args.precision]

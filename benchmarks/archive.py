@@ -10,7 +10,6 @@ checks every file and prints one JSON object. Exit status 1 if anything is lost,
 over.
 """
 
-import argparse
 import contextlib
 import io
 import json
@@ -20,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import record
+from benchmarks import record, runs
 from data.files import sha256
 
 PICTURES = ("mask", "restored", "restored_color", "color")
@@ -83,18 +83,16 @@ def broken(data: bytes, number: int) -> bytes:
 
 
 def fill(folder: Path, photos: int, broken_ones: int, seed: int = 0) -> tuple[list[Path], list[Path]]:
-    """Writes `photos` photographs with broken ones evenly spread among them: (whole, broken), relative to the
-    folder.
+    """Writes `photos` photographs of which `broken_ones`, evenly spread, are broken.
+
+    Returns (whole, broken), both relative to the folder.
     """
     rng, kinds, names = np.random.default_rng(seed), list(KINDS), ([], [])
     for number in range(photos):
         mode, format = kinds[number % len(kinds)]
         bad = number * broken_ones // photos != (number + 1) * broken_ones // photos
-        path = (
-            folder
-            / FOLDERS[number % len(FOLDERS)]
-            / f"{number:05} {mode.replace(';', '')}.{KINDS[mode, format]}"
-        )
+        name = f"{number:05} {mode.replace(';', '')}.{KINDS[mode, format]}"
+        path = folder / FOLDERS[number % len(FOLDERS)] / name
         path.parent.mkdir(parents=True, exist_ok=True)
         data = picture(mode, format, rng)
         path.write_bytes(broken(data, len(names[1])) if bad else data)
@@ -114,9 +112,7 @@ def reports(out: Path) -> list[Path]:
 
 
 def torn(out: Path, pictures=PICTURES) -> list[str]:
-    """Files in OUT that do not belong to a finished photograph: each must be listed in a STEM.json with its
-    SHA-256.
-    """
+    """What is wrong in OUT: every file must be listed in a STEM.json with its SHA-256."""
     faults, known = [], set()
     for path in sorted(reports(out)):
         known.add(path)
@@ -148,95 +144,85 @@ def kill(process: subprocess.Popen) -> None:
     process.wait()
 
 
+def wait_and_kill(process: subprocess.Popen, out: Path, reached: int, moments) -> None:
+    """Kills a run soon after OUT holds `reached` reports. moments: a random generator."""
+    while process.poll() is None and len(reports(out)) < reached:
+        time.sleep(0.002)
+    time.sleep(moments.uniform(0, 0.5))  # so that kills do not always follow a finished photograph
+    kill(process)
+    time.sleep(0.2)  # until the other processes are gone too
+
+
+def failures(log: Path) -> list[str]:
+    """Names of the photographs that a log of --json lists as failed, without lines that a kill cut off."""
+    lines = [line for line in log.read_text().splitlines() if line.startswith("{") and line.endswith("}")]
+    return sorted({row["input"]["name"] for row in map(json.loads, lines) if row["status"] == "failed"})
+
+
 def run(folder: Path, processes: int, options: list[str], kills: int) -> dict:
     """Restores folder/in into folder/out, killed `kills` times on the way; returns facts about all starts."""
-    out, log, starts, before, again = folder / "out", folder / "log.jsonl", [], {}, []
-    total, moments = sum(path.is_file() for path in (folder / "in").rglob("*")), np.random.default_rng(kills)
-    launcher = (
-        ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-        if processes > 1
-        else []
-    )
-    options = ["--recursive", "--quiet", "--json", log, *options]
-    command = [sys.executable, *launcher, ROOT / "restore.py", folder / "in", out, *options]
+    out, log, starts, stamps, again = folder / "out", folder / "log.jsonl", [], {}, []
+    total = sum(path.is_file() for path in (folder / "in").rglob("*"))
+    moments = np.random.default_rng(kills)
+    words = [folder / "in", out, "--recursive", "--quiet", "--json", log, *options]
+    command = runs.command("restore.py", *words, processes=processes)
     began = time.perf_counter()
     for start in range(kills + 1):
         with open(folder / f"stderr-{start}", "wb") as errors:
-            process = subprocess.Popen([str(word) for word in command], stderr=errors)
+            process = subprocess.Popen(command, stderr=errors)
         if start < kills:
-            while process.poll() is None and len(reports(out)) < total * (start + 1) // (kills + 2):
-                time.sleep(0.002)
-            time.sleep(moments.uniform(0, 0.5))  # so that kills do not always follow a finished photograph
-            kill(process)
-            time.sleep(0.2)  # until the other processes are gone too
-        else:
-            process.wait()
-        stamps = {path: path.stat().st_mtime_ns for path in reports(out)}
-        # photographs that were done and were processed again
+            wait_and_kill(process, out, total * (start + 1) // (kills + 2), moments)
+        process.wait()
+        before, stamps = stamps, {path: path.stat().st_mtime_ns for path in reports(out)}
         again += [str(path) for path, stamp in before.items() if stamps.get(path) != stamp]
-        before = stamps
         starts.append({"done": len(stamps), "unfinished": len(torn(out))})
-    rows = [
-        json.loads(line)
-        for line in log.read_text().splitlines()
-        if line.startswith("{") and line.endswith("}")
-    ]
-    failed = {row["input"]["name"] for row in rows if row["status"] == "failed"}
     return {
         "status": process.returncode,
         "starts": starts,
-        "done": len(before),
-        "failed": sorted(failed),
-        "again": again,
+        "done": len(stamps),
+        "failed": failures(log),
+        "again": again,  # done before a kill and nevertheless processed again
         "torn": torn(out),
         "stderr": (folder / f"stderr-{kills}").read_text(),
         "seconds": round(time.perf_counter() - began, 1),
     }
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--photos", type=int, default=500, help="photographs, broken ones included (default: 500)"
-    )
-    parser.add_argument("--broken", type=int, default=25, help="how many of them are broken (default: 25)")
-    parser.add_argument(
-        "--kills", type=int, default=5, help="how often the run is ended by SIGKILL (default: 5)"
-    )
-    parser.add_argument(
-        "--processes", type=int, default=1, help="processes, under torchrun if more than 1 (default: 1)"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the photographs (default: 0)")
-    record.store_option(parser)
-    args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        whole, bad = fill(folder / "in", args.photos, args.broken, args.seed)
-        facts = run(folder, args.processes, ["--device", "cpu"], args.kills)
-        named = sorted(str(Path(path).relative_to(folder / "in")) for path in facts.pop("failed"))
-        errors = facts.pop("stderr")
+def judge(facts: dict, whole: list[str], broken: list[str], processes: int) -> bool:
+    """Whether every whole photograph is done once, every broken one is reported, and nothing is left over."""
     # torchrun prints a traceback of its own when the status is 1
-    tracebacks = errors.count("Traceback") - (args.processes > 1)
-    good = (
+    tracebacks = facts["stderr"].count("Traceback") - (processes > 1)
+    return (
         facts["status"] == 1
         and facts["done"] == len(whole)
-        and named == sorted(map(str, bad))
+        and facts["failed"] == sorted(broken)
         and not facts["torn"]
         and not facts["again"]
         and tracebacks <= 0
     )
-    facts = {
-        "good": good,
-        "photos": args.photos,
-        "broken": len(bad),
-        "named": len(named),
-        "kills": args.kills,
-        "processes": args.processes,
-        **facts,
-    }
-    record.emit("archive" if args.processes == 1 else f"archive_{args.processes}", facts, args.store)
+
+
+def main() -> int:
+    parser = record.parser(__doc__)
+    number = partial(parser.add_argument, type=int)
+    number("--photos", default=500, help="photographs, broken ones included (default: 500)")
+    number("--broken", default=25, help="how many of them are broken (default: 25)")
+    number("--kills", default=5, help="how often the run is ended by SIGKILL (default: 5)")
+    number("--processes", default=1, help="processes, under torchrun if more than 1 (default: 1)")
+    number("--seed", default=0, help="of the photographs (default: 0)")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        photos = Path(name) / "in"
+        whole, bad = (list(map(str, paths)) for paths in fill(photos, args.photos, args.broken, args.seed))
+        facts = run(Path(name), args.processes, ["--device", "cpu"], args.kills)
+        facts["failed"] = sorted(str(Path(path).relative_to(photos)) for path in facts["failed"])
+    good = judge(facts, whole, bad, args.processes)
+    named = len(facts.pop("failed"))
+    del facts["stderr"]
+    settings = {"kills": args.kills, "processes": args.processes}
+    counts = {"good": good, "photos": args.photos, "broken": len(bad), "named": named}
+    name = "archive" if args.processes == 1 else f"archive_{args.processes}"
+    record.emit(name, {**counts, **settings, **facts}, args.store)
     return 0 if good else 1
 
 

@@ -13,10 +13,7 @@ With `--before`, the weights themselves are the first recipe. With your own mask
 what fine-tuning on them achieves.
 """
 
-import argparse
-import json
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
@@ -25,37 +22,11 @@ sys.path.insert(0, str(ROOT))
 
 import segment
 from benchmarks import record
+from benchmarks.runs import run_options, train
 from engine.networks import load_net
 from engine.processes import Processes
 
 MEASURES = ("dice", "tolerant_dice", "roc_auc", "average_precision", "clean_marked")
-
-
-def train(data: Path, weights: Path, run: Path, fold: str, words: list[str]) -> None:
-    command = [
-        sys.executable,
-        ROOT / "segment.py",
-        "train",
-        "--data",
-        data,
-        "--weights",
-        weights,
-        "--run-dir",
-        run,
-        "--hold-out",
-        fold,
-        *words,
-    ]
-    subprocess.run([str(word) for word in command], check=True, stdout=sys.stderr)
-
-
-def trained(stage, run: Path):
-    """The network of a stage, with the averaged weights at the end of a run."""
-    from data import checkpoint
-
-    net = stage.build(json.loads((run / "args.json").read_text())["network"])
-    net.load_state_dict(checkpoint.read(run / "last.pt")["ema"])
-    return net.eval()
 
 
 def measure(data: Path, net, fold: str) -> dict:
@@ -66,13 +37,13 @@ def measure(data: Path, net, fold: str) -> dict:
 def compare(results: list[list[dict]]) -> list[dict]:
     """For each recipe (one result per fold): means over photographs, and wins against the first recipe."""
     rows, photos = [], [[row for result in recipe for row in result["rows"]] for recipe in results]
-    for recipe, seen in zip(results, photos, strict=True):
+    for recipe, own in zip(results, photos, strict=True):
         count = [result["photos"] for result in recipe]
         means = {
             name: sum(n * result[name] for n, result in zip(count, recipe, strict=True)) / sum(count)
             for name in MEASURES
         }
-        wins = sum(ours["dice"] > theirs["dice"] for ours, theirs in zip(seen, photos[0], strict=True))
+        wins = sum(ours["dice"] > theirs["dice"] for ours, theirs in zip(own, photos[0], strict=True))
         rows.append(
             {**{name: round(value, 4) for name, value in means.items()}, "photos": sum(count), "wins": wins}
         )
@@ -80,48 +51,30 @@ def compare(results: list[list[dict]]) -> list[dict]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="data folder")
-    parser.add_argument("--weights", type=Path, required=True, metavar="FILE", help="where every run starts")
+    parser = record.parser(__doc__)
+    run_options(parser, "runs/recipes")
     parser.add_argument(
         "--recipe", action="append", required=True, metavar="OPTIONS", help="options of train; repeatable"
     )
     parser.add_argument("--folds", type=int, default=3, help="parts of the labelled photographs (default: 3)")
     parser.add_argument(
-        "--runs",
-        type=Path,
-        default=Path("runs/recipes"),
-        metavar="DIR",
-        help="run folders (default: runs/recipes)",
-    )
-    parser.add_argument(
-        "common", nargs="*", metavar="OPTION", help="options of train that all recipes share, after --"
-    )
-    parser.add_argument(
         "--before",
         action="store_true",
-        help="measure the weights themselves too, as the first recipe (default: no)",
+        help="measure the weights themselves as the first recipe (default: no)",
     )
-    record.store_option(parser)
     args = parser.parse_args()
     recipes, results = list(args.recipe), []
     folds = [f"{part}/{args.folds}" for part in range(1, args.folds + 1)]
     if args.before:
         recipes.insert(0, "before")
-        results.append(
-            [
-                measure(args.data, load_net(args.weights, segment.STAGE, segment.build)[0], fold)
-                for fold in folds
-            ]
-        )
+        net = load_net(args.weights, segment.STAGE, segment.build)[0]
+        results.append([measure(args.data, net, fold) for fold in folds])
     for number, recipe in enumerate(args.recipe, 1):
         results.append([])
         for part, fold in enumerate(folds, 1):
-            run = args.runs / f"{number}-{part}"
-            train(args.data, args.weights, run, fold, [*args.common, *shlex.split(recipe)])
-            results[-1].append(measure(args.data, trained(segment, run), fold))
+            run, words = args.runs / f"{number}-{part}", [*args.common, *shlex.split(recipe)]
+            net = train(segment, args.data, args.weights, run, "--hold-out", fold, *words)
+            results[-1].append(measure(args.data, net, fold))
     rows = [{"recipe": recipe, **row} for recipe, row in zip(recipes, compare(results), strict=True)]
     name = "fine_tuning" if args.before else "cross_validation"
     record.emit(name, rows, args.store, folds=args.folds, common=" ".join(args.common))

@@ -1,5 +1,4 @@
-"""Feeds damaged files to the reader and to restore.py: each must quickly give a photograph or a one-line
-error.
+"""Feeds damaged files to the reader and to restore.py: each must give a photograph or one line of error.
 
     python benchmarks/fuzz.py [--reader 10000] [--command 500] [--seed 0]
 
@@ -9,7 +8,6 @@ object: counts, the slowest file and the numbers of files that failed; exit stat
 N` writes file N into the current folder.
 """
 
-import argparse
 import contextlib
 import io
 import json
@@ -19,14 +17,17 @@ import tempfile
 import time
 import warnings
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageCms
+from PIL.ExifTags import Base
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+import restore
 from benchmarks import archive, record
 from data.errors import PhotoError
 from data.photo import encode, read_photo
@@ -42,26 +43,20 @@ XMP = (
 
 
 def originals() -> list[tuple[str, bytes]]:
-    """(suffix, bytes) of valid files: small ones of all kinds with all metadata, and the two example
-    portraits.
-    """
+    """(suffix, bytes) of valid files: small ones of all kinds, with all metadata, and two portraits."""
     rng = np.random.default_rng(0)
     files = [(ending, archive.picture(mode, format, rng)) for (mode, format), ending in archive.KINDS.items()]
     exif = Image.Exif()
-    exif[270], exif[274], exif[0x8769], exif[0x8825] = (
-        "Grandmother",
-        6,
-        {36867: "1943:01:02 03:04:05"},
-        {1: "N"},
-    )
+    exif[Base.ImageDescription], exif[Base.Orientation] = "Grandmother", 6
+    exif[Base.ExifOffset], exif[Base.GPSInfo] = {Base.DateTimeOriginal: "1943:01:02 03:04:05"}, {1: "N"}
     icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    icc = icc[:24] + bytes(12) + icc[36:]  # without the time at which it was made
     pixels = rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)
     for ending, format in (("jpg", "JPEG"), ("png", "PNG"), ("webp", "WEBP"), ("tif", "TIFF")):
         file = io.BytesIO()
         xmp = {} if format in ("PNG", "TIFF") else {"xmp": XMP}
-        Image.fromarray(pixels).save(
-            file, format, exif=exif.tobytes(), icc_profile=icc, dpi=(300, 300), **xmp
-        )
+        facts = {"exif": exif.tobytes(), "icc_profile": icc, "dpi": (300, 300), **xmp}
+        Image.fromarray(pixels).save(file, format, **facts)
         files.append((ending, file.getvalue()))
     deep = rng.integers(0, 65536, (20, 24, 3), dtype=np.uint16)
     like = read_photo(files[-4][1])
@@ -108,8 +103,9 @@ def mutation(files: list[tuple[str, bytes]], number: int, seed: int = 0) -> tupl
 
 
 def read(data: bytes) -> str:
-    """Result of reading a file: "read" or "refused". Raises AssertionError, or any exception that the reader
-    missed.
+    """Result of reading a file: "read" or "refused".
+
+    Raises AssertionError, or any exception that the reader should have turned into a PhotoError.
     """
     began = time.perf_counter()
     with warnings.catch_warnings():
@@ -117,15 +113,12 @@ def read(data: bytes) -> str:
         try:
             photo = read_photo(data, MOST_PIXELS)
         except PhotoError as error:
-            assert 5 < len(str(error)) < 400 and str(error).isprintable(), repr(str(error))
-            photo = None
-        if photo is not None:
-            format = (
-                "PNG"
-                if photo.pixels.dtype == np.uint8 or (photo.pixels.ndim == 2 and photo.alpha is None)
-                else "TIFF"
-            )
-            # as the stages write it
+            message, photo = str(error), None
+            assert 5 < len(message) < 400, repr(message)
+            assert message.isprintable(), repr(message)
+        else:
+            grey = photo.pixels.ndim == 2 and photo.alpha is None
+            format = "PNG" if photo.pixels.dtype == np.uint8 or grey else "TIFF"
             again = read_photo(encode(photo.pixels, photo, format, "painted"), MOST_PIXELS)
             assert np.array_equal(again.pixels, photo.pixels), "does not come back"
     spent = time.perf_counter() - began
@@ -133,89 +126,74 @@ def read(data: bytes) -> str:
     return "refused" if photo is None else "read"
 
 
-def command(
-    files, numbers, folder: Path, restore, words: list[str], seed: int = 0
-) -> tuple[Counter, list[str]]:
-    """Passes mutations to `restore`, the main function of restore.py, in this process: counts of statuses,
-    and faults.
-    """
+def read_all(files, numbers, seed: int) -> tuple[Counter, list[str], tuple[float, int | None]]:
+    """Passes mutations to the reader: counts of results, faults, and (seconds, number) of the slowest."""
+    counts, faults, slowest = Counter(), [], (0.0, None)
+    for number in numbers:
+        began = time.perf_counter()
+        try:
+            counts[read(mutation(files, number, seed)[1])] += 1
+        except Exception as error:  # every exception is a fault
+            faults.append(f"{number}: {type(error).__name__}: {error}")
+        slowest = max(slowest, (round(time.perf_counter() - began, 2), number), key=lambda pair: pair[0])
+    return counts, faults, slowest
+
+
+def command(files, numbers, folder: Path, words: list[str], seed: int = 0) -> tuple[Counter, list[str]]:
+    """Passes mutations to restore.py, in this process: counts of statuses, and faults."""
     names = {}
     (folder / "in").mkdir(parents=True)
     for number in numbers:
         ending, data = mutation(files, number, seed)
-        names[str(path := folder / "in" / f"{number}.{ending}")] = number
+        path = folder / "in" / f"{number}.{ending}"
         path.write_bytes(data)
-    text, rows = io.StringIO(), folder / "rows.jsonl"
+        names[str(path)] = number
+    text, rows, out = io.StringIO(), folder / "rows.jsonl", folder / "out"
+    options = ["--quiet", "--json", rows, "--max-pixels", MOST_PIXELS, *words]
     with contextlib.redirect_stderr(text):
-        status = restore(
-            [
-                *map(str, (folder / "in", folder / "out")),
-                "--quiet",
-                "--json",
-                str(rows),
-                "--max-pixels",
-                str(MOST_PIXELS),
-                *words,
-            ]
-        )
+        status = restore.main(list(map(str, [folder / "in", out, *options])))
     facts = {row["input"]["name"]: row for row in map(json.loads, rows.read_text().splitlines())}
     counts = Counter(row["status"] for row in facts.values())
-    faults = archive.torn(folder / "out")
+    faults = archive.torn(out)
     if facts.keys() != names.keys() or status != int(counts["failed"] > 0):
         faults.append(f"status {status}, {len(facts)} of {len(names)} photographs reported")
     lines = text.getvalue().splitlines()
     if len(lines) != counts["failed"] or "Traceback" in text.getvalue():
         faults.append(f"{len(lines)} lines for {counts['failed']} failures")
-    for name, row in facts.items():
-        if re.match(r"[A-Z]\w+(Error|Exception): ", row.get("error", "")):  # unexpected
-            faults.append(f"{name}: {row['error']}")
-        if sum(row.get("seconds", {}).values()) > SLOW:
-            faults.append(f"{name}: {row['seconds']}")
-    return counts, faults
+    return counts, faults + [fault for name, row in facts.items() for fault in faults_of(name, row)]
+
+
+def faults_of(name: str, row: dict) -> list[str]:
+    """An unexpected exception or a slow photograph, in its row of --json."""
+    faults = []
+    if re.match(r"[A-Z]\w+(Error|Exception): ", row.get("error", "")):
+        faults.append(f"{name}: {row['error']}")
+    if sum(row.get("seconds", {}).values()) > SLOW:
+        faults.append(f"{name}: {row['seconds']}")
+    return faults
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--reader", type=int, default=10000, help="files for the reader (default: 10000)")
-    parser.add_argument("--command", type=int, default=500, help="files for restore.py (default: 500)")
-    parser.add_argument("--seed", type=int, default=0, help="of the damage (default: 0)")
-    parser.add_argument(
-        "--only", type=int, metavar="N", help="write file N into the current folder and end (default: no)"
-    )
-    record.store_option(parser)
+    parser = record.parser(__doc__)
+    number = partial(parser.add_argument, type=int)
+    number("--reader", default=10000, help="files for the reader (default: 10000)")
+    number("--command", default=500, help="files for restore.py (default: 500)")
+    number("--seed", default=0, help="of the damage (default: 0)")
+    number("--only", metavar="N", help="write file N into the current folder and end (default: no)")
     args = parser.parse_args()
-    files, counts, faults, slowest = originals(), Counter(), [], (0.0, None)
+    files = originals()
     if args.only is not None:
         ending, data = mutation(files, args.only, args.seed)
         Path(f"fuzz-{args.only}.{ending}").write_bytes(data)
         return 0
-    for number in range(args.reader):
-        began = time.perf_counter()
-        try:
-            counts[read(mutation(files, number, args.seed)[1])] += 1
-        except Exception as error:  # every exception is a fault
-            faults.append(f"{number}: {type(error).__name__}: {error}")
-        slowest = max(slowest, (round(time.perf_counter() - began, 2), number))
-    import restore
-
+    counts, faults, (seconds, slowest) = read_all(files, range(args.reader), args.seed)
     with tempfile.TemporaryDirectory() as folder:
-        done, more = command(
-            files, range(args.command), Path(folder), restore.main, ["--device", "cpu", "--no-tta"], args.seed
-        )
-    record.emit(
-        "fuzz",
-        {
-            "reader": dict(counts),
-            "slowest_s": slowest[0],
-            "slowest": slowest[1],
-            "command": dict(done),
-            "faults": faults + more,
-        },
-        args.store,
-    )
-    return int(bool(faults + more))
+        words = ["--device", "cpu", "--no-tta"]
+        statuses, more = command(files, range(args.command), Path(folder), words, args.seed)
+    faults += more
+    results = {"reader": dict(counts), "slowest_s": seconds, "slowest": slowest, "command": dict(statuses)}
+    record.emit("fuzz", {**results, "faults": faults}, args.store)
+    return int(bool(faults))
 
 
 if __name__ == "__main__":

@@ -45,9 +45,7 @@ def parts(device: str, small: bool) -> dict[str, list[str]]:
 
 
 def run(command: list[str], seconds: float) -> dict:
-    """Runs one part: its exit status, time, the JSON object that it printed, or else the end of what it
-    printed.
-    """
+    """Runs one part: its exit status, time, and the JSON object or else the end of what it printed."""
     began = time.perf_counter()
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=seconds)

@@ -1,14 +1,13 @@
-"""Measures the peak memory of restore.py against the size of the photograph, with the bundled weights on the
-CPU.
+"""Measures the peak memory of restore.py against the size of the photograph, on the CPU.
 
     python benchmarks/memory.py [--megapixels 1 4 12 25 50 100] [--threads 2] [--options=--only=restored]
 
-Prints one JSON object: for each size the largest resident set of the process (`ru_maxrss`), the time, and the
-inpainted share of the photograph. The photograph is examples/astronaut_old.jpg, grey, enlarged. The first
-row, a photograph of one pixel, shows what the interpreter and torch need themselves.
+Runs it with the bundled weights. Prints one JSON object: for each size the largest resident set of the
+process (`ru_maxrss`), the time, and the inpainted share of the photograph. The photograph is
+examples/astronaut_old.jpg, grey, enlarged. The first row, a photograph of one pixel, shows what the
+interpreter and torch need themselves.
 """
 
-import argparse
 import json
 import os
 import shlex
@@ -20,52 +19,39 @@ from pathlib import Path
 
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[1]
-Image.MAX_IMAGE_PIXELS = None
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import record
+from benchmarks import record, runs
+from benchmarks.example import EXAMPLE
 
 
 def measure(pixels: int, options: list[str], env: dict) -> dict:
     """Runs restore.py once on a photograph of about `pixels` pixels."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "photo.png"
-        with Image.open(ROOT / "examples" / "astronaut_old.jpg") as image:
+        path, out = Path(folder) / "photo.png", Path(folder) / "out"
+        with Image.open(EXAMPLE) as image:
             ratio = (pixels / (image.width * image.height)) ** 0.5
             size = tuple(max(1, round(side * ratio)) for side in image.size)
             image.convert("L").resize(size, Image.Resampling.BICUBIC).save(path, compress_level=1)
-        command = [
-            sys.executable,
-            ROOT / "restore.py",
-            path,
-            Path(folder) / "out",
-            "--device",
-            "cpu",
-            "--quiet",
-            *options,
-        ]
+        command = runs.command("restore.py", path, out, "--device", "cpu", "--quiet", *options)
         began = time.perf_counter()
-        process = subprocess.Popen([str(word) for word in command], env=env)
+        process = subprocess.Popen(command, env=env)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             raise SystemExit(f"restore.py ended with status {process.returncode} at {size[0]} x {size[1]} px")
-        report = json.loads((Path(folder) / "out" / "photo.json").read_text())
+        report = json.loads((out / "photo.json").read_text())
+    peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)  # bytes there, KiB elsewhere
     return {
         "megapixels": round(size[0] * size[1] / 1e6, 2),
-        "peak_mb": round(
-            usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3 / 1.024)
-        ),  # bytes there, KiB elsewhere
+        "peak_mb": round(peak / 1e6),
         "seconds": round(time.perf_counter() - began, 1),
         "invented": report["invented"],
     }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = record.parser(__doc__)
     parser.add_argument(
         "--megapixels",
         type=float,
@@ -82,7 +68,6 @@ def main() -> None:
         metavar="WORDS",
         help="more options of restore.py (default: none)",
     )
-    record.store_option(parser)
     args = parser.parse_args()
     env = {**os.environ, "OMP_NUM_THREADS": str(args.threads)}
     rows = [measure(round(size * 1e6), args.options, env) for size in (1e-6, *args.megapixels)]

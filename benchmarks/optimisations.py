@@ -7,7 +7,6 @@ number of pairs `n`. Below 1 the optimization is faster. Optimizations that were
 measured in the same way.
 """
 
-import argparse
 import sys
 import time
 from pathlib import Path
@@ -21,8 +20,8 @@ import colorize
 import inpaint
 import segment
 from benchmarks import record
-from benchmarks.partial import compare
-from benchmarks.speed import photograph
+from benchmarks.example import photograph
+from benchmarks.timing import compare
 from engine.networks import load_net
 from nets.ops import tiling
 from nets.ops.tiling import ready
@@ -120,14 +119,7 @@ def color_scale():
 
 def pairs(calls, rounds: int) -> dict:
     """The result of `compare` for a call with and a call without the optimization."""
-    found = compare(*calls, CPU, rounds)
-    return {
-        "n": rounds,
-        "ratio": found["ratio"],
-        "quartiles": found["quartiles"],
-        "ms_with": found["ms"],
-        "ms_without": found["ms_of_conv2d"],
-    }
+    return {"n": rounds, **compare(*calls, CPU, rounds, ("ms_with", "ms_without"))}
 
 
 def compiled() -> dict:
@@ -158,12 +150,9 @@ DROPPED = {"bf16 autocast on the CPU (segment, 512 px)": autocast}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = record.parser(__doc__)
     parser.add_argument("--rounds", type=int, default=7, help="pairs of runs that are timed (default: 7)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
-    record.store_option(parser)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     rows = []

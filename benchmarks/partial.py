@@ -11,10 +11,7 @@ replaced by a Conv2d. On the CPU, time is the processor time of all threads, whi
 load.
 """
 
-import argparse
-import statistics
 import sys
-import time
 from functools import partial
 from pathlib import Path
 
@@ -24,12 +21,12 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import record
+from benchmarks.timing import best_device, compare
 from engine.processes import pick_device
 from nets.ops.tiling import inference, ready
 from nets.partial import PartialConv2d, PartialUNet
 
-# (channels of each pair, channels out, kernel, stride, side in px, batch size); of the UNet, and one of width
-# 32 alone
+# (channels of each pair, channels out, kernel, stride, side in px, batch size)
 LAYERS = {
     "cpu": [
         ((1,), 16, 5, 1, 128, 4),
@@ -79,36 +76,6 @@ def holes(batch: int, side: int, device):
     return (smooth > smooth.flatten().quantile(0.2)).float().to(device)
 
 
-def seconds(run, device) -> float:
-    clock = time.process_time if device.type == "cpu" else time.perf_counter
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    began = clock()
-    run()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return clock() - began
-
-
-def compare(ours, theirs, device, rounds: int) -> dict:
-    """The ratio of the times of two callables, each repeated until the time is measurable."""
-    for run in (ours, theirs):
-        run()  # warm-up
-    times = max(1, round(0.02 / max(seconds(theirs, device), 1e-6)))
-
-    def often(run):
-        return seconds(lambda: [run() for _ in range(times)], device)
-
-    pairs = [(often(ours), often(theirs)) for _ in range(rounds)]
-    low, middle, high = statistics.quantiles((a / b for a, b in pairs), n=4)
-    return {
-        "ratio": round(middle, 3),
-        "quartiles": [round(low, 3), round(high, 3)],
-        "ms": round(1e3 * statistics.median(a for a, _ in pairs) / times, 3),
-        "ms_of_conv2d": round(1e3 * statistics.median(b for _, b in pairs) / times, 3),
-    }
-
-
 def measure(build, call, device, rounds: int) -> dict:
     """Forward and training time of `call(net)`, for the network as built and with ordinary convolutions."""
     nets = [net.to(device, memory_format=torch.channels_last) for net in (build(), ordinary(build()))]
@@ -122,7 +89,7 @@ def measure(build, call, device, rounds: int) -> dict:
         call(net).mean().backward()
 
     return {
-        run.__name__: compare(*(partial(run, net) for net in both), device, rounds)
+        run.__name__: compare(*(partial(run, net) for net in both), device, rounds, ("ms", "ms_of_conv2d"))
         for run, both in ((forward, folded), (training, nets))
     }
 
@@ -170,14 +137,11 @@ def network(width, levels, widest, side, batch, device, rounds):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    best = "cuda" if torch.cuda.is_available() else "cpu"
+    parser = record.parser(__doc__)
+    best = best_device()
     parser.add_argument("--device", default=best, help=f"cpu or cuda[:N] (default: {best})")
     parser.add_argument("--rounds", type=int, default=15, help="pairs of runs that are timed (default: 15)")
     parser.add_argument("--threads", type=int, default=1, help="threads on the CPU (default: 1)")
-    record.store_option(parser)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     device = pick_device(args.device)

@@ -7,17 +7,22 @@ discriminator. Prints one JSON object with the results of `colorize.py eval` at 
 are not repeated, so the same command continues.
 """
 
-import argparse
-import subprocess
 import sys
 from pathlib import Path
+
+import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import colorize
 from benchmarks import record
-from benchmarks.cross_validation import trained
+from benchmarks.runs import run_options, train
+from data.files import write_whole
+from data.photo import encode, read_photo
+from data.pixels import luma
+from data.sheet import contact_sheet
+from engine.processes import Processes
 
 CRITIC = ["--adversarial-weight", "0.01"]
 PHASES = {
@@ -29,40 +34,22 @@ PHASES = {
 
 def measure(net, data: Path) -> dict:
     """The result of `eval` for a network, without the rows of single photographs."""
-    from engine.processes import Processes
-
     result = colorize.evaluate(net, data=data, processes=Processes("cpu"), infer={})
     return {name: value for name, value in result.items() if name != "rows"}
 
 
 def draw(nets: dict, path: Path) -> None:
     """Both examples in the colors of each network, side by side; nets: name -> network."""
-    import torch
-
-    from data.files import write_whole
-    from data.photo import encode, read_photo
-    from data.pixels import luma
-    from data.sheet import contact_sheet
-
+    colorizers = {name: colorize.Colorizer(net, torch.device("cpu")) for name, net in nets.items()}
     rows = []
     for example in ("grace_hopper", "astronaut"):
-        (photo,) = (ROOT / "examples").glob(f"{example}.*")
-        grey = luma(read_photo(photo).pixels)
-        rows.append(
-            (
-                example,
-                {name: colorize.Colorizer(net, torch.device("cpu"))(grey) for name, net in nets.items()},
-            )
-        )
+        grey = luma(read_photo(ROOT / "examples" / f"{example}.jpg").pixels)
+        rows.append((example, {name: colorizer(grey) for name, colorizer in colorizers.items()}))
     write_whole(path, encode(contact_sheet(rows, 300), None, "JPEG"), overwrite=True)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="data folder")
-    parser.add_argument("--weights", type=Path, required=True, metavar="FILE", help="where every run starts")
+def options(parser) -> None:
+    run_options(parser, "runs/phases")
     parser.add_argument(
         "--vgg-weights", required=True, metavar="imagenet|FILE", help="torchvision's weights of VGG-16"
     )
@@ -74,45 +61,23 @@ def main() -> None:
     )
     parser.add_argument("--steps", type=int, default=300, help="of each run (default: 300)")
     parser.add_argument(
-        "--runs",
-        type=Path,
-        default=Path("runs/phases"),
-        metavar="DIR",
-        help="run folders (default: runs/phases)",
-    )
-    parser.add_argument(
         "--picture",
         type=Path,
         metavar="OUT.jpg",
         help="draw both examples in each one's colors (default: no)",
     )
-    parser.add_argument(
-        "common", nargs="*", metavar="OPTION", help="options of train that all runs share, after --"
-    )
-    record.store_option(parser)
+
+
+def main() -> None:
+    parser = record.parser(__doc__)
+    options(parser)
     args = parser.parse_args()
     rows, nets = [], {}
     for number, (phase, words) in enumerate(PHASES.items(), 1):
-        run = args.runs / str(number)
-        command = [
-            sys.executable,
-            ROOT / "colorize.py",
-            "train",
-            "--data",
-            args.data,
-            "--weights",
-            args.weights,
-            "--run-dir",
-            run,
-            "--steps",
-            args.steps,
-            *args.common,
-            *words,
-        ]
-        command += ["--critic-width", args.critic_width] * bool(words)
-        command += ["--vgg-weights", args.vgg_weights] * ("--perceptual-weight" in words)
-        subprocess.run([str(word) for word in command], check=True, stdout=sys.stderr)
-        nets[phase] = trained(colorize, run)
+        more = ["--steps", args.steps, *args.common, *words]
+        more += ["--critic-width", args.critic_width] * bool(words)
+        more += ["--vgg-weights", args.vgg_weights] * ("--perceptual-weight" in words)
+        nets[phase] = train(colorize, args.data, args.weights, args.runs / str(number), *more)
         rows.append({"phase": phase, "options": " ".join(words), **measure(nets[phase], args.data)})
     if args.picture:
         draw(nets, args.picture)

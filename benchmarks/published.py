@@ -43,9 +43,7 @@ PUBLISHED = {
 
 
 def bin_of(path: Path, hole: np.ndarray) -> int | None:
-    """The bin that the file's or folder's name says, else that of the hole's share; None outside all of
-    them.
-    """
+    """The bin in the file's or folder's name, else that of the hole's share; None outside all bins."""
     named = re.match(r"bin(\d)", path.name) or re.match(r"bin(\d)$", path.parent.name)
     if named:
         return int(named[1])
@@ -69,7 +67,7 @@ def read_square(path: Path) -> np.ndarray:
 
 
 def classic(method: str):
-    """OpenCV's painting of RGB (H, W, 3) uint8; None where OpenCV is absent."""
+    """OpenCV's inpainting of RGB (H, W, 3) uint8; None if OpenCV is not installed."""
     paint = opencv(method)
     return paint and (lambda pixels, mask: np.rint(paint(pixels / 255, mask) * 255).astype(np.uint8))
 
@@ -90,9 +88,7 @@ def measure(painted: np.ndarray, truth: np.ndarray, hole: np.ndarray, vgg) -> di
 
 
 def summary(rows: list[dict]) -> dict:
-    """Means with intervals of rows of measures; a ratio has a median, since near flat ground it is
-    unbounded.
-    """
+    """Means with intervals; of a ratio the median, since it is unbounded near flat ground."""
     result = {"n": len(rows)}
     for name in rows[0]:
         values = [row[name] for row in rows if row[name] is not None]
@@ -105,16 +101,10 @@ def summary(rows: list[dict]) -> dict:
     return result
 
 
-def painting(args) -> dict:
-    """bin -> painter -> summary."""
-    photos, masks = images_in(args.photos), images_in(args.masks)
-    if not photos or not masks:
-        sys.exit(f"{args.masks if photos else args.photos}: no pictures")
-    vgg = VGG16(published_vgg16(args.vgg_weights), LAYERS) if args.vgg_weights else None
-    painter = inpaint.load(args.weights, torch.device(args.device), grain=args.grain)
-    painters = {"ours": painter, "telea": classic("TELEA"), "navier_stokes": classic("NS")}
+def painting(photos: list[Path], masks: list[Path], painters: dict, vgg=None) -> dict:
+    """bin -> painter -> summary. painters: name -> paint(RGB, mask of 255 in holes), or None."""
     rows = {}
-    for number, path in enumerate(masks[:: max(1, len(masks) // args.limit)] if args.limit else masks):
+    for number, path in enumerate(masks):
         hole = read_mask(path)
         index = bin_of(path, hole)
         if index is None:
@@ -122,22 +112,22 @@ def painting(args) -> dict:
         truth, mask = read_square(photos[number % len(photos)]), hole.astype(np.uint8) * 255
         holed = np.where(hole[..., None], np.uint8(0), truth)
         for name, paint in painters.items():
-            if paint is not None:
-                rows.setdefault((index, name), []).append(measure(paint(holed, mask), truth, hole, vgg))
+            if paint is None:
+                continue
+            rows.setdefault(index, {}).setdefault(name, []).append(
+                measure(paint(holed, mask), truth, hole, vgg)
+            )
     return {
-        f"{least:.0%}-{most:.0%}".replace("%", ""): {
-            **{name: summary(found) for (place, name), found in rows.items() if place == index},
+        f"{100 * BINS[index][0]:.0f}-{100 * BINS[index][1]:.0f}": {
+            **{name: summary(own) for name, own in by_painter.items()},
             "published": {name: by_bin[index] for name, by_bin in PUBLISHED.items() if index < len(by_bin)},
         }
-        for index, (least, most) in enumerate(BINS)
-        if any(place == index for place, _ in rows)
+        for index, by_painter in sorted(rows.items())
     }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = record.parser(__doc__)
     parser.add_argument("what", choices=["painting"])
     parser.add_argument(
         "--masks", type=Path, required=True, metavar="DIR", help="irregular masks, white = hole"
@@ -150,14 +140,22 @@ def main() -> None:
     )
     parser.add_argument("--limit", type=int, metavar="N", help="about N masks, evenly chosen (default: all)")
     parser.add_argument("--device", default="cpu")
-    record.store_option(parser)
     args = parser.parse_args()
+    photos, masks = images_in(args.photos), images_in(args.masks)
+    if not photos or not masks:
+        sys.exit(f"{args.masks if photos else args.photos}: no pictures")
+    if args.limit:
+        masks = masks[:: max(1, len(masks) // args.limit)]
+    device = torch.device(args.device)
+    painters = {"ours": inpaint.load(args.weights, device, grain=args.grain), "telea": classic("TELEA"), "navier_stokes": classic("NS")}
+    vgg = VGG16(published_vgg16(args.vgg_weights), LAYERS) if args.vgg_weights else None
     settings = {
         "side": SIDE,
         "grain": args.grain,
         "vgg_weights": args.vgg_weights and Path(args.vgg_weights).name,
     }
-    record.emit("published_painting", painting(args), args.store, torch.device(args.device), **settings)
+    results = painting(photos, masks, painters, vgg)
+    record.emit("published_painting", results, args.store, device, **settings)
 
 
 if __name__ == "__main__":

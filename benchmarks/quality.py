@@ -6,16 +6,14 @@ The segment stage is evaluated with and without test-time augmentation. Rows of 
 out.
 """
 
-import argparse
 import json
 import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import record
+from benchmarks import record, runs
 
 EVALS = {
     "segment": ["segment.py"],
@@ -26,7 +24,7 @@ EVALS = {
 
 
 def measure(data: Path, script: str, *options: str) -> dict:
-    command = [sys.executable, str(ROOT / script), "eval", "--data", str(data), *options]
+    command = runs.command(script, "eval", "--data", data, *options)
     result = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     alarms = sorted(row["marked"] for row in result.get("clean_rows", ()))
     if alarms:
@@ -35,9 +33,7 @@ def measure(data: Path, script: str, *options: str) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = record.parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="data folder")
     parser.add_argument(
         "--only",
@@ -46,7 +42,6 @@ def main() -> None:
         default=list(EVALS),
         help="which evals; others stay as stored (default: all)",
     )
-    record.store_option(parser)
     args = parser.parse_args()
     results = (record.read("quality") or {"results": {}})["results"]
     results |= {name: measure(args.data, *EVALS[name]) for name in args.only}

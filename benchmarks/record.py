@@ -1,5 +1,6 @@
 """Prints benchmark results with command, hardware and date, and stores them in benchmarks/results/."""
 
+import argparse
 import json
 import os
 import platform
@@ -30,9 +31,7 @@ def hardware(device=None) -> dict:
 
 
 def versions() -> dict:
-    """Versions of Python and of the packages that affect a measurement; None for packages that are not
-    installed.
-    """
+    """Versions of Python and of the packages that affect a measurement; None where one is not installed."""
     found = {"python": platform.python_version()}
     for name in ("torch", "torchvision", "numpy", "pillow"):
         try:
@@ -48,10 +47,15 @@ def command() -> str:
     return shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *words])
 
 
-def store_option(parser) -> None:
-    parser.add_argument(
+def parser(description: str) -> argparse.ArgumentParser:
+    """A parser with the option --store, whose help shows a module's docstring as it is."""
+    result = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    result.add_argument(
         "--store", action="store_true", help="write the result to benchmarks/results/ too (default: no)"
     )
+    return result
 
 
 def emit(name: str, results, store: bool, device=None, **facts) -> None:
@@ -60,21 +64,16 @@ def emit(name: str, results, store: bool, device=None, **facts) -> None:
     facts: settings that all results share.
     """
     name += "_gpu" * (device is not None and device.type == "cuda")
-    text = (
-        json.dumps(
-            {
-                "benchmark": name,
-                "command": command(),
-                "date": date.today().isoformat(),
-                "hardware": hardware(device),
-                "versions": versions(),
-                **facts,
-                "results": results,
-            },
-            indent=1,
-        )
-        + "\n"
-    )
+    stored = {
+        "benchmark": name,
+        "command": command(),
+        "date": date.today().isoformat(),
+        "hardware": hardware(device),
+        "versions": versions(),
+        **facts,
+        "results": results,
+    }
+    text = json.dumps(stored, indent=1) + "\n"
     print(text, end="")
     if store:
         RESULTS.mkdir(exist_ok=True)

@@ -67,35 +67,43 @@ def pack_folder(source: Path, target: Path, most: float) -> int:
     return count
 
 
-def pack(args) -> int:
-    """Fills OUT and prints what is in it."""
-    if args.out.exists() and any(args.out.iterdir()):
-        print(f"{args.out} is not empty: give another folder", file=sys.stderr)
+def copy(path: Path, source: Path, target: Path) -> None:
+    """Copies a file or folder to the same place below `target`."""
+    place = target / path.relative_to(source)
+    if path.is_dir():
+        shutil.copytree(path, place)
+    else:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, place)
+
+
+def pack(stage: str, data: Path, out: Path, megabytes: float) -> int:
+    """Fills OUT and prints what is in it; returns the exit status."""
+    if out.exists() and any(out.iterdir()):
+        print(f"{out} is not empty: give another folder", file=sys.stderr)
         return 2
-    for part in PARTS[args.stage]:
-        if (args.data / part).is_dir():
-            shutil.copytree(args.data / part, args.out / part)
-    if args.stage == "segment":
-        for path in evenly_chosen(images_in(args.data / "val/clean"), CLEAN_OF_VAL):
-            place = args.out / path.relative_to(args.data)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, place)
-    left = args.megabytes * MEGABYTE - size(args.out)
-    groups = sorted(folder for folder in (args.data / "clean").iterdir() if folder.is_dir())
+    for part in PARTS[stage]:
+        if (data / part).is_dir():
+            copy(data / part, data, out)
+    if stage == "segment":
+        for path in evenly_chosen(images_in(data / "val/clean"), CLEAN_OF_VAL):
+            copy(path, data, out)
+    left = megabytes * MEGABYTE - size(out)
+    groups = sorted(folder for folder in (data / "clean").iterdir() if folder.is_dir())
     if left <= 0 or not groups:
-        print(f"no room for clean/, or none there: {size(args.out) / MEGABYTE:.1f} MB", file=sys.stderr)
+        print(f"no room for clean/, or none there: {size(out) / MEGABYTE:.1f} MB", file=sys.stderr)
         return 2
     for group in groups:
-        count = pack_folder(group, args.out / "clean" / group.name, left / len(groups))
+        count = pack_folder(group, out / "clean" / group.name, left / len(groups))
         print(f"clean/{group.name}: {count} photographs")
-    print(f"{args.out}: {size(args.out) / MEGABYTE:.1f} MB")
+    print(f"{out}: {size(out) / MEGABYTE:.1f} MB")
     return 0
 
 
-def train(args, options: list[str]) -> int:
+def train(stage: str, data: Path, run: Path, minutes: float, options: list[str]) -> int:
     """Runs the stage's own `train` for a limited time; returns its exit status."""
-    common = ["--data", args.data, "--run-dir", args.run, "--minutes", args.minutes]
-    return STAGES[args.stage].main(["train", *map(str, common), *options])
+    common = ["--data", data, "--run-dir", run, "--minutes", minutes]
+    return STAGES[stage].main(["train", *map(str, common), *options])
 
 
 def main() -> int:
@@ -114,9 +122,11 @@ def main() -> int:
     command.add_argument("run", type=Path, metavar="RUN")
     command.add_argument("--minutes", type=float, default=9, help="of the whole run (default: 9)")
     args, options = parser.parse_known_args()
-    if args.what == "pack" and options:
+    if args.what == "train":
+        return train(args.stage, args.data, args.run, args.minutes, options)
+    if options:
         parser.error(f"unrecognized arguments: {' '.join(options)}")
-    return pack(args) if args.what == "pack" else train(args, options)
+    return pack(args.stage, args.data, args.out, args.megabytes)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ in bf16) and reads `samples_per_s` and `waiting_s` (for data) from the last line
 step. Without `--data` it makes a data folder from the photographs in scikit-image.
 """
 
-import argparse
 import os
 import statistics
 import subprocess
@@ -26,8 +25,10 @@ import tempfile
 import time
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
+from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,25 +37,34 @@ sys.path.insert(0, str(ROOT))
 import colorize
 import inpaint
 import segment
-from benchmarks import record
+from benchmarks import record, runs
 from benchmarks.activations import saved_bytes
 from data.datasets import ColorizeSamples, InpaintSamples, SegmentSamples
 from data.run_folder import read_log
 
-# stage -> (network, side of the crop that is counted, side of the published crop, samples of a GPU)
+
+class Paper(NamedTuple):
+    """How a stage was published."""
+
+    options: dict  # of the network
+    counted: int  # px, side of the crop that is counted
+    crop: int  # px, side of the published crop
+    samples: int  # of a GPU
+
+
 PAPER = {
-    segment: (
+    segment: Paper(
         {"depth": 18, "width": 64, "channels": 1, "out_channels": 1, "stem": "full", "extra_levels": 2},
-        64,
-        512,
-        20,
+        counted=64,
+        crop=512,
+        samples=20,
     ),
-    inpaint: ({"width": 64, "channels": 1, "levels": 8, "widest": 8}, 256, 512, 8),
-    colorize: (
+    inpaint: Paper({"width": 64, "channels": 1, "levels": 8, "widest": 8}, counted=256, crop=512, samples=8),
+    colorize: Paper(
         {"depth": 50, "width": 64, "channels": 1, "out_channels": 2, "stem": "imagenet", "extra_levels": 0},
-        64,
-        256,
-        20,
+        counted=64,
+        crop=256,
+        samples=20,
     ),
 }
 SAMPLES = {
@@ -64,9 +74,11 @@ SAMPLES = {
 }
 
 
-def cost(stage, options, small: int, side: int, samples: int) -> dict:
-    net = stage.build(options).train()
-    luma = torch.rand(2, 1, small, small)  # norms need more than one value at the coarsest scale
+def cost(stage) -> dict:
+    """Memory and arithmetic of training with the published crop and batch."""
+    paper = PAPER[stage]
+    net = stage.build(paper.options).train()
+    luma = torch.rand(2, 1, paper.counted, paper.counted)  # norms need two values at the coarsest scale
     inputs = (luma, torch.ones_like(luma)) if stage is inpaint else (luma,)
 
     def forward():
@@ -75,32 +87,28 @@ def cost(stage, options, small: int, side: int, samples: int) -> dict:
 
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         forward()
-    scale = (side / small) ** 2 / len(luma)
+    scale = (paper.crop / paper.counted) ** 2 / len(luma)
     kept = scale * saved_bytes(forward, net)
     parameters = sum(p.numel() for p in net.parameters())
     return {
         "parameters": parameters,
-        "crop_px": side,
+        "crop_px": paper.crop,
         "forward_gmac": round(scale * counter.get_total_flops() / 2e9, 1),
         "kept_mb": round(kept / 1e6),
-        "samples_per_gpu": samples,
-        "memory_gb": round((samples * kept + 5 * 4 * parameters) / 1e9, 1),
+        "samples_per_gpu": paper.samples,
+        "memory_gb": round((paper.samples * kept + 5 * 4 * parameters) / 1e9, 1),
     }
 
 
 def example_folder(folder: Path) -> Path:
-    from PIL import Image
+    """Fills a data folder with three photographs of scikit-image, one of them labelled."""
     from skimage import data
 
-    for part in (
-        "clean/a",
-        "val/clean",
-        "labelled/images",
-        "labelled/masks",
-        "val/labelled/images",
-        "val/labelled/masks",
-    ):
+    for part in ("clean/a", "val/clean"):
         (folder / part).mkdir(parents=True)
+    for part in ("labelled", "val/labelled"):
+        (folder / part / "images").mkdir(parents=True)
+        (folder / part / "masks").mkdir()
     for name in ("astronaut", "coffee", "chelsea"):
         Image.fromarray(getattr(data, name)()).save(folder / f"clean/a/{name}.jpg", quality=92)
     small = Image.fromarray(data.astronaut()).resize((128, 128))
@@ -127,42 +135,24 @@ def samples(stage, data: Path, number: int) -> dict:
     }
 
 
-def speed(stage, data: Path, processes: int, args) -> dict:
+def speed(stage, processes: int, batch_size: int, device: str, **options) -> dict:
+    """Samples per second and the wait for data of a short run of `train`; options: more options of it."""
+    precision = "fp32" if device == "cpu" else "bf16"
+    options |= {"batch-size": batch_size, "device": device, "precision": precision, "crop": 256}
+    words = [word for name, value in options.items() for word in (f"--{name}", value)]
     with tempfile.TemporaryDirectory() as run:
-        launcher = (
-            ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-            if processes > 1
-            else []
-        )
-        words = [
-            "train",
-            "--data",
-            data,
-            "--run-dir",
-            run,
-            "--steps",
-            args.steps,
-            "--batch-size",
-            args.batch_size,
-            "--width",
-            args.width,
-            "--crop",
-            256,
-            "--device",
-            args.device,
-            "--workers",
-            args.workers,
-            "--precision",
-            "fp32" if args.device == "cpu" else "bf16",
-        ]
-        command = [str(word) for word in (sys.executable, *launcher, stage.__file__, *words)]
-        env = {**os.environ, "OMP_NUM_THREADS": "1"}
+        script = Path(stage.__file__).name
         subprocess.run(
-            command, cwd=ROOT, env=env, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            runs.command(script, "train", "--run-dir", run, *words, processes=processes),
+            cwd=ROOT,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         rows = [row for row in read_log(Path(run)) if "loss" in row]
     before, last = rows[-2:]
-    seconds = (last["step"] - before["step"]) * args.batch_size / last["samples_per_s"]
+    seconds = (last["step"] - before["step"]) * batch_size / last["samples_per_s"]
     return {
         "processes": processes,
         "steps": last["step"] - rows[0]["step"],
@@ -174,45 +164,39 @@ def speed(stage, data: Path, processes: int, args) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = record.parser(__doc__)
+    number = partial(parser.add_argument, type=int)
     parser.add_argument("what", choices=("cost", "samples", "speed"))
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help="data folder (default: one made of three photographs)"
     )
-    parser.add_argument(
+    number(
         "--steps",
-        type=int,
         default=51,
-        help="steps of each run, 51 or more: the log has a line every 50 (default: 51)",
+        help="steps of each run, at least 51: the log has a line every 50 (default: 51)",
     )
-    parser.add_argument("--samples", type=int, default=200, help="samples to make (default: 200)")
-    parser.add_argument("--width", type=int, default=16, help="width of the networks (default: 16)")
-    parser.add_argument(
-        "--batch-size", type=int, default=8, help="samples of a step over all processes (default: 8)"
-    )
-    parser.add_argument(
-        "--workers",
-        type=int,
-        default=1,
-        help="processes that make samples, per training process (default: 1)",
-    )
+    number("--samples", default=200, help="samples to make (default: 200)")
+    number("--width", default=16, help="width of the networks (default: 16)")
+    number("--batch-size", default=8, help="samples of a step over all processes (default: 8)")
+    number("--workers", default=1, help="processes that make samples, per training process (default: 1)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
-    record.store_option(parser)
     args = parser.parse_args()
-    if args.what == "cost":
-        results = {stage.STAGE: cost(stage, *rest) for stage, rest in PAPER.items()}
-    else:
-        with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:
+        if args.what == "cost":
+            results = {stage.STAGE: cost(stage) for stage in PAPER}
+        elif args.what == "samples":
+            torch.set_num_threads(1)
             data = args.data or example_folder(Path(folder))
-            if args.what == "samples":
-                torch.set_num_threads(1)
-                results = {stage.STAGE: samples(stage, data, args.samples) for stage in PAPER}
-            else:
-                results = {
-                    stage.STAGE: [speed(stage, data, count, args) for count in (1, 2)] for stage in PAPER
-                }
+            results = {stage.STAGE: samples(stage, data, args.samples) for stage in PAPER}
+        else:
+            data = args.data or example_folder(Path(folder))
+            options = {"data": data, "steps": args.steps, "width": args.width, "workers": args.workers}
+            results = {
+                stage.STAGE: [
+                    speed(stage, processes, args.batch_size, args.device, **options) for processes in (1, 2)
+                ]
+                for stage in PAPER
+            }
     record.emit(f"training_{args.what}", results, args.store, torch.device(args.device))
 
 

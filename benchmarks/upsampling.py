@@ -10,15 +10,14 @@ per photograph. Intervals are 95 % bootstrap intervals. Photographs are at most 
 colorized at a shorter side of 256 px (the default) and of 128 px (as a scan twice as large would be).
 """
 
-import argparse
 import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import colorize
 from benchmarks import record
@@ -42,26 +41,33 @@ def measure(pixels, net, short_side: int) -> dict[str, list[float]]:
     pixels = resize(pixels / np.float32(np.iinfo(pixels.dtype).max), size, "box").clip(0, 1)
     truth = torch.from_numpy(rgb_to_ycbcr(pixels)[..., 1:]).permute(2, 0, 1)[None]
     large = torch.from_numpy(luma(pixels))[None, None]
-    scale = short_side / min(pixels.shape[:2])
-    size = [net.size_divisor * max(1, round(side * scale / net.size_divisor)) for side in large.shape[-2:]]
-    small = F.interpolate(large, size, mode="bilinear", align_corners=False, antialias=True)
-    half, given = F.avg_pool2d(small, 2), even_exposure(small)
+    small = network_scale(large, net, short_side)
+    half, near = F.avg_pool2d(small, 2), near_edges(large)
+    given = even_exposure(small)
     if net.encoder.conv1.in_channels == 4:
-        given = with_hints(given, torch.zeros(1, 3, *size))
-    steep = F.pad(large, (0, 1, 0, 1), mode="replicate")
-    steep = (steep[..., :-1, 1:] - large).abs() + (steep[..., 1:, :-1] - large).abs()
-    near = metrics.dilate((steep > steep.quantile(0.9))[0, 0], 4)
+        given = with_hints(given, torch.zeros(1, 3, *small.shape[-2:]))
     errors = {}
     for name, chroma in (("ours", net(given)), ("truth", F.interpolate(truth, half.shape[-2:], mode="area"))):
-        for upsample in (guided_upsample, bilinear):
+        for method, upsample in (("guided", guided_upsample), ("bilinear", bilinear)):
             between = upsample(chroma, half, small)
             result = upsample(even(between, small) if name == "ours" else between, small, large)
             square = ((result - truth) * 255).square().mean(1)[0]
-            errors[f"{name} {upsample.__name__.split('_')[0]}"] = [
-                float(square.mean()),
-                float(square[near].mean()),
-            ]
+            errors[f"{name} {method}"] = [float(square.mean()), float(square[near].mean())]
     return errors
+
+
+def network_scale(luma, net, short_side: int):
+    """Luma (1, 1, H, W) at the size that the network gets."""
+    scale = short_side / min(luma.shape[-2:])
+    size = [net.size_divisor * max(1, round(side * scale / net.size_divisor)) for side in luma.shape[-2:]]
+    return F.interpolate(luma, size, mode="bilinear", align_corners=False, antialias=True)
+
+
+def near_edges(luma):
+    """Where luma (1, 1, H, W) is within 4 px of the steepest tenth of its pixels: (H, W) bool."""
+    padded = F.pad(luma, (0, 1, 0, 1), mode="replicate")
+    steep = (padded[..., :-1, 1:] - luma).abs() + (padded[..., 1:, :-1] - luma).abs()
+    return metrics.dilate((steep > steep.quantile(0.9))[0, 0], 4)
 
 
 def summary(values: list[float]) -> str:
@@ -71,21 +77,17 @@ def summary(values: list[float]) -> str:
 
 @torch.inference_mode()
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = record.parser(__doc__)
     parser.add_argument(
         "--data", type=Path, required=True, metavar="DIR", help="data folder; its val/, if there is one"
     )
     parser.add_argument(
         "--weights", type=Path, default=colorize.WEIGHTS, help="weights (default: the bundled ones)"
     )
-    record.store_option(parser)
     args = parser.parse_args()
     net = colorize.load(args.weights, torch.device("cpu")).net
-    photos = [
-        pixels for path in validation_photos(args.data) if (pixels := read_photo(path).pixels).ndim == 3
-    ]
+    pictures = [read_photo(path).pixels for path in validation_photos(args.data)]
+    photos = [pixels for pixels in pictures if pixels.ndim == 3]
     result = {"photos": len(photos)}
     for short_side in (256, 128):
         rows = [measure(pixels, net, short_side) for pixels in photos]

@@ -9,7 +9,6 @@ with its 95 % bootstrap interval, the best mean Dice at any one threshold, the R
 the share of pixels marked on DIR/val/clean (every `--every`-th photograph).
 """
 
-import argparse
 import sys
 from math import inf
 from pathlib import Path
@@ -30,7 +29,8 @@ from nets.finder import COARSE_SCALE, TTA_VIEWS
 from nets.ops import detection
 
 
-def look(finder, photos, clean, threshold) -> dict:
+def measure(finder, photos, clean, threshold: float) -> dict:
+    """Dice and false alarms of a finder with its present settings."""
     dice, counts = [], []
     for grey, mask in photos:
         prediction, size = finder(grey), mask.shape[::-1]
@@ -50,17 +50,32 @@ def look(finder, photos, clean, threshold) -> dict:
     }
 
 
+def photographs(data: Path, labelled: Path, every: int) -> tuple[list, list]:
+    """Damaged photographs as (luma, mask), and luma of every `every`-th photograph of val/clean."""
+    damaged = []
+    for path, drawn in pairs_in(labelled):
+        photo = read_photo(path)
+        mask = torch.from_numpy(read_mask(drawn, photo.size)[0])
+        if (mask > 128).any():
+            damaged.append((luma(photo.pixels), mask))
+    clean = images_in(validation(data) / "clean")[::every]
+    return damaged, [luma(read_photo(path).pixels) for path in clean]
+
+
+def cases(sides: list[int], rule: tuple[int, int]):
+    """(least side, most, number of views, margin of the coarse scale) of each row; rule: (least, most)."""
+    margin = detection.COARSE_MARGIN
+    for side in sides:
+        yield side, side, 1, inf
+    for views, coarse in ((1, inf), (1, margin), (2, margin), (3, margin), (3, inf)):
+        yield *rule, views, coarse
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = record.parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="data folder")
     parser.add_argument(
-        "--weights",
-        type=Path,
-        default=segment.WEIGHTS,
-        metavar="FILE",
-        help="weights (default: the bundled ones)",
+        "--weights", type=Path, default=segment.WEIGHTS, metavar="FILE", help="default: the bundled weights"
     )
     parser.add_argument(
         "--sides", type=int, nargs="*", default=[384, 512, 768, 1024, 1280], help="longer sides in px"
@@ -71,45 +86,20 @@ def main() -> None:
     parser.add_argument(
         "--train", action="store_true", help="the labelled photographs of DIR itself, which were trained on"
     )
-    record.store_option(parser)
     args = parser.parse_args()
     folder = args.data if args.train else validation(args.data)
-    photos = []
-    for path, drawn in pairs_in(folder / "labelled"):
-        photo = read_photo(path)
-        mask = torch.from_numpy(read_mask(drawn, photo.size)[0])
-        if (mask > 128).any():
-            photos.append((luma(photo.pixels), mask))
-    clean = [
-        luma(read_photo(path).pixels) for path in images_in(validation(args.data) / "clean")[:: args.every]
-    ]
+    photos, clean = photographs(args.data, folder / "labelled", args.every)
     finder, threshold = segment.load(args.weights, pick_device("cpu"), tta=False)
-    rule = finder.least_side, finder.max_side
-    rows, margin = [], detection.COARSE_MARGIN
-    cases = [(side, side, 1, inf) for side in args.sides]
-    cases += [
-        (*rule, looks, afar) for looks, afar in ((1, inf), (1, margin), (2, margin), (3, margin), (3, inf))
-    ]
-    for least, most, looks, afar in cases:
-        finder.least_side, finder.max_side, finder.views, finder.coarse_margin = (
-            least,
-            most,
-            TTA_VIEWS[:looks],
-            afar,
-        )
-        rows.append(
-            {
-                "least_side": least,
-                "max_side": most,
-                "looks": finder.views,
-                "afar": afar < inf and COARSE_SCALE,
-                **look(finder, photos, clean, threshold),
-            }
-        )
+    rows = []
+    for least, most, views, margin in cases(args.sides, (finder.least_side, finder.max_side)):
+        finder.least_side, finder.max_side = least, most
+        finder.views, finder.coarse_margin = TTA_VIEWS[:views], margin
+        facts = {"least_side": least, "max_side": most, "looks": finder.views}
+        facts["afar"] = margin < inf and COARSE_SCALE
+        rows.append({**facts, **measure(finder, photos, clean, threshold)})
         print(rows[-1], file=sys.stderr)
-    record.emit(
-        "working_size", rows, args.store, weights_sha256=fingerprint(args.weights), threshold=threshold
-    )
+    facts = {"weights_sha256": fingerprint(args.weights), "threshold": threshold}
+    record.emit("working_size", rows, args.store, **facts)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ benchmarks/fuzz.py.
 
 import pytest
 
-import restore
 from benchmarks import fuzz
 
 
@@ -29,7 +28,7 @@ def test_300_damaged_files_at_the_reader(originals, part):
 def test_30_damaged_files_through_the_command(originals, tmp_path, tiny_weights):
     words = [word for stage, path in tiny_weights.items() for word in (f"--{stage}-weights", str(path))]
     counts, faults = fuzz.command(
-        originals[:-2], range(30), tmp_path, restore.main, [*words, "--device", "cpu", "--no-tta"]
+        originals[:-2], range(30), tmp_path, [*words, "--device", "cpu", "--no-tta"]
     )
     assert faults == [] and counts["done"] > 3 and counts["failed"] > 3
 
