@@ -1,4 +1,4 @@
-"""Measures memory and step time of training the segment network with in-place norms, against ordinary ones.
+"""Measures memory and step time of training the segment network with in-place and with ordinary norms.
 
     python benchmarks/activations.py                   prints one JSON object
     python benchmarks/activations.py --device cuda
@@ -69,12 +69,14 @@ class Trainee:
         self.device, self.bf16 = device, precision == "bf16"
 
     def loss(self):
+        """The loss of the batch, with its graph."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             return segment.compute_losses(
                 self.net, self.samples, positive_weight=10.0, dice_weight=1.0, total=lambda x: x
             )["loss"]
 
     def step(self) -> None:
+        """One training step: forward, loss, backward, optimizer."""
         self.optimizer.zero_grad(set_to_none=True)
         self.loss().backward()
         self.optimizer.step()

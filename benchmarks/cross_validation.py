@@ -7,7 +7,7 @@ For every recipe and fold, `segment.py train --hold-out I/N` continues from the 
 photographs outside the fold and is evaluated on those in it. The weights must not have seen any labelled
 photograph (train them with `--labelled-share 0`). Prints one JSON object: for each recipe, the final metrics
 averaged over all damaged photographs (Dice at the best threshold of the fold), and the number of photographs
-on which its Dice exceeds the first recipe's. Finished runs are not repeated, so the same command continues.
+on which its Dice exceeds the first recipe's. Finished runs are not repeated, so the same command resumes.
 
 With `--before`, the weights themselves are the first recipe. With your own masks in DIR/labelled, this shows
 what fine-tuning on them achieves.

@@ -1,14 +1,15 @@
-"""Everything that the GPU columns need, in one command of at most nine minutes.
+"""Measures everything that the GPU columns show, in one command of at most nine minutes.
 
     python benchmarks/gpu.py OUT.json                         on the first GPU
     python benchmarks/gpu.py OUT.json --device cpu --small    a rehearsal without one
 
-Runs the other benchmarks one after the other, each as a process of its own: latency of the networks of width
-64 at the published sizes and throughput at large batches against measured matrix speed (speed.py stages),
-memory of in-place norms and the largest batch with them (activations.py), partial convolutions (partial.py),
-samples per second of training (training.py speed), and the tests that need a GPU. OUT.json is written after
-each part, so the same command goes on where it was stopped; `--minutes` is the time that one call may take.
-With `--store` each result also goes to benchmarks/results/, from which report.py fills the tables."""
+Runs the other benchmarks one after the other, each in its own process: latency of the networks of width 64 at
+the published sizes, and throughput of large batches relative to a matrix product (speed.py stages); memory of
+in-place norms and the largest batch with them (activations.py); partial convolutions (partial.py); samples
+per second of training (training.py speed); and the tests that need a GPU. OUT.json is written after each
+part, so the same command resumes an interrupted one. `--minutes` limits one call. With `--store`, each result
+also goes to benchmarks/results/, from which report.py fills the tables.
+"""
 
 import argparse
 import json
@@ -23,24 +24,26 @@ sys.path.insert(0, str(ROOT))
 
 from data.files import write_whole
 
-LEAST_SECONDS = 20  # a part is not begun with less time than this
+LEAST_SECONDS = 20  # no part starts with less time left
 
 
 def parts(device: str, small: bool) -> dict[str, list[str]]:
-    """name -> command line, the most wanted first. small: short versions for a rehearsal."""
-    python, on = sys.executable, ["--device", device]
-    few = {
-        "stages": ["--runs", "1"],
-        "training": ["--width", "4", "--batch-size", "2"],
-        "activations": ["--rounds", "1", "--precision", "fp32"],
-    }
-    short = few if small else {"training": ["--width", "64", "--batch-size", "32", "--workers", "12"]}
+    """name -> command line, the most important first. small: short versions for a rehearsal."""
+    training = ["--width", "64", "--batch-size", "32", "--workers", "12"]
+    stages, activations = [], []
+    if small:
+        training = ["--width", "4", "--batch-size", "4"]
+        stages, activations = ["--runs", "1"], ["--rounds", "1", "--precision", "fp32"]
+
+    def benchmark(script, *options):
+        return [sys.executable, f"benchmarks/{script}", *options, "--device", device]
+
     return {
-        "stages": [python, "benchmarks/speed.py", "stages", *on, *short.get("stages", ())],
-        "tests": [python, "-m", "pytest", "-q", "-rs", "tests/test_gpu.py"],
-        "activations": [python, "benchmarks/activations.py", *on, *short.get("activations", ())],
-        "training": [python, "benchmarks/training.py", "speed", *on, *short.get("training", ())],
-        "partial": [python, "benchmarks/partial.py", *on],
+        "stages": benchmark("speed.py", "stages", *stages),
+        "tests": [sys.executable, "-m", "pytest", "-q", "-rs", "tests/test_gpu.py"],
+        "activations": benchmark("activations.py", *activations),
+        "training": benchmark("training.py", "speed", *training),
+        "partial": benchmark("partial.py"),
     }
 
 

@@ -9,6 +9,7 @@ measured in the same way.
 
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,10 +32,12 @@ STAGES = {segment: (1, 1, 512, 512), inpaint: (1, 1, 512, 512), colorize: (1, No
 
 
 def network(stage):
+    """The bundled network of a stage."""
     return load_net(stage.WEIGHTS, stage.STAGE, stage.build)[0]
 
 
 def inputs(stage, net) -> list:
+    """Random inputs of the size in STAGES."""
     torch.manual_seed(0)
     batch, channels, *size = STAGES[stage]
     x = torch.rand(batch, channels or net.encoder.conv1.in_channels, *size)
@@ -52,35 +55,39 @@ def forward(net, given, mode=torch.inference_mode):
 def layouts(stage):
     """Channels last against channels first."""
     net = ready(network(stage), CPU)
-    first = ready(network(stage), CPU).to(memory_format=torch.contiguous_format)
+    channels_first = ready(network(stage), CPU).to(memory_format=torch.contiguous_format)
     given = inputs(stage, net)
-    return forward(net, [x.to(memory_format=torch.channels_last) for x in given]), forward(first, given)
+    last = [x.to(memory_format=torch.channels_last) for x in given]
+    return forward(net, last), forward(channels_first, given)
 
 
 def folding():
+    """Norms folded into convolutions, against norms of their own."""
     net = network(segment)
     given = [x.to(memory_format=torch.channels_last) for x in inputs(segment, net)]
     return forward(ready(net, CPU), given), forward(net.to(memory_format=torch.channels_last), given)
 
 
 def modes():
+    """Inference mode against no_grad."""
     net = ready(network(segment), CPU)
     given = inputs(segment, net)
     return forward(net, given), forward(net, given, torch.no_grad)
 
 
 def autocast():
-    finder = (
-        segment.make_finder(network(segment), CPU, precision="bf16", tta=False),
-        segment.make_finder(network(segment), CPU, tta=False),
-    )
+    """bf16 against fp32."""
     luma, _ = photograph((512, 512))
-    return tuple(lambda f=f: f(luma) for f in finder)
+    return tuple(
+        partial(segment.make_finder(network(segment), CPU, precision=precision, tta=False), luma)
+        for precision in ("bf16", "fp32")
+    )
 
 
 def tiles_with_holes():
     """A photograph of 2048 px with one crack, against inpainting every tile."""
-    luma, mask = np.resize(photograph((512, 512))[0], (2048, 2048)), np.zeros((2048, 2048), np.uint8)
+    luma = np.resize(photograph((512, 512))[0], (2048, 2048))
+    mask = np.zeros((2048, 2048), np.uint8)
     mask[:, 1000:1004] = 255
     painter = inpaint.Painter(network(inpaint), CPU, tile=512, overlap=64, grain=False)
     strips = tiling.strips
@@ -105,16 +112,14 @@ def scan_tiles():
         inpaint.Painter(network(inpaint), CPU, tile=tile, overlap=overlap, grain=False)
         for tile, overlap in ((512, 64), (1024, 128))
     ]
-    return tuple(lambda p=p: p.grey(luma, mask) for p in painters)
+    return tuple(partial(painter.grey, luma, mask) for painter in painters)
 
 
 def color_scale():
     """Color at a short side of 256 px, upsampled, against the full photograph of 1024 px."""
     luma, _ = photograph((1024, 1024))
-    return tuple(
-        lambda c=c: c.chroma(luma)
-        for c in (colorize.Colorizer(network(colorize), CPU, short_side=side) for side in (256, 1024))
-    )
+    colorizers = [colorize.Colorizer(network(colorize), CPU, short_side=side) for side in (256, 1024)]
+    return tuple(partial(colorizer.chroma, luma) for colorizer in colorizers)
 
 
 def pairs(calls, rounds: int) -> dict:

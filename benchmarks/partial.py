@@ -53,7 +53,7 @@ NETWORKS = {"cpu": [(32, 6, 4, 128, 4), (64, 6, 8, 128, 2)], "cuda": [(64, 8, 8,
 
 
 class Ordinary(nn.Conv2d):
-    """Conv2d with the interface of PartialConv2d: masks pass through (by nearest at a stride) unused."""
+    """Conv2d with the interface of PartialConv2d: masks pass through unused, subsampled by the stride."""
 
     def forward(self, *pairs):
         x = torch.cat([x for x, _ in pairs], 1) if len(pairs) > 1 else pairs[0][0]
@@ -94,7 +94,8 @@ def measure(build, call, device, rounds: int) -> dict:
     }
 
 
-def layer(channels, outputs, kernel, stride, side, batch, device, rounds):
+def layer(channels, outputs, kernel, stride, side, batch, device, rounds) -> dict:
+    """The row of a layer of LAYERS."""
     pairs = [
         (
             torch.randn(batch, count, side, side, device=device)
@@ -121,7 +122,8 @@ def layer(channels, outputs, kernel, stride, side, batch, device, rounds):
     }
 
 
-def network(width, levels, widest, side, batch, device, rounds):
+def network(width, levels, widest, side, batch, device, rounds) -> dict:
+    """The row of a network of NETWORKS."""
     picture, mask = torch.rand(batch, 1, side, side, device=device), holes(batch, side, device)
     result = measure(
         lambda: PartialUNet(width, 1, levels, widest), lambda net: net(picture * mask, mask), device, rounds

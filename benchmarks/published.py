@@ -1,11 +1,11 @@
-"""Painting measured as the literature does it: irregular masks by share of holes, pictures of 512 x 512 px.
+"""Measures inpainting by the published protocol: irregular masks by share of holes, 512 x 512 px.
 
     python benchmarks/published.py painting --masks DIR --photos DIR [--vgg-weights hed] [--limit N]
 
-masks: NVIDIA's irregular test masks (Liu et al. 2018), white = hole, named `binK_*.png` or in folders
+--masks: NVIDIA's irregular test masks (Liu et al. 2018), white = hole, named `binK_*.png` or in folders
 `binK`; K is 0 for 1-10 % of holes, 1 for 10-20 %, ... 5 for 50-60 %. Other masks are sorted into these bins
-by their own share. photos: color photographs; each is cut to its central square and resized to 512 px. Mask
-n meets photograph n, modulo their count. PSNR and SSIM are those of the whole picture, `hole_psnr` that
+by their own share. --photos: color photographs; the central square of each is resized to 512 px. Mask n is
+applied to photograph n, modulo their number. PSNR and SSIM are those of the whole picture, `hole_psnr` that
 inside the hole; Telea and Navier-Stokes are OpenCV's, with a radius of 3 px. Intervals are 95 % bootstrap
 intervals over masks.
 
@@ -147,7 +147,11 @@ def main() -> None:
     if args.limit:
         masks = masks[:: max(1, len(masks) // args.limit)]
     device = torch.device(args.device)
-    painters = {"ours": inpaint.load(args.weights, device, grain=args.grain), "telea": classic("TELEA"), "navier_stokes": classic("NS")}
+    painters = {
+        "ours": inpaint.load(args.weights, device, grain=args.grain),
+        "telea": classic("TELEA"),
+        "navier_stokes": classic("NS"),
+    }
     vgg = VGG16(published_vgg16(args.vgg_weights), LAYERS) if args.vgg_weights else None
     settings = {
         "side": SIDE,

@@ -24,6 +24,7 @@ EVALS = {
 
 
 def measure(data: Path, script: str, *options: str) -> dict:
+    """What `eval` of a stage prints, without rows, but with median and maximum of the false alarms."""
     command = runs.command(script, "eval", "--data", data, *options)
     result = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     alarms = sorted(row["marked"] for row in result.get("clean_rows", ()))

@@ -2,19 +2,20 @@
 
     python benchmarks/training.py cost                       prints one JSON object
     python benchmarks/training.py samples [--data DIR]       samples of 512 x 512 px, made by one process
-    python benchmarks/training.py speed [--data DIR] [--steps 30] [--device cpu]
+    python benchmarks/training.py speed [--data DIR] [--steps 51] [--device cpu]
 
 `cost` counts and does not time: parameters, multiply-adds of a forward pass and the bytes that it keeps for
 backward under bf16 autocast, for one crop of the given side; counted on the smallest crop and scaled by area.
 `memory_gb` adds weights, gradients, AdamW's two moments and the averaged weights for the published number of
 samples per GPU. It is a sum, not a measurement.
 
-`samples` times the making of `--samples` training samples of each stage, including reading and decoding
-photographs: median and quartiles of the time of one, and samples per second.
+`samples` times how `--samples` training samples of each stage are made, including reading and decoding the
+photographs: median and quartiles of the time per sample, and samples per second.
 
-`speed` runs `train` of each stage with 1 and 2 processes (on the CPU with one thread each in fp32, on a GPU
-in bf16) and reads `samples_per_s` and `waiting_s` (for data) from the last line of its log, without the first
-step. Without `--data` it makes a data folder from the photographs in scikit-image.
+`speed` runs `train` of each stage with 1 and 2 processes (on the CPU with one thread each in fp32; on GPUs in
+bf16, and with one process if there is only one) and reads `samples_per_s` and `waiting_s` (for data) from the
+last line of its log, without the first step. Without `--data` it makes a data folder from the photographs in
+scikit-image.
 """
 
 import os
@@ -120,6 +121,7 @@ def example_folder(folder: Path) -> Path:
 
 
 def samples(stage, data: Path, number: int) -> dict:
+    """The time of making `number` samples of a stage, in this process."""
     dataset, seconds = SAMPLES[stage](data, seed=0, side=512), []
     for item in range(number):
         began = time.process_time()
@@ -190,10 +192,12 @@ def main() -> None:
             results = {stage.STAGE: samples(stage, data, args.samples) for stage in PAPER}
         else:
             data = args.data or example_folder(Path(folder))
+            most = 2 if args.device == "cpu" else min(2, torch.cuda.device_count())
             options = {"data": data, "steps": args.steps, "width": args.width, "workers": args.workers}
             results = {
                 stage.STAGE: [
-                    speed(stage, processes, args.batch_size, args.device, **options) for processes in (1, 2)
+                    speed(stage, processes, args.batch_size, args.device, **options)
+                    for processes in range(1, most + 1)
                 ]
                 for stage in PAPER
             }

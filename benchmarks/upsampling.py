@@ -71,6 +71,7 @@ def near_edges(luma):
 
 
 def summary(values: list[float]) -> str:
+    """Mean and interval."""
     low, high = metrics.bootstrap(values)
     return f"{sum(values) / len(values):.2f} ({low:.2f} to {high:.2f})"
 
