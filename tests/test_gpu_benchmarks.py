@@ -1,4 +1,4 @@
-"""Scripts for a GPU that is lent for minutes: what they pack, and that they go on where they stopped."""
+"""Scripts for short GPU sessions: what they pack, and that they go on where they stopped."""
 
 import json
 import sys
