@@ -13,8 +13,6 @@ photographs narrow it more than more voters do.
 from __future__ import annotations
 
 import argparse
-import base64
-import io
 import json
 import secrets
 import sys
@@ -22,22 +20,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from data import report
 from data.errors import PhotoError
 from data.files import sha256, write_whole
 from data.photo import Photo, read_bytes, read_photo
-from data.pixels import rgb8
 from engine import options
 from engine.delivery import refuse_existing
 from engine.inputs import Source, list_photos, pair
+from engine.page import data_url, inline_json, template
 from engine.photos import report_failure
 
 VERSION = 1  # of the key and vote files
 MOST = 9  # pictures per photograph, one for each digit on the keyboard
-PAGE = Path(__file__).with_name("ballot.html")
 
 Candidate = Callable[[Photo, Source], np.ndarray]  # returns the pixels of one picture of a photograph
 
@@ -176,21 +172,15 @@ def _page(shown: np.ndarray, pictures: list[np.ndarray], side: int) -> dict:
 def _write(page: Path, key: Path, facts: dict, pages: list[dict], overwrite: bool) -> None:
     """Writes the key, then the page."""
     number = sha256(json.dumps(facts, sort_keys=True).encode())[:16]
-    content = {"id": number, "question": facts["question"], "photos": pages}
-    content = json.dumps(content).replace("<", "\\u003c")
+    content = inline_json({"id": number, "question": facts["question"], "photos": pages})
     write_whole(key, report.dumps({"ballot": number, **facts}, indent=2).encode(), overwrite)
-    write_whole(page, PAGE.read_text("utf-8").replace(">BALLOT<", f">{content}<").encode(), overwrite)
+    text = template("ballot.html", ["page.js"]).replace(">BALLOT<", f">{content}<")
+    write_whole(page, text.encode(), overwrite)
 
 
 def _picture(pixels: np.ndarray, side: int) -> str:
-    """A data URL of the picture, at most `side` px long. All are RGB JPEGs without metadata, so that none
-    stands out.
-    """
-    image = Image.fromarray(rgb8(pixels))
-    image.thumbnail((side, side), Image.Resampling.LANCZOS)
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=92, subsampling=0)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+    """A data URL of the picture, at most `side` px long. All are JPEGs alike, so that none stands out."""
+    return data_url(pixels, side, "JPEG", quality=92, subsampling=0)
 
 
 # ------------------------------------------------------------------------------------------ the count

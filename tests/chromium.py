@@ -127,10 +127,18 @@ class Page:
 
     def until(self, condition, seconds=30):
         end = time.monotonic() + seconds
-        while not self.run(condition):
+        while not self._holds(condition):
             if time.monotonic() > end:
                 raise TimeoutError(condition)
             time.sleep(0.02)
+
+    def _holds(self, condition):
+        try:
+            return self.run(condition)
+        except RuntimeError as error:
+            if "navigated" not in str(error):  # the page is just being left
+                raise
+            return False
 
     def click(self, selector):
         """As a finger or a mouse does it: where the middle of the element is, after it was
@@ -142,9 +150,30 @@ class Page:
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
-    def press(self, key):
-        self.call("Input.dispatchKeyEvent", type="keyDown", key=key, text=key if len(key) == 1 else "")
-        self.call("Input.dispatchKeyEvent", type="keyUp", key=key)
+    def press(self, *keys, shift=False):
+        for key in keys:
+            text = {"Enter": "\r"}.get(key, key if len(key) == 1 and not shift else "")
+            code = {"Tab": 9, "Enter": 13, " ": 32}.get(key, 0)  # without it Tab moves no focus
+            options = {"key": key, "modifiers": 8 * shift, "windowsVirtualKeyCode": code}
+            self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **options)
+            self.call("Input.dispatchKeyEvent", type="keyUp", **options)
+
+    def drag(self, *points):
+        """With the left mouse button, from point to point in px of the window."""
+        for number, (x, y) in enumerate(points):
+            options = {"x": x, "y": y, "button": "left", "buttons": 1}
+            kind = "mouseMoved" if number else "mousePressed"
+            self.call("Input.dispatchMouseEvent", type=kind, clickCount=1, **options)
+        self.call("Input.dispatchMouseEvent", type="mouseReleased", clickCount=1, **options)
+
+    def touch(self, *moments):
+        """Fingers: each moment is a list of the points where they are."""
+        for number, points in enumerate(moments):
+            fingers = [{"x": x, "y": y, "id": index} for index, (x, y) in enumerate(points)]
+            self.call(
+                "Input.dispatchTouchEvent", type="touchMove" if number else "touchStart", touchPoints=fingers
+            )
+        self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
 
     def reload(self):
         self.run("window.old = true")

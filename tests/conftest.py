@@ -189,6 +189,22 @@ def vgg_state():
     }
 
 
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    """Headless Chromium; without it the tests that need it are skipped."""
+    from chromium import PROGRAM, Chromium
+
+    if not PROGRAM:
+        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
+    browser = Chromium(tmp_path_factory.mktemp("profile"))
+    try:
+        browser.call("Browser.getVersion")
+    except (OSError, RuntimeError) as error:  # TimeoutError is an OSError
+        pytest.skip(f"Chromium does not start on this machine ({error})")
+    yield browser
+    browser.close()
+
+
 def save(path, pixels, alpha=None, format=None, **facts):
     path.parent.mkdir(parents=True, exist_ok=True)
     format = format or {".tif": "TIFF", ".webp": "WEBP"}.get(path.suffix, "PNG")

@@ -6,21 +6,7 @@ import sys
 import time
 
 import pytest
-from chromium import PROGRAM, Chromium
 from conftest import ROOT
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    if not PROGRAM:
-        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
-    browser = Chromium(tmp_path_factory.mktemp("profile"))
-    try:
-        browser.call("Browser.getVersion")
-    except (OSError, RuntimeError) as error:  # TimeoutError is an OSError
-        pytest.skip(f"Chromium does not start on this machine ({error})")
-    yield browser
-    browser.close()
 
 
 def exported(folder):
