@@ -44,7 +44,7 @@ from data.images import ImageLike, digest, read_image, read_role_hints, read_rol
 from data.photo import MAX_PIXELS, Photo, encode, read_photo
 from data.psd import photoshop, restoration_layers
 from data.sheet import compare
-from engine import PROGRAM, commands, options
+from engine import PROGRAM, commands, options, review
 from engine.lazy import once
 from engine.photos import FORMATS, Job, Picture, color_depth, run, tool
 
@@ -229,6 +229,13 @@ class Restored:
         return _read_only(finder.enlarge(self._detect()[1], self.photo.size).numpy())
 
     @property
+    def dilated_probability(self) -> np.ndarray:
+        """The probability (h, w) at the working size, dilated as the mask is; not if a mask is given."""
+        from nets.ops.detection import dilated
+
+        return dilated(self._detect()[1], self.restorer.dilate).numpy()
+
+    @property
     def restored(self) -> np.ndarray:
         """The photograph with its damage inpainted, of the same shape and dtype."""
         return self._inpaint()[0]
@@ -372,8 +379,8 @@ def layered(restored: Restored) -> bytes:
     return photoshop(restored.photo, layers, merged.pixels, packet)
 
 
-def output_files(restored: Restored, args: argparse.Namespace) -> dict[str, bytes | Picture]:
-    """The files requested by the options: suffix -> content."""
+def output_files(restored: Restored, name: str, args: argparse.Namespace) -> dict[str, bytes | Picture]:
+    """The files requested by the options: suffix -> content. name: of the results."""
     wanted = restored.restorer.wanted
     files = {PICTURES[name]: restored.file(name) for name in wanted}
     if args.compare:
@@ -384,13 +391,35 @@ def output_files(restored: Restored, args: argparse.Namespace) -> dict[str, byte
         files["_probability.png"] = segment.probability_file(restored.probability)
     if args.psd:
         files[".{psd}"] = layered(restored)
+    if args.page:
+        files[review.SUFFIX] = review_record(restored, args.out / f"{name}{review.SUFFIX}", name)
     return files
+
+
+def review_record(restored: Restored, path: Path, name: str) -> bytes:
+    """What the review page shows of a photograph. path: of the former record, whose probability is kept when
+    a mask is given now. name: of the results.
+    """
+    restorer = restored.restorer
+    pictures = {key: getattr(restored, key) for key in restorer.wanted if key != "mask"}
+    return review.record(
+        restored.photo,
+        name,
+        restored.name,
+        restored.mask,
+        pictures,
+        None if restored.masked else restored.dilated_probability,
+        None if restored.masked else restorer.finder()[1],
+        restored.facts(),
+        former=review.read_record(path) if restored.masked else None,
+    )
 
 
 def restore(args: argparse.Namespace) -> int:
     """Restores all photographs of the arguments; returns the exit status."""
     restorer = Restorer(**{part.name: getattr(args, part.name) for part in fields(Restorer) if part.init})
-    masked = args.mask is not None
+    corrections = review.requested_corrections(args)
+    masked = args.mask is not None or corrections is not None
     weights = restorer.load(masked)
 
     def work(photo, source):
@@ -399,12 +428,13 @@ def restore(args: argparse.Namespace) -> int:
         restored = Restored(restorer, photo, source.companions, str(source))
         if colorize.STAGE in restored.stages:
             restored.hints()  # before anything is computed
-        return output_files(restored, args), restored.facts()
+        return output_files(restored, source.name, args), restored.facts()
 
     outputs = [PICTURES[name] for name in restorer.wanted]
     outputs += ["_compare.png"] * args.compare
     outputs += ["_probability.png"] * args.probability
     outputs += [".{psd}"] * args.psd
+    outputs += [review.SUFFIX] * args.page
     job = Job(
         work,
         outputs,
@@ -413,8 +443,12 @@ def restore(args: argparse.Namespace) -> int:
         companions={"mask": args.mask, "protect": args.protect, "hints": args.hints},
         commit=True,
         max_pixels=args.max_pixels,
+        corrections=corrections,
     )
-    return run(args, job)
+    status = run(args, job)
+    if args.page and status in (0, 1):
+        review.write_pages(args)
+    return status
 
 
 def restoring_options(parser: argparse.ArgumentParser) -> None:
@@ -435,6 +469,7 @@ def restoring_options(parser: argparse.ArgumentParser) -> None:
     add("--compare", action="store_true", help=text)
     text = "also write OUT/STEM.psd (.psb if very large) with every step as a layer (default: no)"
     add("--psd", action="store_true", help=text)
+    review.review_options(parser)
     text = f"largest number of pixels of a photograph (default: {MAX_PIXELS})"
     add("--max-pixels", type=options.count(1), default=MAX_PIXELS, metavar="N", help=text)
 
@@ -447,10 +482,13 @@ def main(argv=None) -> int:
     restoring_options(parser)
 
     def checked(args) -> int:
-        single = len(args.only or ()) == 1 and not args.compare and not args.psd and not args.probability
-        options.check(parser, args, stdout=single)
-        if args.probability and (args.mask or set(args.only or ()) == {"color"}):
+        args.words = sys.argv[1:] if argv is None else argv
+        several = args.compare or args.psd or args.probability or args.page
+        options.check(parser, args, stdout=len(args.only or ()) == 1 and not several)
+        if args.probability and (args.mask or args.corrections or set(args.only or ()) == {"color"}):
             parser.error("--probability: nothing is searched for defects here")
+        if args.page and set(args.only or ()) == {"color"}:
+            parser.error("--page: nothing is repaired here")
         if args.psd and not find_spec("psd_tools"):
             parser.error("--psd needs psd-tools: pip install psd-tools")
         return restore(args)

@@ -82,16 +82,15 @@ def train(args) -> int:
         norm=("norm", args.norm, "inplace"),
         context=("context", args.context, "none"),
     )
-    samples = partial(SegmentSamples, args.data, seed=args.seed, side=args.crop)
-    weights = {"positive_weight": args.positive_weight, "dice_weight": args.dice_weight}
+    drawn = options.chosen(args, "labelled_share", "hold_out", "corrections", "photos")
     published = {"encoder": args.encoder_weights, "context": args.context_weights}
     if network["context"] == "none":
         del network["context"]
     stage = Stage(
         STAGE,
         build,
-        samples=partial(samples, labelled_share=args.labelled_share, hold_out=args.hold_out),
-        losses=partial(compute_losses, **weights),
+        samples=partial(SegmentSamples, args.data, seed=args.seed, side=args.crop, **drawn),
+        losses=partial(compute_losses, **options.chosen(args, "positive_weight", "dice_weight")),
         evaluate=partial(evaluate, data=args.data, hold_out=args.hold_out),
         validation_set=partial(measured_pairs, args.data, args.hold_out),
         initialize=partial(load_encoders, network=network, **published),
@@ -364,6 +363,7 @@ def training_options(parser) -> None:
     text = "cross-validation: evaluate on every N-th labelled pair, starting with the I-th, and train on the "
     text += "others (default: evaluate on val/)"
     add("--hold-out", type=options.fold, metavar="I/N", help=text)
+    options.corrections_options(parser)
     text = "weight of damaged pixels relative to intact ones; auto: intact / damaged pixels of the global "
     text += "batch, 1 to 10 (default: auto)"
     add("--positive-weight", type=options.auto_or_positive, default="auto", metavar="auto|N", help=text)

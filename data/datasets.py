@@ -12,6 +12,7 @@ import torch
 from PIL import Image, ImageFilter
 
 from data import portraits
+from data.corrections import labelled_photographs
 from data.crops import crop, crop_pair, read_old_scan
 from data.errors import PhotoError
 from data.folder import held_out, images_in, pairs_in
@@ -26,6 +27,7 @@ from data.synthesis.textures import blur, enlarge, load_textures
 
 INVISIBLE = 0.045  # luma; damage that differs less from where it is pasted is ignored
 MASK_TRIES = 20  # crops of real masks to try before holes are drawn instead
+WORKING_SIDE = 1024  # px, to which corrected scans are reduced: the scale at which damage is detected
 # Shares of the samples of the colorize stage
 SMALL_SHARE = 0.2  # of color_small/: subjects that clean/ lacks, in little detail
 CUTOUT_SHARE = 0.25  # cutouts in front of a background, if there are any
@@ -85,15 +87,26 @@ class SegmentSamples(_Samples):
 
     Synthetic damage, mixed with hand-labelled photographs and with undamaged old scans; see
     `synthesis/shares.py`. labelled_share: share of the samples from `labelled/`, if there are any. hold_out:
-    the fold "I/N" of `labelled/` to leave out.
+    the fold "I/N" of `labelled/` to leave out. corrections: files of the review page, whose photographs join
+    those of `labelled/`; photos: the folder of these, or None if they are where restore.py read them.
     """
 
     def __init__(
-        self, data: Path, *, seed: int, side: int, labelled_share: float, hold_out: str | None = None
+        self,
+        data: Path,
+        *,
+        seed: int,
+        side: int,
+        labelled_share: float,
+        hold_out: str | None = None,
+        corrections: list[str] | None = None,
+        photos: Path | None = None,
     ):
         self.textures = load_textures(data / "textures")
         pairs, _ = held_out(pairs_in(data / "labelled"), hold_out)
         self.labelled = [_labelled(*pair) for pair in pairs]
+        for path in corrections or ():
+            self.labelled += labelled_photographs(Path(path), photos, WORKING_SIDE)
         self.labelled_share = labelled_share if self.labelled else 0.0
         self.old = [read_old_scan(path) for path in images_in(data / "negatives")]
         super().__init__(data, seed=seed, side=side, clean=self.labelled_share < 1)

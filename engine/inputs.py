@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from data.corrections import Correction
 from data.errors import PhotoError
 from data.photo import IMAGE_SUFFIXES
 
@@ -20,14 +21,13 @@ class Source:
     path: Path  # STDIO: standard input
     name: str  # outputs are OUT/NAME_restored.png etc.; may contain folders
     error: str = ""  # why it cannot be processed at all
-    companions: dict[str, Path] = field(
-        default_factory=dict
-    )  # role -> file for this photograph, set by `pair`
+    # role -> file, or its bytes, for this photograph; set by `pair` and `correct`
+    companions: dict[str, Path | bytes] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return "stdin" if self.path == STDIO else str(self.path)
 
-    def require(self, role: str, given: Path) -> Path:
+    def require(self, role: str, given: Path | None) -> Path | bytes:
         """The companion of this role. Raises PhotoError if the folder `given` has none for this
         photograph.
         """
@@ -122,6 +122,17 @@ def pair(source: Source, given: dict[str, Path | None]) -> Source:
     """
     companions = {role: _companion(path, role, source) for role, path in given.items() if path}
     return replace(source, companions={role: path for role, path in companions.items() if path})
+
+
+def correct(source: Source, correction: Correction, digest: str) -> Source:
+    """The source with mask and hints of a correction in place of others.
+
+    digest: SHA-256 of the photograph's file. Raises PhotoError if another one was corrected.
+    """
+    if digest != correction.sha256:
+        raise PhotoError("its correction was made for a file of this name with another content")
+    drawn = {"mask": correction.mask, **({"hints": correction.hints} if correction.hints else {})}
+    return replace(source, companions={**source.companions, **drawn})
 
 
 def _companion(given: Path, role: str, source: Source) -> Path | None:

@@ -168,6 +168,14 @@ def context_options(parser: argparse.ArgumentParser) -> None:
 # ------------------------------------------------------------------------------------------- measuring
 
 
+def corrections_options(parser: argparse.ArgumentParser) -> None:
+    """Adds `--corrections` and `--photos`: the masks that the review page saved, for training."""
+    text = "also train on the masks that the page of restore.py --page saved; repeatable (default: none)"
+    parser.add_argument("--corrections", action="append", metavar="ZIP", help=text)
+    text = "folder of the photographs of --corrections (default: where restore.py read them)"
+    parser.add_argument("--photos", type=Path, metavar="FOLDER", help=text)
+
+
 def data_option(parser: argparse.ArgumentParser, stage: str, text: str = "data folder") -> None:
     """Adds `--data`; the default is the stage's folder."""
     parser.add_argument(

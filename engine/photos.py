@@ -37,13 +37,14 @@ import numpy as np
 from tqdm import tqdm
 
 from data import deep, psd, report
+from data.corrections import Correction
 from data.errors import PhotoError, UserError
 from data.files import sha256
 from data.formats import lost
 from data.photo import MAX_PIXELS, Photo, encode, read_bytes, read_photo
 from engine import PROGRAM
 from engine.delivery import clear, deliver, refuse_existing
-from engine.inputs import STDIO, Source, list_photos, pair
+from engine.inputs import STDIO, Source, correct, list_photos, pair
 from engine.launch import rank, terminable, under_torchrun, world
 
 FORMATS = {"png": "PNG", "tif": "TIFF", "webp": "WEBP", "jpg": "JPEG"}  # suffix -> Pillow's name
@@ -71,6 +72,8 @@ class Job:
     companions: dict[str, Path | None] = field(default_factory=dict)  # role -> file, folder or None
     commit: bool = False  # write STEM.json, and skip photographs that are done according to it
     max_pixels: int = MAX_PIXELS
+    # name -> correction: only these photographs are processed, unless they are done already
+    corrections: dict[str, Correction] | None = None
 
 
 def run(arguments: argparse.Namespace, job: Job) -> int:
@@ -175,13 +178,17 @@ class _Loop:
         options = {**job.options, "format": arguments.format, "outputs": job.outputs}
         self.settings = {"options": options, "weights": job.weights}
         self.commit = job.commit and self.out != STDIO
+        self.corrections = job.corrections
         self.made: set[Path] = set()  # files written by this run
         self.stdin = b""
 
     def run(self) -> int:
         """The exit status: 0 all done, 1 some failed."""
         arguments = self.arguments
-        sources = list_photos(arguments.photos, self.out, arguments.recursive)[rank() :: world()]
+        sources = list_photos(arguments.photos, self.out, arguments.recursive)
+        if self.corrections is not None:
+            sources = [source for source in sources if source.name in self.corrections]
+        sources = sources[rank() :: world()]
         failed = False
         # Not in the reading thread, where a blocked read could not be interrupted.
         if any(source.path == STDIO for source in sources):
@@ -209,11 +216,13 @@ class _Loop:
         if source.error:
             raise PhotoError(source.error)
         data = self.stdin if source.path == STDIO else read_bytes(source.path)
-        source = pair(source, self.job.companions)
+        digest, source = sha256(data), pair(source, self.job.companions)
+        if self.corrections is not None:
+            source = correct(source, self.corrections[source.name], digest)
         hashes = {role: _hash(role, path) for role, path in source.companions.items()}
         settings = {**self.settings, "companions": hashes}
-        if self.commit and not self.arguments.overwrite:
-            former = report.done(self.target(source, ".json"), sha256(data), settings)
+        if self.commit and (not self.arguments.overwrite or self.corrections is not None):
+            former = report.done(self.target(source, ".json"), digest, settings)
             if former:
                 return _Loaded(source, settings, None, former)
         return _Loaded(source, settings, read_photo(data, self.job.max_pixels))
@@ -303,8 +312,8 @@ def _read_ahead(
             reader.shutdown(wait=False, cancel_futures=True)
 
 
-def _hash(role: str, path: Path) -> str:
+def _hash(role: str, path: Path | bytes) -> str:
     try:
-        return sha256(read_bytes(path))
+        return sha256(path if isinstance(path, bytes) else read_bytes(path))
     except PhotoError as error:
         raise PhotoError(f"{role} {path}: {error}") from None

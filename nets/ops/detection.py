@@ -46,9 +46,12 @@ def damage_mask(probability, size: tuple[int, int], threshold: float, dilate: in
     dilate: px of (h, w). The probability itself is dilated, before upsampling, so that large photographs get
     smooth outlines.
     """
-    if dilate:
-        probability = F.max_pool2d(probability[None], 2 * dilate + 1, 1, dilate)[0]
-    return enlarge(probability, size) >= threshold
+    return enlarge(dilated(probability, dilate), size) >= threshold
+
+
+def dilated(probability, dilate: int):
+    """The largest probability within a square of `dilate` px to each side of every pixel, (h, w)."""
+    return F.max_pool2d(probability[None], 2 * dilate + 1, 1, dilate)[0] if dilate else probability
 
 
 def enlarge(x, size: tuple[int, int]):
