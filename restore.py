@@ -5,6 +5,7 @@
     python restore.py photo.jpg out/ --only restored         no color
     python restore.py photo.jpg out/ --mask edited_mask.png  repair what this mask marks
     python restore.py photo.jpg out/ --psd                   also a Photoshop file with all steps as layers
+    python restore.py scans/ out/ --page                     also a page to check and correct in a browser
     python restore.py - - --only restored < in.png > out.png
     torchrun --nproc_per_node=4 restore.py scans/ out/       photographs shared by four processes
 

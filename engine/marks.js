@@ -107,21 +107,25 @@ function shrink(bits, [w, h], width, height) {
 
 /** The probability, levels of [w, h] px, interpolated linearly over `grid` as the program does it. */
 function enlarge(levels, [w, h], grid) {
-  const out = new Float32Array(grid.rows * grid.width);
-  const place = (index, from, to) => {
-    const at = Math.min(from - 1, Math.max(0, (index + 0.5) * from / to - 0.5)), low = Math.floor(at);
-    return [low, Math.min(low + 1, from - 1), at - low];
-  };
-  const columns = Array.from({ length: grid.width }, (_, x) => place(x, w, grid.width));
+  const out = new Float32Array(grid.rows * grid.width), line = new Float32Array(w);
+  const place = (index, from, to) => Math.min(from - 1, Math.max(0, (index + 0.5) * from / to - 0.5));
+  const columns = Float64Array.from({ length: grid.width }, (_, x) => place(x, w, grid.width));
   for (let row = 0; row < grid.rows; row++) {
-    const [upper, lower, v] = place(grid.top + row, h, grid.height);
+    const y = place(grid.top + row, h, grid.height), upper = Math.floor(y), v = y - upper;
+    const above = upper * w, below = Math.min(upper + 1, h - 1) * w, start = row * grid.width;
+    for (let x = 0; x < w; x++) line[x] = levels[above + x] * (1 - v) + levels[below + x] * v;
     for (let x = 0; x < grid.width; x++) {
-      const [left, right, u] = columns[x];
-      const above = levels[upper * w + left] * (1 - u) + levels[upper * w + right] * u;
-      const below = levels[lower * w + left] * (1 - u) + levels[lower * w + right] * u;
-      out[row * grid.width + x] = above * (1 - v) + below * v;
+      const left = Math.floor(columns[x]), u = columns[x] - left;
+      out[start + x] = u ? line[left] * (1 - u) + line[left + 1] * u : line[left]; // u is 0 in the last column
     }
   }
+  return out;
+}
+
+/** The mask of levels: 255 from the threshold on, else 0. */
+function atLeast(levels, threshold) {
+  const out = new Uint8Array(levels.length);
+  for (let i = 0; i < out.length; i++) if (levels[i] >= threshold) out[i] = 255;
   return out;
 }
 
@@ -140,7 +144,7 @@ function maskFile(photo, strokes, threshold) {
   return png(w, h, 1, (top, rows) => {
     const grid = raster(photo.size, w, h, top, rows), flags = new Uint8Array(rows * w);
     const mask = threshold === null ? unpack(photo.bits, w, top, rows)
-      : Uint8Array.from(enlarge(photo.levels, photo.levelsSize, grid), level => level >= threshold ? 255 : 0);
+      : atLeast(enlarge(photo.levels, photo.levelsSize, grid), threshold);
     drawStrokes(grid, flags, strokes, false);
     return applyFlags(mask, flags);
   });

@@ -96,16 +96,20 @@ async function masksOf(index) {
   return data.probability ? { ...photo, levels: await inflate(data.probability.levels), levelsSize: data.probability.size } : photo;
 }
 
+/** A canvas with the picture of a data URL. Unlike an image it gives its memory back when it is told to. */
+async function drawn(url) {
+  const [head, text] = url.split(","), bytes = Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
+  const bitmap = await createImageBitmap(new Blob([bytes], { type: head.slice(5, head.indexOf(";")) }));
+  const canvas = Object.assign(document.createElement("canvas"), { width: bitmap.width, height: bitmap.height });
+  canvas.getContext("bitmaprenderer").transferFromImageBitmap(bitmap);
+  return canvas;
+}
+
 async function decode(index) {
-  const photo = await masksOf(index), images = {};
-  for (const [name, source] of Object.entries(photo.pictures)) {
-    images[name] = new Image();
-    images[name].alt = "";
-    images[name].src = source;
-  }
-  delete photo.pictures;
-  await Promise.all(Object.values(images).map(image => image.decode()));
-  const { naturalWidth: width, naturalHeight: height } = images.original, grid = raster(photo.size, width, height);
+  const { pictures, ...photo } = await masksOf(index), names = Object.keys(pictures);
+  const canvases = await Promise.all(Object.values(pictures).map(drawn));
+  const images = Object.fromEntries(names.map((name, place) => [name, canvases[place]]));
+  const { width, height } = images.original, grid = raster(photo.size, width, height);
   return { ...photo, images, width, height, grid, detected: shrink(photo.bits, photo.size, width, height),
     smooth: photo.levels && enlarge(photo.levels, photo.levelsSize, grid), base: null,
     flags: new Uint8Array(width * height), colors: new Uint32Array(width * height) };
@@ -114,7 +118,11 @@ async function decode(index) {
 const cache = new Map(); // number -> promise of a decoded photograph: the one shown and its neighbours only
 
 function load(index) {
-  for (const old of cache.keys()) if (Math.abs(old - index) > 1 && Math.abs(old - state.at) > 1) cache.delete(old);
+  for (const [old, photo] of cache)
+    if (Math.abs(old - index) > 1 && Math.abs(old - state.at) > 1) {
+      cache.delete(old);
+      photo.then(({ images }) => Object.values(images).forEach(image => { image.width = 0; })); // frees its pixels
+    }
   if (!cache.has(index)) cache.set(index, decode(index));
   return cache.get(index);
 }
@@ -163,7 +171,7 @@ function repaint() {
 
 function preview(threshold) {
   const { detected, smooth } = current;
-  current.base = threshold === null ? detected : Uint8Array.from(smooth, level => level >= threshold ? 255 : 0);
+  current.base = threshold === null ? detected : atLeast(smooth, threshold);
 }
 
 /** Puts mask, protection and colors on the overlay, all or a box [left, top, right, bottom] of it. */
@@ -477,7 +485,7 @@ const initial = () => Math.round((page.photos[state.at].threshold ?? 0) * 100);
 function setThreshold(percent) {
   if (!current?.levels) return;
   finishStroke();
-  percent = Math.min(Math.max(percent, 1), 99);
+  percent = Math.min(Math.max(percent, 3), 99);
   act({ threshold: percent === initial() ? null : percent });
   preview(percent === initial() ? null : percent);
   compose();
@@ -616,7 +624,8 @@ async function save() {
   byId("saved").showModal();
 }
 
-byId("command").textContent = page.command;
+byId("command").append(...page.command.split(" ").flatMap((word, index) => [ // no line ends within a word
+  index ? " " : "", Object.assign(document.createElement("span"), { textContent: word })]));
 byId("copy").onclick = async () => {
   try {
     await navigator.clipboard.writeText(page.command);

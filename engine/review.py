@@ -32,6 +32,7 @@ from engine.photos import say
 VERSION = 1  # of STEM_review.json
 SUFFIX = "_review.json"
 SIDE = 1280  # px, longer side of the pictures on the page
+LEAST = 3  # percent, the lowest threshold that the page offers
 THUMB = 112  # px, of those in the list, shown at half that size
 PER_PAGE = 200  # photographs: about 60 MB, which a browser opens in 2 s
 MUCH_INVENTED = 0.05  # share of the pixels from which doubt grows no more
@@ -60,7 +61,8 @@ def record(
     as for the mask, or None if the mask was given. facts: invented, regions and warnings, as in the report.
     former: an earlier record of a photograph whose mask is given now, which still tells its probability.
     """
-    pictures = {"original": photo.pixels, **pictures}
+    shown = ("restored", "restored_color") if "restored_color" in pictures else pictures
+    pictures = {"original": photo.pixels, **{key: pictures[key] for key in shown if key in pictures}}
     levels = _levels(probability) if probability is not None else None
     score, reasons = doubts(facts, probability, threshold)
     if former and former["sha256"] == photo.sha256:
@@ -76,7 +78,7 @@ def record(
         "doubt": round(score, 4),
         "reasons": reasons,
         "thumb": data_url(photo.pixels, THUMB, "WEBP", quality=60),
-        "pictures": {key: data_url(pixels, SIDE, "WEBP", quality=78) for key, pixels in pictures.items()},
+        "pictures": {key: data_url(pixels, SIDE, "WEBP", quality=75) for key, pixels in pictures.items()},
         "mask": _packed(np.packbits(mask == 255, axis=1)),
         "probability": levels,
     }
@@ -88,12 +90,16 @@ def _packed(array: np.ndarray) -> str:
 
 
 def _levels(probability: np.ndarray) -> dict:
-    """The probability in percent, a byte for a pixel; of those beyond `SIDE` px, the largest of several."""
+    """The probability in percent, a byte for a pixel; of those beyond `SIDE` px, the largest of several.
+
+    What is below `LEAST` percent becomes 0: nobody sets the threshold there, and it takes a third of the file.
+    """
     scale = min(1, SIDE / max(probability.shape))
     for axis, length in enumerate(probability.shape):
         short = max(1, round(length * scale))
         probability = np.maximum.reduceat(probability, np.arange(short) * length // short, axis)
     percent = np.rint(probability * 100).astype(np.uint8)
+    percent[percent < LEAST] = 0
     return {"size": list(percent.shape[::-1]), "levels": _packed(percent)}
 
 

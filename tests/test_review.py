@@ -274,7 +274,9 @@ def test_the_threshold_redraws_the_mask_as_the_program_does(tmp_path, browser):
     page.press("s")
     (correction,) = read_corrections(saved(tmp_path))
     drawn = np.asarray(Image.open(io.BytesIO(correction.mask)))
-    expected = enlarge(torch.from_numpy(np.rint(probability * 100)), (2001, 1500)).numpy() >= 53
+    levels = np.rint(probability * 100)
+    levels[levels < review.LEAST] = 0
+    expected = enlarge(torch.from_numpy(levels), (2001, 1500)).numpy() >= 53
     assert share == pytest.approx(expected.mean() * 100, abs=0.2)
     expected &= ~swept(expected.shape, protected)
     assert set(np.unique(drawn)) == {0, 255}
