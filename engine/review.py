@@ -92,7 +92,7 @@ def _packed(array: np.ndarray) -> str:
 def _levels(probability: np.ndarray) -> dict:
     """The probability in percent, a byte for a pixel; of those beyond `SIDE` px, the largest of several.
 
-    What is below `LEAST` percent becomes 0: nobody sets the threshold there, and it takes a third of the file.
+    What is below `LEAST` percent becomes 0: no threshold is set there, and it takes a third of the bytes.
     """
     scale = min(1, SIDE / max(probability.shape))
     for axis, length in enumerate(probability.shape):

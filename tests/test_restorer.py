@@ -298,6 +298,8 @@ def test_keywords_are_options_with_their_defaults():
         "compare",
         "psd",
         "probability",
+        "page",
+        "corrections",
     }
     called_with = set(inspect.signature(Restorer.__call__).parameters) - {"self", "photo"}
     assert destinations - for_files - set(fields) == called_with
