@@ -1,4 +1,4 @@
-"""Detects damage in photographs: the network, its threshold, and the dilation of the mask.
+"""Detects damage in photographs, and writes it as masks.
 
     python segment.py infer scans/ out/                      out/STEM_mask.png: 255 damaged, 0 intact
     python segment.py infer photo.jpg out/ --probability     also out/STEM_probability.png, 16 bits

@@ -1,4 +1,4 @@
-"""Facts for the report: damaged regions, differences between pictures, cautions."""
+"""Facts and sentences for the report: damaged regions, differences, cautions."""
 
 from __future__ import annotations
 

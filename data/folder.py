@@ -17,16 +17,20 @@ def images_in(folder: Path) -> list[Path]:
 
 
 def pairs_in(folder: Path) -> list[tuple[Path, Path]]:
-    """(image, mask) pairs of `folder`/images and `folder`/masks, by stem.
+    """(image, mask) pairs of `folder`/images and `folder`/masks: the mask of a.jpg is a.png or a_mask.png.
 
-    Raises PhotoError for an image without a mask.
+    Raises PhotoError for an image without a mask or with both.
     """
     masks = {path.stem: path for path in images_in(Path(folder) / "masks")}
-    images = images_in(Path(folder) / "images")
-    for path in images:
-        if path.stem not in masks:
-            raise PhotoError(f"{path}: no mask of the same stem in {Path(folder) / 'masks'}")
-    return [(path, masks[path.stem]) for path in images]
+    pairs = []
+    for path in images_in(Path(folder) / "images"):
+        fitting = [masks[name] for name in (path.stem, f"{path.stem}_mask") if name in masks]
+        if not fitting:
+            raise PhotoError(f"{path}: no {path.stem} or {path.stem}_mask in {Path(folder) / 'masks'}")
+        if len(fitting) > 1:
+            raise PhotoError(f"both {fitting[0]} and {fitting[1]} could be the mask of {path}: remove one")
+        pairs.append((path, fitting[0]))
+    return pairs
 
 
 def validation(data: Path) -> Path:

@@ -1,4 +1,7 @@
-"""Encoders of the output formats: TIFF by hand; PNG, WebP and JPEG by Pillow; and what each cannot hold."""
+"""Writes TIFF, PNG, WebP and JPEG, and lists what each cannot hold.
+
+TIFF is written by hand, the others by Pillow.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Blind votes on models: `vote` makes a page for the voters, `tally` counts their votes.
+"""Blind votes on models: `vote` makes a page of ballot.html, `tally` counts the votes.
 
     BALLOT/index.html   the page, with all pictures in it: send this file, or put the folder on a web server
     BALLOT.key.json     which model made which picture; next to the folder, and stays with you

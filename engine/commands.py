@@ -1,4 +1,4 @@
-"""Sub-commands train, eval, sheet and infer, and the exit status of every command.
+"""Sub-commands train, eval, sheet and infer, and the exit status of user errors.
 
 Modules that import torch are imported inside the functions that need them, so that `--help` and usage errors
 respond at once.

@@ -1,4 +1,4 @@
-"""Builds networks from options, and loads the weights they start from.
+"""Builds networks from options or a weights file, and puts published weights into them.
 
 Stage scripts pass in their classes and `build` functions, since this module does not import networks.
 """

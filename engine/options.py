@@ -99,7 +99,7 @@ def train_options(parser: argparse.ArgumentParser, stage: str, **defaults) -> No
     text = "run folder; repeating the command resumes the run"
     add("--run-dir", text, Path("runs") / stage, type=Path, metavar="DIR")
     add("--steps", "optimizer steps in total", 100000, type=positive(int))
-    text = "also end after this time; the learning rate follows steps or time, whichever is further"
+    text = "also end after this time; the learning rate follows what has progressed further, steps or time"
     add("--minutes", text, None, type=positive(float))
     add("--batch-size", "samples per step, over all processes", 32, type=positive(int))
     add("--lr", "peak learning rate of AdamW", 1e-3, type=positive(float))

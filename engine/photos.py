@@ -1,4 +1,4 @@
-"""The loop over photographs: read, process, write and report each, and skip those already done.
+"""The loop over photographs: read, process, write, report, skip if done; exit status 0 or 1.
 
 A command adds the shared options (`engine.options.infer_options`), checks them, loads its networks, and
 defines what to do with one photograph:

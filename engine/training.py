@@ -1,7 +1,8 @@
 """The training loop of every stage: batches, steps, evaluation, checkpoints, and resuming.
 
 The run folder is the whole state of a run (see data/run_folder.py). Sample n is a function of (seed, n), and
-`last.pt` holds the rest, so that on the CPU a resumed run equals an uninterrupted one bit for bit.
+`last.pt` holds the rest, so that a resumed run equals an uninterrupted one bit for bit (on the CPU,
+without `--minutes`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Losses of the inpaint stage on pixels (Liu et al. 2018, section 3.3).
+"""Pixel terms of the inpaint loss (Liu et al. 2018, section 3.3); the stage script sums them.
 
 painted, truth: (B, C, H, W) in [0, 1]; mask: (B, 1, H, W), 1 valid, 0 in holes. Every loss is a scalar.
 """

@@ -15,13 +15,21 @@ def paint(path, level, size=(40, 30)):
     return path
 
 
-def test_pairs_are_by_stem(tmp_path):
+def test_pairs_have_one_stem(tmp_path):
     assert pairs_in(tmp_path) == []
     image, mask = paint(tmp_path / "images/a.jpg", 9), paint(tmp_path / "masks/a.png", 0)
     paint(tmp_path / "masks/unused.png", 0)
     assert pairs_in(tmp_path) == [(image, mask)]
     paint(tmp_path / "images/b.jpg", 9)
-    with pytest.raises(PhotoError, match=r"images/b\.jpg: no mask of the same stem in .*masks"):
+    with pytest.raises(PhotoError, match=r"images/b\.jpg: no b or b_mask in .*masks"):
+        pairs_in(tmp_path)
+
+
+def test_a_detected_mask_keeps_its_name_in_a_pair(tmp_path):
+    image, mask = paint(tmp_path / "images/a.jpg", 9), paint(tmp_path / "masks/a_mask.png", 0)
+    assert pairs_in(tmp_path) == [(image, mask)]
+    paint(tmp_path / "masks/a.png", 0)
+    with pytest.raises(PhotoError, match=r"both .*a\.png and .*a_mask\.png could be the mask of .*a\.jpg"):
         pairs_in(tmp_path)
 
 

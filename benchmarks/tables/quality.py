@@ -60,8 +60,8 @@ def chain_in_short(result: dict) -> list:
         f"whole chain, 1024 x 1024 px, n = {result['restore.py']['n']}",
         f"{timing(result['restore.py'], 1)} s, of which detection {stages['segment']}, "
         f"inpainting {stages['inpaint']}, color {stages['colorize']} s",
-        f"`--no-tta` {timing(result['restore.py --no-tta'], 1)} s; of both, importing torch and "
-        f"torchvision {timing(result['import torch, torchvision'], 1)} s",
+        f"`--no-tta` {timing(result['restore.py --no-tta'], 1)} s; both include "
+        f"{timing(result['import torch, torchvision'], 1)} s for importing torch and torchvision",
     ]
 
 
