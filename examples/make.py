@@ -4,6 +4,7 @@ python examples/make.py            needs matplotlib and scikit-image, which cont
 python examples/make.py readme     the README's before_after.jpg, with the bundled weights
 """
 
+import argparse
 import sys
 import tempfile
 from pathlib import Path
@@ -40,6 +41,14 @@ def old(portrait: Image.Image, seed: int) -> Image.Image:
     return Image.fromarray(tint(age(damaged, rng, 0.15), rng))
 
 
+def portraits() -> None:
+    """The portraits and their old versions."""
+    for name, portrait in originals().items():
+        portrait.save(HERE / f"{name}.jpg", quality=92)
+        old(portrait, SEEDS[name]).save(HERE / f"{name}_old.jpg", quality=92)
+        print(f"{name}: {portrait.width} x {portrait.height}, seed {SEEDS[name]}")
+
+
 def before_after() -> None:
     """The README's picture: the old portrait and the results of restore.py, side by side."""
     import restore
@@ -47,17 +56,18 @@ def before_after() -> None:
     with tempfile.TemporaryDirectory() as out:
         options = ["--only", "restored", "--only", "restored_color", "--compare", "--quiet"]
         status = restore.main([str(HERE / "grace_hopper_old.jpg"), out, *options])
-        assert status == 0, "restore.py failed"
+        if status != 0:
+            sys.exit("restore.py failed")
         Image.open(Path(out) / "grace_hopper_old_compare.png").save(HERE / "before_after.jpg", quality=85)
 
 
-def main():
-    if sys.argv[1:] == ["readme"]:
-        return before_after()
-    for name, portrait in originals().items():
-        portrait.save(HERE / f"{name}.jpg", quality=92)
-        old(portrait, SEEDS[name]).save(HERE / f"{name}_old.jpg", quality=92)
-        print(f"{name}: {portrait.width} x {portrait.height}, seed {SEEDS[name]}")
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parts = {"portraits": portraits, "readme": before_after}
+    parser.add_argument("part", nargs="?", choices=parts, default="portraits", help="default: portraits")
+    parts[parser.parse_args().part]()
 
 
 if __name__ == "__main__":
