@@ -40,7 +40,7 @@ def inputs(stage, net) -> list:
     """Random inputs of the size in STAGES."""
     torch.manual_seed(0)
     batch, channels, *size = STAGES[stage]
-    x = torch.rand(batch, channels or net.encoder.conv1.in_channels, *size)
+    x = torch.rand(batch, channels or net.channels, *size)
     return [x, (torch.rand(batch, 1, *size) > 0.05).float()] if stage is inpaint else [x]
 
 

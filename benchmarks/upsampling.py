@@ -44,7 +44,7 @@ def measure(pixels, net, short_side: int) -> dict[str, list[float]]:
     small = network_scale(large, net, short_side)
     half, near = F.avg_pool2d(small, 2), near_edges(large)
     given = even_exposure(small)
-    if net.encoder.conv1.in_channels == 4:
+    if net.channels == 4:
         given = with_hints(given, torch.zeros(1, 3, *small.shape[-2:]))
     errors = {}
     for name, chroma in (("ours", net(given)), ("truth", F.interpolate(truth, half.shape[-2:], mode="area"))):
@@ -86,7 +86,7 @@ def main() -> None:
         "--weights", type=Path, default=colorize.WEIGHTS, help="weights (default: the bundled ones)"
     )
     args = parser.parse_args()
-    net = colorize.load(args.weights, torch.device("cpu")).net
+    net = colorize.load(args.weights, torch.device("cpu")).predictor.net
     pictures = [read_photo(path).pixels for path in validation_photos(args.data)]
     photos = [pixels for pixels in pictures if pixels.ndim == 3]
     result = {"photos": len(photos)}

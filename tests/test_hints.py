@@ -83,12 +83,17 @@ def weights(request, tiny_weights, hinting):
 
 def test_a_file_of_strokes():
     hints, notes = read_hints(png(strokes()), (WIDTH, HEIGHT))
-    assert notes == [] and hints.alpha.shape == (HEIGHT, WIDTH) and hints.alpha.sum() == 6 * 15
-    assert np.allclose(hints.cbcr[STROKE], chroma_of(RED)) and not hints.cbcr[0].any()
+    assert notes == []
+    assert hints.alpha.shape == (HEIGHT, WIDTH)
+    assert hints.alpha.sum() == 6 * 15
+    assert np.allclose(hints.cbcr[STROKE], chroma_of(RED))
+    assert not hints.cbcr[0].any()
     small = hints.at((WIDTH // 8, HEIGHT // 8))
-    assert small.shape == (3, HEIGHT // 8, WIDTH // 8) and set(np.unique(small[2])) == {0, 1}
+    assert small.shape == (3, HEIGHT // 8, WIDTH // 8)
+    assert set(np.unique(small[2])) == {0, 1}
     painted = small[2] == 1
-    assert np.allclose(small[:2, painted].T, chroma_of(RED), atol=1e-6) and not small[:, ~painted].any()
+    assert np.allclose(small[:2, painted].T, chroma_of(RED), atol=1e-6)
+    assert not small[:, ~painted].any()
 
 
 def test_a_thin_stroke_is_not_lost_on_the_way_to_the_network():
@@ -99,11 +104,9 @@ def test_a_thin_stroke_is_not_lost_on_the_way_to_the_network():
 def test_other_sizes_are_resized_by_nearest_and_said():
     hints, notes = read_hints(png(strokes()), (2 * WIDTH, 2 * HEIGHT))
     assert notes == ["hints resized from 128 x 96 to 256 x 192"]
-    assert (
-        hints.alpha.shape == (2 * HEIGHT, 2 * WIDTH)
-        and hints.alpha[80:92, 110:140].all()
-        and hints.alpha.sum() == 4 * 6 * 15
-    )
+    assert hints.alpha.shape == (2 * HEIGHT, 2 * WIDTH)
+    assert hints.alpha[80:92, 110:140].all()
+    assert hints.alpha.sum() == 4 * 6 * 15
 
 
 def test_what_is_no_hint():
@@ -117,7 +120,8 @@ def test_what_is_no_hint():
 
 def test_grey_files_hint_at_grey():
     hints, _ = read_hints(png(strokes(GREY).convert("LA")), (WIDTH, HEIGHT))
-    assert not hints.cbcr.any() and hints.alpha.any()
+    assert not hints.cbcr.any()
+    assert hints.alpha.any()
 
 
 # ------------------------------------------------------------------------------- imitation
@@ -131,10 +135,13 @@ def test_simulated_strokes_tell_the_truth_and_stay_inside_of_things():
     for _ in range(60):
         hints = simulate(truth, rng)
         painted = hints[2] == 1
-        assert np.allclose(hints[:2, painted], truth[:, painted], atol=1e-6) and not hints[:, ~painted].any()
+        assert np.allclose(hints[:2, painted], truth[:, painted], atol=1e-6)
+        assert not hints[:, ~painted].any()
         shares.append(painted.mean())
         grey += painted[:, :32].any()
-    assert all(0 < share < 0.5 for share in shares) and np.median(shares) < 0.05 and grey > 20
+    assert all(0 < share < 0.5 for share in shares)
+    assert np.median(shares) < 0.05
+    assert grey > 20
 
 
 def test_a_stroke_has_the_mean_of_what_it_covers():
@@ -152,14 +159,16 @@ def test_free_pixels_are_zero_behind_the_networks_normalization():
     hints = torch.zeros(1, 3, 4, 4)
     hints[:, :, 1, 2] = torch.tensor([0.1, -0.2, 1.0])
     x = (with_hints(torch.rand(1, 1, 4, 4), hints) - MEAN) / DEVIATION
-    assert x.shape == (1, 4, 4, 4) and int((x[:, 1:] != 0).sum()) == 3
+    assert x.shape == (1, 4, 4, 4)
+    assert int((x[:, 1:] != 0).sum()) == 3
 
 
 def test_a_network_with_hints_starts_from_weights_without(tiny_weights, scene):
     content = checkpoint.read_weights(tiny_weights["colorize"], "colorize")
     net = colorize.build({**content["build"], "channels": 4})
     checkpoint.load_state(net, content, "file")
-    assert net.encoder.conv1.weight.shape[1] == 4 and not net.encoder.conv1.weight[:, 1:].any()
+    assert net.encoder.conv1.weight.shape[1] == 4
+    assert not net.encoder.conv1.weight[:, 1:].any()
     wide = colorize.Colorizer(net, CPU)
     known = read_hints(png(strokes()), (WIDTH, HEIGHT))[0]
     narrow = colorize.load(tiny_weights["colorize"], CPU)
@@ -172,7 +181,7 @@ def test_the_network_sees_the_hints(hinting, scene, monkeypatch):
     monkeypatch.setattr(coloring, "even", lambda chroma, luma: chroma)
     seeing, blind = colorize.load(hinting, CPU), colorize.load(hinting, CPU)
     with torch.no_grad():
-        blind.net.encoder.conv1.weight[:, 1:] = 0
+        blind.predictor.net.encoder.conv1.weight[:, 1:] = 0
     known = read_hints(png(strokes()), (WIDTH, HEIGHT))[0]
     assert np.abs(seeing.chroma(scene, known) - blind.chroma(scene, known)).max() > 0.005
 
@@ -205,16 +214,14 @@ def test_a_hinted_coat_takes_the_colour_and_its_neighbours_do_not(scene):
 
 def test_a_grey_stroke_keeps_an_area_grey(scene):
     chroma = around(scene, [(GREY, np.s_[5:9, 10:60])])
-    assert (
-        np.abs(chroma[4:14, 5:80]).max() < 0.01 and np.abs(chroma[30:70, 50:80] - [-0.05, 0.05]).max() < 1e-6
-    )
+    assert np.abs(chroma[4:14, 5:80]).max() < 0.01
+    assert np.abs(chroma[30:70, 50:80] - [-0.05, 0.05]).max() < 1e-6
 
 
 def test_each_stroke_has_its_own_area(scene):
     chroma = around(scene, [(RED, STROKE), (GREY, np.s_[5:9, 10:60])])
-    assert (
-        np.abs(chroma[24:64, 46:84] - chroma_of(RED)).max() < 0.02 and np.abs(chroma[4:14, 5:80]).max() < 0.01
-    )
+    assert np.abs(chroma[24:64, 46:84] - chroma_of(RED)).max() < 0.02
+    assert np.abs(chroma[4:14, 5:80]).max() < 0.01
 
 
 def test_strokes_keep_their_colour_and_fade_at_the_rim():
@@ -224,7 +231,9 @@ def test_strokes_keep_their_colour_and_fade_at_the_rim():
     fixed = fix(chroma, colour * alpha, alpha, rim=3)
     assert torch.equal(fixed[..., 10:20, 10:30], colour.expand(1, 2, 10, 20))
     profile = fixed[0, 0, 15, 30:36]  # beside the stroke, going away
-    assert (profile.diff() <= 0).all() and 0.04 < profile[0] < 0.1 and profile[3] == 0
+    assert (profile.diff() <= 0).all()
+    assert 0.04 < profile[0] < 0.1
+    assert profile[3] == 0
     assert torch.equal(fixed[..., 25:, :], chroma[..., 25:, :])
 
 
@@ -282,7 +291,9 @@ def test_mistakes_are_named_in_one_line(photo, tmp_path, weights, capsys):
     ):
         assert infer(tmp_path, weights, "--hints", given, "--quiet") == 1
         error = capsys.readouterr().err
-        assert f"hints {given}: " in error and reason in error and error.count("\n") == 1
+        assert f"hints {given}: " in error
+        assert reason in error
+        assert error.count("\n") == 1
 
 
 def test_hints_of_any_size_and_place(weights):
@@ -292,11 +303,9 @@ def test_hints_of_any_size_and_place(weights):
         alpha[0, 0] = 1
         hints = Hints(np.full((height, width, 2), 0.1, np.float32), alpha)
         chroma = colorizer.chroma(np.full((height, width), 0.5, np.float32), hints)
-        assert (
-            chroma.shape == (height, width, 2)
-            and np.isfinite(chroma).all()
-            and np.allclose(chroma[0, 0], 0.1)
-        )
+        assert chroma.shape == (height, width, 2)
+        assert np.isfinite(chroma).all()
+        assert np.allclose(chroma[0, 0], 0.1)
 
 
 def test_a_hinted_suit_takes_the_colour_its_neighbours_do_not():
@@ -312,7 +321,8 @@ def test_a_hinted_suit_takes_the_colour_its_neighbours_do_not():
     np.testing.assert_allclose(hinted[where == 1], np.broadcast_to(green, (760, 2)), atol=1e-6)
     suit = np.s_[410:480, 130:210]
     assert (hinted - plain)[suit].mean((0, 1)) @ green / np.hypot(*green) > 0.04  # below the stroke
-    assert away[80:200, 190:250].max() < 0.01 and away[20:150, 20:100].mean() < 0.005  # face, wall
+    assert away[80:200, 190:250].max() < 0.01  # face
+    assert away[20:150, 20:100].mean() < 0.005  # wall
 
 
 def test_training_with_and_without_hints(data_folder, tmp_path, tiny_weights, hinting, capsys):
