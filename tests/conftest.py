@@ -81,6 +81,14 @@ def randomized(net, seed=0, gain=1.0):
     return net.eval()
 
 
+def assert_all_trained(net):
+    """After backward(): every parameter has a finite gradient that is not zero everywhere."""
+    for name, parameter in net.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.any(), name
+
+
 @pytest.fixture(scope="session")
 def tiny_weights(tmp_path_factory):
     """Weights files of tiny random networks: stage -> path. Large head kernels, so that they do much."""

@@ -27,7 +27,8 @@ def refused(call, *arguments):
     with pytest.raises(WeightsError) as caught:
         call(*arguments)
     message = str(caught.value)
-    assert "\n" not in message and len(message) < 600
+    assert "\n" not in message
+    assert len(message) < 600
     return message
 
 
@@ -49,7 +50,8 @@ def test_round_trip(tmp_path):
     checkpoint.load_state(other, again, path)
     for name, x in net().state_dict().items():
         ours = other.state_dict()[name]
-        assert ours.dtype == x.dtype and torch.equal(ours, x.half().to(x.dtype)), name
+        assert ours.dtype == x.dtype, name
+        assert torch.equal(ours, x.half().to(x.dtype)), name
 
 
 def test_stored_in_half_precision(tmp_path):
@@ -73,7 +75,8 @@ class Surprise:
 def test_code_in_weights_is_refused_and_not_run(tmp_path):
     torch.save({**content(), "extra": Surprise(tmp_path / "ran")}, tmp_path / "evil.pt")
     message = refused(checkpoint.read_weights, tmp_path / "evil.pt", "segment")
-    assert message.startswith(f"{tmp_path}/evil.pt: ") and "more than tensors and plain types" in message
+    assert message.startswith(f"{tmp_path}/evil.pt: ")
+    assert "more than tensors and plain types" in message
     torch.save(net(), tmp_path / "module.pt")  # a whole module is code too
     assert "more than tensors and plain types" in refused(
         checkpoint.read_weights, tmp_path / "module.pt", "segment"
@@ -130,9 +133,11 @@ def test_an_interrupted_save_leaves_the_old_file_and_nothing_else(tmp_path, monk
             patch.setattr(module, function, killed)
             with pytest.raises(KeyboardInterrupt):
                 checkpoint.save(path, {"step": 2})
-        assert [p.name for p in tmp_path.iterdir()] == ["w.pt"] and checkpoint.read(path) == {"step": 1}
+        assert [p.name for p in tmp_path.iterdir()] == ["w.pt"]
+        assert checkpoint.read(path) == {"step": 1}
     checkpoint.save(path, {"step": 2})
-    assert [p.name for p in tmp_path.iterdir()] == ["w.pt"] and checkpoint.read(path) == {"step": 2}
+    assert [p.name for p in tmp_path.iterdir()] == ["w.pt"]
+    assert checkpoint.read(path) == {"step": 2}
 
 
 def test_fingerprint(tmp_path):

@@ -48,7 +48,9 @@ def test_mistakes_give_one_line_and_status_2(scan, tmp_path, tiny_weights, capsy
     ):
         assert command(stage, *words) == 2
         out, error = capsys.readouterr()
-        assert reason in error and error.count("\n") == 1 and not out, error
+        assert reason in error
+        assert error.count("\n") == 1, error
+        assert not out
     assert files(tmp_path / "out") == []
 
 
@@ -60,7 +62,8 @@ def test_weights_of_another_version_are_refused(tmp_path, tiny_weights, scan, ca
         words = ["infer", scan, tmp_path / "out", "--weights", tmp_path / "w.pt", "--device", "cpu"]
         assert command(stage, *words, *(["--mask", scan] if stage is inpaint else [])) == 2
         error = capsys.readouterr().err
-        assert error.count("\n") == 1 and "w.pt: " in error, error
+        assert error.count("\n") == 1, error
+        assert "w.pt: " in error
 
 
 @pytest.mark.parametrize("stage", [segment, inpaint, colorize])

@@ -38,7 +38,8 @@ def test_a_sample_is_a_function_of_seed_and_number(data_folder, kind):
         assert same(one[number], two[number])
     one[5]  # what came before has no influence
     assert same(one[1], two[1])
-    assert not same(one[0], one[1]) and not same(one[1], one[2])
+    assert not same(one[0], one[1])
+    assert not same(one[1], one[2])
     assert not same(one[0], make(kind, data_folder, seed=1)[0])
 
 
@@ -49,16 +50,21 @@ def test_shapes_types_and_ranges(data_folder, kind, side):
     for number in range(12):
         sample = samples[number]
         luma = sample["luma"]
-        assert luma.shape == (1, side, side) and luma.dtype == torch.float32
-        assert luma.min() >= 0 and luma.max() <= 1 and luma.is_contiguous()
+        assert luma.shape == (1, side, side)
+        assert luma.dtype == torch.float32
+        assert luma.min() >= 0
+        assert luma.max() <= 1
+        assert luma.is_contiguous()
         if kind is ColorizeSamples:
-            assert sample["cbcr"].shape == (2, side, side) and sample["cbcr"].dtype == torch.float32
+            assert sample["cbcr"].shape == (2, side, side)
+            assert sample["cbcr"].dtype == torch.float32
             assert sample["cbcr"].abs().max() <= 0.5
         else:
             allowed, dtype = (
                 ({0, 128, 255}, torch.uint8) if kind is SegmentSamples else ({0, 1}, torch.float32)
             )
-            assert sample["mask"].shape == (1, side, side) and sample["mask"].dtype == dtype
+            assert sample["mask"].shape == (1, side, side)
+            assert sample["mask"].dtype == dtype
             assert set(sample["mask"].unique().tolist()) <= allowed
         assert sample.keys() == {"luma", "cbcr" if kind is ColorizeSamples else "mask"}
 
@@ -90,7 +96,8 @@ def test_each_sub_folder_is_drawn_equally_often(tmp_path):
     shares = Counter()
     for path, count in drawn.items():
         shares[path.relative_to(tmp_path / "clean").parts[0]] += count / 3000
-    assert shares.keys() == {"many", "special", "loose.png"} and len(drawn) == 42
+    assert shares.keys() == {"many", "special", "loose.png"}
+    assert len(drawn) == 42
     assert all(abs(share - 1 / 3) < 0.03 for share in shares.values())
     assert max(count for path, count in drawn.items() if "many" in path.parts) < 60  # 25 expected
 
@@ -155,11 +162,15 @@ def test_real_damage_is_laid_on_other_photographs(tmp_path, monkeypatch):
     samples = make(SegmentSamples, tmp_path, side=64)
     samples._undamaged = lambda rng: np.asarray(Image.open(path), np.float32) / 255
     found, truth = samples._pasted(picture, mask, np.random.default_rng(0))
-    assert found.dtype == np.float32 and found.min() >= 0 and found.max() <= 1
+    assert found.dtype == np.float32
+    assert found.min() >= 0
+    assert found.max() <= 1
     np.testing.assert_allclose(found[31, 8:24], 60 / 255 + 0.3, atol=0.02)
-    assert (truth[30:33, 8:24] == 255).all() and (truth[30:33, 40:56] == 128).all()  # on dark, and on white
+    assert (truth[30:33, 8:24] == 255).all()  # on dark
+    assert (truth[30:33, 40:56] == 128).all()  # on white
     np.testing.assert_allclose(found[:26], samples._undamaged(None)[:26], atol=1e-6)
-    assert not truth[:30].any() and not truth[33:].any()
+    assert not truth[:30].any()
+    assert not truth[33:].any()
 
 
 def test_undamaged_crops_are_seen_as_by_many_emulsions(tmp_path, monkeypatch):
@@ -178,7 +189,8 @@ def test_undamaged_crops_are_seen_as_by_many_emulsions(tmp_path, monkeypatch):
     assert np.ptp(tones["grey"]) < 0.002
     luma = (0.299 * 200 + 0.701 * 40) / 255
     assert 10 < (np.abs(tones["red"] - luma) < 0.003).sum() < 30
-    assert tones["red"].min() < luma - 0.08 and tones["red"].max() > luma + 0.08
+    assert tones["red"].min() < luma - 0.08
+    assert tones["red"].max() > luma + 0.08
 
 
 def test_enlarged_crops_are_mostly_sharpened(tmp_path):
@@ -216,7 +228,9 @@ def test_labelled_share(data_folder):
             samples[number]
         return len(calls)
 
-    assert labelled(0.0) == 0 and labelled(1.0) == 40 and 10 <= labelled(0.5) <= 30
+    assert labelled(0.0) == 0
+    assert labelled(1.0) == 40
+    assert 10 <= labelled(0.5) <= 30
 
 
 def test_undamaged_old_scans_are_sound_but_for_lone_specks(tmp_path, monkeypatch):
@@ -231,8 +245,10 @@ def test_undamaged_old_scans_are_sound_but_for_lone_specks(tmp_path, monkeypatch
     Image.fromarray(scan).save(tmp_path / "negatives/x.png")
     samples = make(SegmentSamples, tmp_path, side=64)
     ((_, unsure),) = samples.old
-    assert (unsure[50:53, 40:43] == 128).all() and (unsure[120:123, 60:63] == 128).all()
-    assert (unsure > 0).sum() < 60 and not unsure[:, 104:].any()
+    assert (unsure[50:53, 40:43] == 128).all()
+    assert (unsure[120:123, 60:63] == 128).all()
+    assert (unsure > 0).sum() < 60
+    assert not unsure[:, 104:].any()
     masks = [samples[number]["mask"] for number in range(20)]
     assert all(set(mask.unique().tolist()) <= {0, 128} for mask in masks)
 
@@ -260,7 +276,9 @@ def test_real_damage_is_laid_on_old_scans_too(data_folder, monkeypatch):
     picture[30:33], mask[30:33] = 0.7, 255
     found, truth = samples._pasted(picture, mask, np.random.default_rng(0))
     np.testing.assert_allclose(found[31], 0.5, atol=0.02)
-    assert (truth[30:33] == 255).all() and (truth[5:8, 5:8] == 128).all() and not truth[10:28].any()
+    assert (truth[30:33] == 255).all()
+    assert (truth[5:8, 5:8] == 128).all()
+    assert not truth[10:28].any()
 
 
 def test_share_of_real_damage_on_whole_scans(data_folder, monkeypatch):
@@ -278,7 +296,8 @@ def test_share_of_real_damage_on_whole_scans(data_folder, monkeypatch):
 def test_holes_have_the_asked_share(data_folder):
     samples = make(InpaintSamples, data_folder, hole_share=(0.05, 0.15), side=96)
     shares = [float((samples[number]["mask"] == 0).float().mean()) for number in range(12)]
-    assert all(0.04 < share < 0.17 for share in shares) and max(shares) > 0.08
+    assert all(0.04 < share < 0.17 for share in shares)
+    assert max(shares) > 0.08
 
 
 def test_colour_samples_are_true_to_the_photograph(tmp_path, monkeypatch):
@@ -290,9 +309,8 @@ def test_colour_samples_are_true_to_the_photograph(tmp_path, monkeypatch):
     red, grey = (make(ColorizeSamples, tmp_path / name) for name in ("red", "grey"))
     for number in range(3):
         cb, cr = red[number]["cbcr"]
-        assert (cb + 0.168736 * 200 / 255 + 0.331264 * 40 / 255 - 0.5 * 40 / 255).abs().max() < 0.01 and (
-            cr > 0.25
-        ).all()
+        assert (cb + 0.168736 * 200 / 255 + 0.331264 * 40 / 255 - 0.5 * 40 / 255).abs().max() < 0.01
+        assert (cr > 0.25).all()
         assert grey[number]["cbcr"].abs().max() < 1e-5
 
 
@@ -305,7 +323,8 @@ def test_the_frame_around_a_print_has_no_colour(tmp_path, monkeypatch):
         coloured = (samples[number]["cbcr"] != 0).all(0)
         assert (samples[number]["cbcr"][:, coloured][1] > 0.25).all()
         shares.append(float(coloured.float().mean()))
-    assert 0.2 < min(shares) < 0.9 and sum(share < 0.99 for share in shares) > 6
+    assert 0.2 < min(shares) < 0.9
+    assert sum(share < 0.99 for share in shares) > 6
 
 
 def gradient(width, height, mode="L"):
@@ -319,9 +338,10 @@ def gradient(width, height, mode="L"):
 def test_a_crop_of_any_photograph(size, mode, shape):
     for seed in range(5):
         square = crop(gradient(*size), mode, 32, np.random.default_rng(seed))
-        assert (
-            square.shape == shape and square.dtype == np.float32 and square.min() >= 0 and square.max() <= 1
-        )
+        assert square.shape == shape
+        assert square.dtype == np.float32
+        assert square.min() >= 0
+        assert square.max() <= 1
 
 
 def test_crops_are_mirrored_half_the_time():
@@ -345,7 +365,8 @@ def test_scans_of_16_bits_are_not_clipped(tmp_path, dtype):
     Image.fromarray(levels).save(tmp_path / "a.png")
     with Image.open(tmp_path / "a.png") as picture:
         square = crop(picture, "L", 64, np.random.default_rng(0), zoom=(1, 1))
-    assert 0.18 < square.min() < 0.25 and 0.75 < square.max() < 0.82
+    assert 0.18 < square.min() < 0.25
+    assert 0.75 < square.max() < 0.82
 
 
 def test_a_jpeg_read_at_half_the_size_is_the_same_crop(tmp_path):

@@ -56,7 +56,8 @@ def test_only_the_largest_regions_are_listed():
         mask[:, 6 * number : 6 * number + 1 + number // 50] = 255
     mask[:, 2] = 128  # not a hole
     found = findings.regions(mask)
-    assert found["count"] == 150 and len(found["largest"]) == findings.LARGEST == 100
+    assert found["count"] == 150
+    assert len(found["largest"]) == findings.LARGEST == 100
     # of equal ones the first in the photo
     assert found["largest"][0] == {"box": [600, 0, 3, 9], "pixels": 27}
     assert {region["pixels"] for region in found["largest"]} == {27, 18}
@@ -82,9 +83,11 @@ def test_differences_are_in_steps_of_8_bits():
     other = grey.copy()
     other[0, 0], other[3, 4] = 90, 130
     where = np.ones((4, 5), bool)
-    assert findings.difference(grey, other, where) == 30 and findings.difference(grey, grey, where) == 0
+    assert findings.difference(grey, other, where) == 30
+    assert findings.difference(grey, grey, where) == 0
     where[3, 4] = False
-    assert findings.difference(grey, other, where) == 10 and findings.difference(other, grey, where) == 10
+    assert findings.difference(grey, other, where) == 10
+    assert findings.difference(other, grey, where) == 10
     assert findings.difference(grey, other, ~np.ones((4, 5), bool)) == 0
     wide = [np.repeat(x[..., None], 3, -1).astype(np.uint16) * 257 for x in (grey, other)]
     assert findings.difference(*wide, where) == 10
@@ -107,9 +110,11 @@ def test_toned_prints_are_not_taken_for_colour(portrait):
     still is one.
     """
     rng = np.random.default_rng(0)
-    assert coloured(portrait) and coloured(portrait.astype(np.uint16) * 257)
+    assert coloured(portrait)
+    assert coloured(portrait.astype(np.uint16) * 257)
     assert coloured((portrait * 0.5 + 100).astype(np.uint8))
-    assert not coloured(portrait[..., 0]) and not coloured(np.full((1, 1, 3), 200, np.uint8))
+    assert not coloured(portrait[..., 0])
+    assert not coloured(np.full((1, 1, 3), 200, np.uint8))
     for _ in range(8):
         toned = tint(luma(portrait), rng)
         assert not coloured(toned)

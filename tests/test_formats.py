@@ -36,9 +36,12 @@ def test_lossless_formats_keep_all(format, alpha, channels):
     tags = Image.Exif()
     tags.load(again.exif)
     assert (tags[270], tags[315]) == ("Grandmother, 1943", "A. Smith")
-    assert tags.get_ifd(0x8769)[36867] == "1999:01:02 03:04:05" and tags.get_ifd(0x8825)[1] == "N"
-    assert again.icc == icc and again.dpi == pytest.approx((300, 600), abs=0.02)  # PNG counts per metre
-    assert again.format == format and again.notes == []
+    assert tags.get_ifd(0x8769)[36867] == "1999:01:02 03:04:05"
+    assert tags.get_ifd(0x8825)[1] == "N"
+    assert again.icc == icc
+    assert again.dpi == pytest.approx((300, 600), abs=0.02)  # PNG counts per metre
+    assert again.format == format
+    assert again.notes == []
 
 
 ALPHA, DEEP, ICC, EXIF, XMP, DPI = "alpha", "16-bit grey", "ICC", "EXIF", "XMP", "DPI"
@@ -128,19 +131,17 @@ def test_the_table_of_what_is_kept(format):
         if name == ALPHA and value is not None:
             np.testing.assert_array_equal(value, result)
         elif name == DPI and value:
-            assert value == pytest.approx((300, 600), abs=0.02) and result == pytest.approx(
-                (300, 600), abs=0.02
-            )
+            assert value == pytest.approx((300, 600), abs=0.02)
+            assert result == pytest.approx((300, 600), abs=0.02)
         elif name == EXIF and value:
             for block in (value, result):
                 found = Image.Exif()
                 found.load(block)
-                assert (
-                    found[270] == "Grandmother, 1943"
-                    and found.get_ifd(0x8769)[36867] == "1999:01:02 03:04:05"
-                )
+                assert found[270] == "Grandmother, 1943"
+                assert found.get_ifd(0x8769)[36867] == "1999:01:02 03:04:05"
         elif name == XMP and value:
-            assert b"box 7" in value and b"box 7" in result
+            assert b"box 7" in value
+            assert b"box 7" in result
         elif name == IPTC and value:
             assert iptc.resources(value)[iptc.IPTC] == iptc.resources(result)[iptc.IPTC] == RECORDS
         elif name == TEXT and value:
@@ -197,7 +198,9 @@ def test_jpeg_drops_alpha_and_nothing_else():
     smooth = np.linspace(0, 255, 64 * 64).reshape(64, 64).astype(np.uint8)
     photo = Photo(np.dstack([smooth, smooth.T, smooth]), noise(64, 64), icc=SRGB, exif=exif(), dpi=(300, 300))
     again = read_photo(encode(photo.pixels, photo, "JPEG"))
-    assert again.alpha is None and again.icc == SRGB and again.dpi == (300, 300)
+    assert again.alpha is None
+    assert again.icc == SRGB
+    assert again.dpi == (300, 300)
     assert np.abs(again.pixels.astype(int) - photo.pixels).max() <= 8
 
 
@@ -227,9 +230,8 @@ def test_an_absurd_resolution_is_none(dpi):
     tags = Image.Exif()
     tags[282], tags[283], tags[296] = dpi, 300.0, 2
     photo = read_photo(saved(Image.fromarray(noise(5, 6, 3)), "WEBP", exif=tags.tobytes(), lossless=True))
-    assert photo.dpi is None and all(
-        encode(photo.pixels, photo, format) for format in ("PNG", "JPEG", "TIFF")
-    )
+    assert photo.dpi is None
+    assert all(encode(photo.pixels, photo, format) for format in ("PNG", "JPEG", "TIFF"))
 
 
 @pytest.mark.parametrize("format", ["JPEG", "TIFF", "PNG", "WEBP"])

@@ -48,7 +48,8 @@ def test_ignored_pixels_have_no_influence():
     mask[:, :, :, 5:] = segmentation.IGNORE
     loss = losses_of(logits, mask)
     loss.backward()
-    assert (logits.grad[..., 5:] == 0).all() and (logits.grad[..., :5] != 0).all()
+    assert (logits.grad[..., 5:] == 0).all()
+    assert (logits.grad[..., :5] != 0).all()
     other = torch.where(mask == 128, 50.0, logits.detach())
     assert torch.equal(losses_of(other, mask), loss.detach())
     torch.testing.assert_close(losses_of(logits.detach()[..., :5], mask[..., :5]), loss.detach())
@@ -59,7 +60,8 @@ def test_a_batch_without_counted_pixels_is_zero_and_finite():
     mask = torch.full((1, 1, 4, 4), 128, dtype=torch.uint8)
     loss = losses_of(logits, mask)
     loss.backward()
-    assert loss.item() == 0 and (logits.grad == 0).all()
+    assert loss.item() == 0
+    assert (logits.grad == 0).all()
 
 
 @pytest.mark.parametrize(
@@ -78,7 +80,8 @@ def test_positive_weight_is_given_or_clean_over_damaged_within_limits(damaged, g
     mask = torch.zeros(1, 1, 10, 10, dtype=torch.uint8)
     mask.view(-1)[:damaged] = 255
     weight = segmentation.positive_weight(mask, total, given)
-    assert float(weight) == expected and weight.dtype == torch.float32
+    assert float(weight) == expected
+    assert weight.dtype == torch.float32
 
 
 def test_positive_weight_is_that_of_the_global_batch():
@@ -102,10 +105,8 @@ def test_hole_and_valid_share_the_error_out():
     assert float(inpainting.hole(painted, truth, mask)) == pytest.approx((0.5 + 0.1) / 2)
     assert float(inpainting.valid(painted, truth, mask)) == pytest.approx((0.1 + 0.2 + 0.3) / 6)
     full = torch.ones_like(mask)
-    assert (
-        float(inpainting.hole(painted, truth, full)) == 0
-        and float(inpainting.valid(painted, truth, 1 - full)) == 0
-    )
+    assert float(inpainting.hole(painted, truth, full)) == 0
+    assert float(inpainting.valid(painted, truth, 1 - full)) == 0
 
 
 def test_total_variation_counts_pairs_that_touch_a_hole():

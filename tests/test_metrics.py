@@ -32,9 +32,10 @@ def counts_of(probability, truth):
 def test_histograms_leave_ignored_pixels_out():
     probability = torch.tensor([[0.0, 0.2505, 1.0, 0.5]])
     counts = metrics.histograms(probability, torch.tensor([[0, 255, 255, 128]], dtype=torch.uint8))
-    assert (
-        counts.sum() == 3 and counts[0, 0] == 1 and counts[1, 250] == 1 and counts[1, metrics.BINS - 1] == 1
-    )
+    assert counts.sum() == 3
+    assert counts[0, 0] == 1
+    assert counts[1, 250] == 1
+    assert counts[1, metrics.BINS - 1] == 1
 
 
 @pytest.mark.parametrize("separation", [-1.0, 0.0, 0.7, 4.0])
@@ -63,10 +64,13 @@ def test_areas_of_a_perfect_and_of_a_useless_finder():
     perfect, useless = torch.zeros(2, 2, metrics.BINS, dtype=torch.long)
     perfect[0, 100], perfect[1, 900] = 70, 30
     useless[0, 500], useless[1, 500] = 70, 30
-    assert metrics.roc_auc(perfect) == 1 and metrics.average_precision(perfect) == 1
-    assert metrics.roc_auc(useless) == 0.5 and metrics.average_precision(useless) == pytest.approx(0.3)
+    assert metrics.roc_auc(perfect) == 1
+    assert metrics.average_precision(perfect) == 1
+    assert metrics.roc_auc(useless) == 0.5
+    assert metrics.average_precision(useless) == pytest.approx(0.3)
     useless[1] = 0
-    assert metrics.roc_auc(useless) is None and metrics.average_precision(useless) is None
+    assert metrics.roc_auc(useless) is None
+    assert metrics.average_precision(useless) is None
 
 
 def test_dice_for_every_threshold():
@@ -143,9 +147,8 @@ def test_psnr_equals_scikit_image(portrait):
     inside = skmetrics.peak_signal_noise_ratio(truth[10:30, 20:50], noisy[10:30, 20:50], data_range=1)
     assert metrics.psnr(tensor(noisy), tensor(truth), where) == pytest.approx(inside, abs=1e-3)
     half = torch.full((1, 4, 4), 0.5)
-    assert metrics.psnr(half, half + 0.1) == pytest.approx(20, abs=1e-4) and math.isfinite(
-        metrics.psnr(half, half)
-    )
+    assert metrics.psnr(half, half + 0.1) == pytest.approx(20, abs=1e-4)
+    assert math.isfinite(metrics.psnr(half, half))
 
 
 def test_ssim_equals_scikit_image(portrait):
@@ -156,7 +159,8 @@ def test_ssim_equals_scikit_image(portrait):
     inner = torch.zeros(64, 80, dtype=torch.bool)
     inner[5:-5, 5:-5] = True  # borders are a matter of definition
     assert metrics.ssim(*ours, inner) == pytest.approx(full[5:-5, 5:-5].mean(), abs=1e-4)
-    assert metrics.ssim(*ours) == pytest.approx(full.mean(), abs=0.01) and 0.2 < full.mean() < 0.9
+    assert metrics.ssim(*ours) == pytest.approx(full.mean(), abs=0.01)
+    assert 0.2 < full.mean() < 0.9
     assert metrics.ssim(ours[1], ours[1]) == pytest.approx(1)
 
 
@@ -197,11 +201,12 @@ def test_ciede2000_equals_scikit_image(portrait):
 def test_bootstrap():
     values = list(np.random.default_rng(0).normal(0.4, 0.1, 50))
     low, high = metrics.bootstrap(values)
-    assert metrics.bootstrap(values) == [low, high] and metrics.bootstrap(values, seed=1) != [low, high]
-    assert low < np.mean(values) < high and high - low == pytest.approx(
-        2 * 1.96 * np.std(values) / 50**0.5, rel=0.1
-    )
-    assert metrics.bootstrap([0.5]) is None and metrics.bootstrap([]) is None
+    assert metrics.bootstrap(values) == [low, high]
+    assert metrics.bootstrap(values, seed=1) != [low, high]
+    assert low < np.mean(values) < high
+    assert high - low == pytest.approx(2 * 1.96 * np.std(values) / 50**0.5, rel=0.1)
+    assert metrics.bootstrap([0.5]) is None
+    assert metrics.bootstrap([]) is None
     assert metrics.bootstrap([0.25] * 5) == [0.25, 0.25]
 
 

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import randomized
+from conftest import assert_all_trained, randomized
 
 from nets.norm import fold
 from nets.partial import PartialBlock, PartialConv2d, PartialUNet, diffuse
@@ -72,7 +72,8 @@ def test_full_mask_is_an_ordinary_convolution_borders_too(kernel, stride):
         output, mask = layer((x, torch.ones(2, 1, 13, 10)))
         expected = F.conv2d(x, layer.weight, layer.bias, stride, kernel // 2)
     torch.testing.assert_close(output, expected, rtol=1e-5, atol=1e-6)
-    assert (mask == 1).all() and mask.shape == (2, 1, *expected.shape[2:])
+    assert (mask == 1).all()
+    assert mask.shape == (2, 1, *expected.shape[2:])
 
 
 def test_empty_windows_give_exactly_zero_and_stay_holes():
@@ -83,7 +84,8 @@ def test_empty_windows_give_exactly_zero_and_stay_holes():
         output, out = layer((torch.randn(1, 1, 9, 9), mask))
     inner = torch.zeros(9, 9, dtype=torch.bool)
     inner[3:6, 3:6] = True
-    assert (output[..., inner] == 0).all() and (out[0, 0] == (~inner).float()).all()
+    assert (output[..., inner] == 0).all()
+    assert (out[0, 0] == (~inner).float()).all()
     assert output[..., ~inner].abs().min() > 0
 
 
@@ -104,7 +106,8 @@ def test_bias_is_not_divided_by_the_share():
     mask[..., 2, 2] = 1
     with torch.no_grad():
         output, out = layer((torch.randn(1, 1, 5, 5), mask))
-    assert torch.equal(output, 0.75 * out) and out.sum() == 9
+    assert torch.equal(output, 0.75 * out)
+    assert out.sum() == 9
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -150,11 +153,14 @@ def test_branches_of_different_precision_are_joined_as_by_cat():
     torch.testing.assert_close(output, expected)
     grads = torch.autograd.grad(output.square().sum(), [x for x, _ in pairs])
     for grad, (x, mask) in zip(grads, pairs):
-        assert grad.dtype == x.dtype and (grad[mask.expand_as(x) == 0] == 0).all() and grad.any()
+        assert grad.dtype == x.dtype
+        assert (grad[mask.expand_as(x) == 0] == 0).all()
+        assert grad.any()
     with torch.autocast("cpu", torch.bfloat16):
         low, mask = layer(*pairs)
     torch.testing.assert_close(low.float(), output, rtol=0.05, atol=0.05)
-    assert low.dtype == torch.bfloat16 and set(mask.unique().tolist()) <= {0, 1}
+    assert low.dtype == torch.bfloat16
+    assert set(mask.unique().tolist()) <= {0, 1}
 
 
 def small(**options):
@@ -173,10 +179,7 @@ def test_the_unet_keeps_the_shape_and_every_parameter_learns(channels):
     output = net(picture * mask, mask)
     assert output.shape == picture.shape
     (output * torch.randn_like(output)).sum().backward()
-    for name, parameter in net.named_parameters():
-        assert parameter.grad is not None and torch.isfinite(parameter.grad).all() and parameter.grad.any(), (
-            name
-        )
+    assert_all_trained(net)
 
 
 def test_the_untrained_unet_is_the_smooth_filling():
@@ -212,7 +215,8 @@ def test_bfloat16_stays_finite():
     with torch.autocast("cpu", torch.bfloat16):
         output = net(picture * mask, mask)
     output.float().square().mean().backward()
-    assert torch.isfinite(output).all() and all(torch.isfinite(p.grad).all() for p in net.parameters())
+    assert torch.isfinite(output).all()
+    assert all(torch.isfinite(p.grad).all() for p in net.parameters())
 
 
 @pytest.mark.parametrize("height, width", [(32, 32), (37, 51), (1, 1), (1, 30), (29, 2)])
@@ -220,7 +224,8 @@ def test_filling_keeps_valid_pixels_and_is_exact_for_a_constant(height, width):
     picture, mask = torch.rand(2, 3, height, width), holes(2, 1, height, width).float()
     mask[:, :, 0, 0] = 1
     filled = diffuse(picture, mask)
-    assert filled.shape == picture.shape and torch.equal(filled * mask, picture * mask)
+    assert filled.shape == picture.shape
+    assert torch.equal(filled * mask, picture * mask)
     assert torch.equal(diffuse(picture, torch.ones_like(mask)), picture)
     constant = torch.full((2, 3, height, width), 0.625)
     torch.testing.assert_close(diffuse(constant * mask, mask), constant, rtol=0, atol=1e-6)
@@ -240,7 +245,8 @@ def test_filling_stays_between_the_values_around():
     picture, mask = 0.3 + 0.4 * torch.rand(1, 1, 50, 60), torch.ones(1, 1, 50, 60)
     mask[..., 10:40, 5:55] = 0
     filled = diffuse(picture * mask, mask)
-    assert filled.min() >= 0.3 and filled.max() <= 0.7
+    assert filled.min() >= 0.3
+    assert filled.max() <= 0.7
 
 
 def test_filling_nearly_solves_laplaces_equation():

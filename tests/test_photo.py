@@ -39,7 +39,8 @@ def test_16_bits_as_tifffile_sees_them(shape, byteorder):
     tifffile.imwrite(file, array, photometric=kind, extrasamples=extra, byteorder=byteorder)
     photo = read_photo(file.getvalue())
     colour = array if len(shape) == 2 else array[..., :3]
-    assert photo.pixels.dtype == np.uint16 and photo.pixels.dtype.isnative
+    assert photo.pixels.dtype == np.uint16
+    assert photo.pixels.dtype.isnative
     np.testing.assert_array_equal(photo.pixels, colour)
     np.testing.assert_array_equal(tifffile.imread(io.BytesIO(encode(photo.pixels, photo, "TIFF"))), array)
 
@@ -129,11 +130,13 @@ def test_modes():
     assert read_photo(saved(palette, transparency=3)).alpha.min() == 0
 
     keyed = read_photo(saved(grey, transparency=int(np.asarray(grey)[0, 0])))
-    assert keyed.alpha[0, 0] == 0 and keyed.alpha.max() == 255
+    assert keyed.alpha[0, 0] == 0
+    assert keyed.alpha.max() == 255
     np.testing.assert_array_equal(keyed.pixels, np.asarray(grey))
 
     cmyk = read_photo(saved(rgb.convert("CMYK"), "TIFF", icc_profile=SRGB[:16] + b"CMYK" + SRGB[20:]))
-    assert cmyk.pixels.shape == (8, 9, 3) and cmyk.icc is None
+    assert cmyk.pixels.shape == (8, 9, 3)
+    assert cmyk.icc is None
     assert "CMYK converted to RGB" in cmyk.notes
     np.testing.assert_array_equal(cmyk.pixels, np.asarray(rgb))
 
@@ -161,7 +164,8 @@ def test_broken_files_fail_by_one_line(format):
     for length in (1, 10, 30, 60, len(whole) // 2, len(whole) * 9 // 10):
         with pytest.raises(PhotoError) as caught:
             read_photo(whole[:length])
-        assert "\n" not in str(caught.value) and len(str(caught.value)) > 10
+        assert "\n" not in str(caught.value)
+        assert len(str(caught.value)) > 10
     random = np.random.default_rng(0)
     for _ in range(60):  # whatever is wrong: a photo or a PhotoError
         broken = bytearray(whole)
@@ -196,7 +200,9 @@ def test_bombs_are_refused_before_decoding():
 def test_masks():
     values = np.array([[0, 1, 127, 128, 129, 254, 255]], np.uint8)
     mask, notes = read_mask(saved(Image.fromarray(values)), (7, 1))
-    assert mask.tolist() == [[0, 0, 0, 128, 255, 255, 255]] and mask.dtype == np.uint8 and notes == []
+    assert mask.tolist() == [[0, 0, 0, 128, 255, 255, 255]]
+    assert mask.dtype == np.uint8
+    assert notes == []
     deep, _ = read_mask(saved(Image.fromarray(values.astype(np.uint16) * 257)), (7, 1))
     np.testing.assert_array_equal(deep, mask)
     resized, notes = read_mask(saved(Image.fromarray(values)), (14, 2))
@@ -225,7 +231,8 @@ def test_write_whole(tmp_path, monkeypatch):
         monkeypatch.setattr(os, "replace", fail)
         with pytest.raises(expected):
             write_whole(path, b"three", overwrite=True)
-        assert path.read_bytes() == b"two" and list(path.parent.iterdir()) == [path]
+        assert path.read_bytes() == b"two"
+        assert list(path.parent.iterdir()) == [path]
     with pytest.raises(PhotoError, match="cannot be written"):
         write_whole(path / "below_a_file.png", b"", overwrite=False)
 

@@ -27,7 +27,8 @@ def test_luma_and_chroma_follow_the_formula():
     np.testing.assert_allclose(pure[1], [0.114, 0.5, -0.114 / 1.402], atol=1e-6)
     np.testing.assert_allclose(pure[2:, 0], [1, 0.701, 9 / 255], atol=1e-6)
     np.testing.assert_allclose(pure[[2, 4], 1:], 0, atol=1e-6)
-    assert np.abs(ours[..., 1:]).max() <= 0.5 and luma(np.full((3, 3, 3), 255, np.uint8)).max() <= 1
+    assert np.abs(ours[..., 1:]).max() <= 0.5
+    assert luma(np.full((3, 3, 3), 255, np.uint8)).max() <= 1
     assert luma(np.uint16([[65535, 0]])).tolist() == [[1, 0]]
 
 
@@ -43,7 +44,8 @@ def test_merged_chroma_never_changes_luma(dtype):
     ):
         rgb = merge_chroma(y, cbcr.astype(np.float32), dtype)
         top = np.iinfo(dtype).max
-        assert rgb.dtype == dtype and np.abs(luma(rgb) - y).max() * top <= 0.51
+        assert rgb.dtype == dtype
+        assert np.abs(luma(rgb) - y).max() * top <= 0.51
 
 
 def test_chroma_inside_the_gamut_comes_back():
@@ -71,7 +73,8 @@ def test_resize_in_bands_is_pillows(method, size, monkeypatch):
 def test_resize():
     array = noise(64, 48, 2).astype(np.float32)
     half = resize(array, (24, 32), "box")
-    assert half.shape == (32, 24, 2) and half.dtype == np.float32
+    assert half.shape == (32, 24, 2)
+    assert half.dtype == np.float32
     np.testing.assert_allclose(half, array.reshape(32, 2, 24, 2, 2).mean((1, 3)), rtol=1e-5)
     stripes = np.tile(np.float32([0, 1]), (32, 64))
     assert np.abs(resize(stripes, (16, 8), "bilinear") - 0.5).max() < 0.1  # antialiased, no moire

@@ -84,8 +84,10 @@ def test_switching_layers_gives_the_pictures(example):
         photo, stack(mask, photo, restored, color, restored_color), restored_color, b"<x:xmpmeta/>"
     )
     psd = psd_tools.PSDImage.open(io.BytesIO(data))
-    assert [layer.name for layer in psd] == NAMES and (psd.width, psd.height) == (64, 48)
-    assert psd.depth == photo.pixels.itemsize * 8 and psd.version == 1
+    assert [layer.name for layer in psd] == NAMES
+    assert (psd.width, psd.height) == (64, 48)
+    assert psd.depth == photo.pixels.itemsize * 8
+    assert psd.version == 1
     assert [layer.visible for layer in psd] == [True, True, False, True, False]
     assert [layer.blend_mode.name for layer in psd] == ["NORMAL", "NORMAL", "COLOR", "COLOR", "NORMAL"]
     seen = (
@@ -108,12 +110,14 @@ def test_switching_layers_gives_the_pictures(example):
             )
     # The mask is a layer mask: a retoucher can paint on it.
     repairs = psd[1]
-    assert repairs.mask is not None and repairs.bbox == (3, 10, 50, 41)
+    assert repairs.mask is not None
+    assert repairs.bbox == (3, 10, 50, 41)
     np.testing.assert_array_equal(np.asarray(repairs.mask.topil()) > 127, mask[10:41, 3:50] == 255)
     # The flat picture for other programs, profile and resolution, metadata.
     assert np.abs(psd.numpy()[..., :3] * 255 - restored_color).max() < 0.01
     resources = psd.image_resources
-    assert resources.get_data(1039) == SRGB and resources.get_data(1060) == b"<x:xmpmeta/>"
+    assert resources.get_data(1039) == SRGB
+    assert resources.get_data(1060) == b"<x:xmpmeta/>"
     resolution = resources.get_data(1005)
     assert (resolution.horizontal, resolution.vertical) == (300 << 16, 600 << 16)
 
@@ -142,7 +146,8 @@ def test_the_file_of_a_photo_without_finds(portrait):
         Photo(grey), [Layer("Original", grey), Layer("Repairs", grey, np.zeros((48, 64), np.uint8))], grey
     )
     psd = psd_tools.PSDImage.open(io.BytesIO(data))
-    assert psd[1].has_mask() and np.abs(composite(psd, "Original", "Repairs")[0] - as8(grey)).max() < 0.01
+    assert psd[1].has_mask()
+    assert np.abs(composite(psd, "Original", "Repairs")[0] - as8(grey)).max() < 0.01
 
 
 def test_a_grey_profile_does_not_fit_the_coloured_file():
@@ -178,7 +183,8 @@ def test_very_large_photos_become_psb(portrait, monkeypatch):
                 photoshop(Photo(grey), [Layer("Original", grey), Layer("Repairs", grey, square())], grey)
             )
         )
-        assert psd.version == 2 and np.abs(composite(psd, "Original", "Repairs")[0] - as8(grey)).max() < 0.01
+        assert psd.version == 2
+        assert np.abs(composite(psd, "Original", "Repairs")[0] - as8(grey)).max() < 0.01
 
 
 def test_a_side_beyond_psd_is_written_and_read():
@@ -235,7 +241,8 @@ def test_it_holds_what_was_made(tmp_path, scan, run, monkeypatch, words, names, 
     save(tmp_path / "m.png", square())
     assert run(scan, tmp_path / "out", "--psd", *words) == 0
     psd = psd_tools.PSDImage.open(tmp_path / "out/scan.psd")
-    assert [layer.name for layer in psd] == names and [layer.visible for layer in psd] == visible
+    assert [layer.name for layer in psd] == names
+    assert [layer.visible for layer in psd] == visible
 
 
 def test_without_psd_tools_one_line_says_what_to_do(tmp_path, scan, run, monkeypatch, capsys):

@@ -35,10 +35,12 @@ def test_real_masks_are_taken_and_turned(folder):
     for number in range(24):
         holes = (samples[number]["mask"][0] == 0).numpy()
         along = [bool((holes == holes[:1]).all()), bool((holes == holes[:, :1]).all())]
-        assert any(along) and 0.02 <= holes.mean() <= 0.3
+        assert any(along)
+        assert 0.02 <= holes.mean() <= 0.3
         directions.add(along.index(True))
         runs.append(np.abs(np.diff((holes[0] if along[0] else holes[:, 0]).astype(int))).sum())
-    assert directions == {0, 1} and max(runs) >= 1.8 * min(runs)
+    assert directions == {0, 1}
+    assert max(runs) >= 1.8 * min(runs)
 
 
 def test_where_masks_come_from(folder, portrait):
@@ -47,10 +49,12 @@ def test_where_masks_come_from(folder, portrait):
     # as segment.py infer leaves it beside the mask
     save(masks / "a_probability.png", np.full((50, 50), 255, np.uint8))
     save(masks / "clean_mask.png", np.zeros((50, 50), np.uint8))
-    assert len(samples_of(folder).masks) == 0 and len(samples_of(folder, masks=masks).masks) == 1
+    assert len(samples_of(folder).masks) == 0
+    assert len(samples_of(folder, masks=masks).masks) == 1
     for kind, picture in (("images", portrait[:50, :50]), ("masks", square(50, 50))):
         save(folder / f"labelled/{kind}/x.png", picture)
-    assert len(samples_of(folder).masks) == 1 and len(samples_of(folder, masks=masks).masks) == 2
+    assert len(samples_of(folder).masks) == 1
+    assert len(samples_of(folder, masks=masks).masks) == 2
 
 
 def test_ignored_pixels_are_no_holes(folder):

@@ -52,7 +52,9 @@ def test_the_format_is_as_documented():
         "seconds": {"segment": 1.235},
         "warnings": ["first frame of 2 taken", "large hole"],
     }
-    assert example()["invented"] is None and example()["regions"] is None and example()["measured"] == {}
+    assert example()["invented"] is None
+    assert example()["regions"] is None
+    assert example()["measured"] == {}
     for key in example():
         assert f"\n    {key} " in report.__doc__
 

@@ -30,7 +30,8 @@ def test_metadata_survives(tmp_path, portrait, run):
     assert run(path, tmp_path / "out", "--threshold", 0.4) == 0
     for part in ALL[:1] + ALL[2:]:
         result = read_photo(tmp_path / f"out/turned{part}.png")
-        assert result.size == (48, 64) and result.icc == icc  # upright now
+        assert result.size == (48, 64)  # upright now
+        assert result.icc == icc
         assert result.dpi == pytest.approx(photo.dpi, abs=0.02)
         tags = Image.Exif()
         tags.load(result.exif)
@@ -286,7 +287,8 @@ def test_usage_errors_answer_before_anything_is_loaded(tmp_path):
     assert not torch_was_loaded
     assert len(answers) == len(USAGE)
     for words, (status, error) in zip(USAGE, answers):
-        assert status == 2 and "error: " in error, words
+        assert status == 2, words
+        assert "error: " in error, words
     assert all(path.name in ("a.png", "out") for path in tmp_path.iterdir())
     assert (tmp_path / "a.png").stat().st_size > 0
 

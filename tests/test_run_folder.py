@@ -68,7 +68,9 @@ def test_curves_show_every_loss_and_the_score():
         return (sheet[rows] == ImageColor.getrgb(run_folder.COLORS[number])).all(-1).sum()
 
     upper, lower = np.s_[:360], np.s_[360:]
-    assert shown(0, upper) > 200 and shown(1, upper) > 200 and shown(0, lower) > 200  # loss, bce; score
+    assert shown(0, upper) > 200  # loss
+    assert shown(1, upper) > 200  # bce
+    assert shown(0, lower) > 200  # score
     assert shown(2, upper) == 0 == shown(1, lower)  # lr and speed are no losses
     assert run_folder.curves([]).shape == sheet.shape == (720, 900, 3)
     # measured before the first step

@@ -42,7 +42,8 @@ def test_the_chapter(tmp_path, portrait):
     failed = "scans/e.png: not an image of a known kind: save it as TIFF, PNG or JPEG, 8 or 16 bits"
     assert done.stderr.splitlines() == [failed, "some failed: 1"]
     lines = done.stdout.splitlines()
-    assert lines[0] == failed and lines[-1] == "0"
+    assert lines[0] == failed
+    assert lines[-1] == "0"
     large = [
         f"{row['input']['name']} {row['invented']}"
         for row in rows

@@ -67,8 +67,10 @@ def test_types_ranges_and_shapes(shape, textures):
     for number in range(6):
         luma, mask = defects.sample(picture(*shape), seeded(1, number), textures)
         assert luma.shape == mask.shape == shape
-        assert luma.dtype == np.float32 and mask.dtype == np.uint8
-        assert luma.min() >= 0 and luma.max() <= 1
+        assert luma.dtype == np.float32
+        assert mask.dtype == np.uint8
+        assert luma.min() >= 0
+        assert luma.max() <= 1
         assert set(np.unique(mask)) <= {0, 128, 255}
 
 
@@ -101,7 +103,8 @@ def test_mask_has_no_salt_and_pepper():
     dotted[40:60, 40:60] += 0.3
     dotted[50, 50] = luma[50, 50]
     mask = defects._visible(dotted, luma)
-    assert mask[41:59, 41:59].all() and mask[:36].max() == 0
+    assert mask[41:59, 41:59].all()
+    assert mask[:36].max() == 0
 
 
 def test_thin_damage_keeps_its_width():
@@ -167,7 +170,8 @@ def test_each_hard_negative_changes_the_picture(kind):
 def test_age_of_strength_0_changes_nothing():
     luma = picture()
     aged = age(luma, seeded(0), 0.0)
-    assert np.array_equal(aged, luma) and aged is not luma
+    assert np.array_equal(aged, luma)
+    assert aged is not luma
     mild, strong = (
         np.mean([np.abs(age(luma, seeded(n), s) - luma).mean() for n in range(20)]) for s in (0.2, 1.0)
     )
@@ -178,7 +182,9 @@ def test_age_of_strength_0_changes_nothing():
 def test_holes_keep_to_their_share(share, textures):
     for number in range(15):
         mask = draw_holes((128, 160), seeded(9, number), share, textures if number % 2 else None)
-        assert mask.shape == (128, 160) and mask.dtype == np.uint8 and set(np.unique(mask)) == {0, 255}
+        assert mask.shape == (128, 160)
+        assert mask.dtype == np.uint8
+        assert set(np.unique(mask)) == {0, 255}
         assert share[0] <= (mask == 255).mean() <= share[1]
 
 
@@ -195,11 +201,13 @@ def test_textures_are_cut_and_sifted(textures):
     assert len(scan) == 2, "empty tiles are dropped"
     assert len(strokes) == 1, "mostly white masks are dropped"
     shape = textures.draw(seeded(3), 1.0)
-    assert shape.mode == "L" and shape.getbbox() == (0, 0, *shape.size)
+    assert shape.mode == "L"
+    assert shape.getbbox() == (0, 0, *shape.size)
 
 
 def test_tint_keeps_luma():
     luma = picture()
     rgb = tint(luma, seeded(1))
-    assert rgb.shape == (SIDE, SIDE, 3) and rgb.dtype == np.uint8
+    assert rgb.shape == (SIDE, SIDE, 3)
+    assert rgb.dtype == np.uint8
     assert np.abs(rgb @ (0.299, 0.587, 0.114) / 255 - luma).max() < 0.01

@@ -17,7 +17,8 @@ from nets.unet import AlbuNet
 @pytest.mark.parametrize("tile, overlap", [(64, 0), (64, 16), (64, 63), (7, 3), (1, 0)])
 def test_tiles_cover_everything_and_overlap(length, tile, overlap):
     first = starts(length, tile, overlap)
-    assert first[0] == 0 and first == sorted(set(first))
+    assert first[0] == 0
+    assert first == sorted(set(first))
     ends = [start + tile for start in first]
     assert ends[-1] == length if length > tile else first == [0]
     for end, start in zip(ends, first[1:]):
@@ -30,7 +31,8 @@ def test_blending_weights():
     like = torch.empty(0)
     torch.testing.assert_close(ramp(8, 4, False, False, like), torch.tensor([0, 1, 3, 4, 4, 3, 1, 0]) / 4)
     torch.testing.assert_close(ramp(8, 4, True, False, like), torch.tensor([4, 4, 4, 4, 4, 3, 1, 0]) / 4)
-    assert (ramp(8, 4, True, True, like) == 1).all() and (ramp(8, 0, False, False, like) > 0).all()
+    assert (ramp(8, 4, True, True, like) == 1).all()
+    assert (ramp(8, 0, False, False, like) > 0).all()
     for overlap in (1, 2, 5, 16):  # where tiles overlap by exactly `overlap`: a linear cross-fade
         weights = ramp(40, overlap, False, False, like)
         torch.testing.assert_close(weights[:overlap] + weights[-overlap:], torch.ones(overlap))
@@ -49,7 +51,8 @@ class Blur(torch.nn.Module):
         self.shapes = []
 
     def forward(self, x):
-        assert x.shape[-1] % self.size_divisor == 0 and x.shape[-2] % self.size_divisor == 0
+        assert x.shape[-1] % self.size_divisor == 0
+        assert x.shape[-2] % self.size_divisor == 0
         self.shapes.append(tuple(x.shape))
         return F.conv2d(F.pad(x, (self.reach,) * 4, mode="replicate"), self.kernel)
 
@@ -66,12 +69,15 @@ def test_padding_is_repeated_edges_and_cut_off_again(height, width):
 def test_tiles_equal_the_whole_if_the_overlap_suffices(height, width):
     net, x = Blur(), torch.rand(1, 1, height, width)
     whole, parts = padded(net, x, net.size_divisor), tiled(net, x, net.size_divisor, 64, 4 * net.reach)
-    assert parts.shape == whole.shape and parts.dtype == torch.float32
+    assert parts.shape == whole.shape
+    assert parts.dtype == torch.float32
     torch.testing.assert_close(parts, whole, rtol=0, atol=1e-5)
-    assert len(net.shapes) > 2 and max(shape[-1] for shape in net.shapes[1:]) <= 64
+    assert len(net.shapes) > 2
+    assert max(shape[-1] for shape in net.shapes[1:]) <= 64
     # With too little overlap there is a difference, at the rims of tiles only, and it fades in.
     error = (tiled(net, x, net.size_divisor, 64, 8) - whole).abs()
-    assert 1e-5 < error.max() < 0.25 and (error > 1e-5).float().mean() < 0.5
+    assert 1e-5 < error.max() < 0.25
+    assert (error > 1e-5).float().mean() < 0.5
 
 
 class Pixelwise(torch.nn.Module):
@@ -100,10 +106,14 @@ def test_tiles_that_are_not_wanted_are_not_computed():
     net, x = Blur(), torch.zeros(1, 1, 64, 200)
     x[..., 150:160] = 1
     output = tiled(net, x, net.size_divisor, 64, 8, wanted=lambda x: bool(x.any()))
-    assert starts(200, 64, 8) == [0, 45, 90, 136] and len(net.shapes) == 2 and output.shape == (1, 2, 64, 200)
-    assert (output[..., :91] == 0).all() and (output[..., 146:164] > 0).all()
+    assert starts(200, 64, 8) == [0, 45, 90, 136]
+    assert len(net.shapes) == 2
+    assert output.shape == (1, 2, 64, 200)
+    assert (output[..., :91] == 0).all()
+    assert (output[..., 146:164] > 0).all()
     nothing = tiled(net, x, net.size_divisor, 64, 8, wanted=lambda x: False)
-    assert len(net.shapes) == 2 and not nothing.any()
+    assert len(net.shapes) == 2
+    assert not nothing.any()
 
 
 @pytest.mark.parametrize(
@@ -112,9 +122,9 @@ def test_tiles_that_are_not_wanted_are_not_computed():
 )
 def test_tiles_begin_on_the_grid_that_the_network_pools(length, tile, overlap, grid):
     first = starts(length, tile, overlap, grid)
-    assert (
-        first[0] == 0 and all(start % grid == 0 for start in first) and first[-1] < length <= first[-1] + tile
-    )
+    assert first[0] == 0
+    assert all(start % grid == 0 for start in first)
+    assert first[-1] < length <= first[-1] + tile
     assert all(0 < after - before <= tile - overlap for before, after in itertools.pairwise(first))
     assert len(first) <= -(-(length - overlap) // ((tile - overlap) // grid * grid)) + 1
 
@@ -123,7 +133,8 @@ def test_ready_is_a_folded_copy():
     net = randomized(AlbuNet(18, width=4)).train()
     before = copy.deepcopy(net.state_dict())
     copied = ready(net, torch.device("cpu"))
-    assert net.training and not copied.training
+    assert net.training
+    assert not copied.training
     assert all(torch.equal(x, before[name]) for name, x in net.state_dict().items())
     assert not any("running_mean" in name for name in copied.state_dict())
 
@@ -133,7 +144,8 @@ def test_precision():
     for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)):
         with inference(device, precision):
             output = layer(x)
-        assert output.dtype == dtype and output.is_inference()
+        assert output.dtype == dtype
+        assert output.is_inference()
     assert layer(x).requires_grad
 
 
@@ -146,11 +158,15 @@ def test_tiles_get_smaller_when_memory_runs_out():
             raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
         return "done"
 
-    assert tiling.run(call) == "done" and tried == [(1000, 400), (500, 125), (250, 62)]
+    assert tiling.run(call) == "done"
+    assert tried == [(1000, 400), (500, 125), (250, 62)]
     (warning,) = tiling.warned()
-    assert "250 px" in warning and tiling.warned() == []
+    assert "250 px" in warning
+    assert tiling.warned() == []
     # what has been learnt stays
-    assert tiling.run(call) == "done" and len(tried) == 4 and tiling.warned() == []
+    assert tiling.run(call) == "done"
+    assert len(tried) == 4
+    assert tiling.warned() == []
 
     def never(tile, overlap):
         raise torch.cuda.OutOfMemoryError

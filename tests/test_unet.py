@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 import torch
-from conftest import randomized
+from conftest import assert_all_trained, randomized
 
 from nets.norm import NormAct, fold
 from nets.unet import AlbuNet
@@ -27,7 +27,8 @@ def test_width_is_that_of_the_first_layer():
         return sum(p.numel() for p in AlbuNet(18, width=width).parameters())
 
     net = AlbuNet(18, width=16, extra_levels=1)
-    assert net.encoder.conv1.weight.shape[0] == 16 and net.head.weight.shape[1] == 16
+    assert net.encoder.conv1.weight.shape[0] == 16
+    assert net.head.weight.shape[1] == 16
     assert 3.5 < count(16) / count(8) < 4.5  # channels in times channels out
 
 
@@ -39,10 +40,7 @@ def test_every_parameter_gets_a_gradient(depth, stem, extra_levels):
     net = AlbuNet(depth, width=8, channels=1, out_channels=2, stem=stem, extra_levels=extra_levels).train()
     output = net(torch.rand(2, 1, 64, 64))
     (output * torch.randn_like(output)).sum().backward()
-    for name, parameter in net.named_parameters():
-        assert parameter.grad is not None and torch.isfinite(parameter.grad).all() and parameter.grad.any(), (
-            name
-        )
+    assert_all_trained(net)
 
 
 def test_the_deepest_level_reaches_the_output():
@@ -75,7 +73,8 @@ def test_input_is_luma_in_0_to_1():
     with torch.no_grad():
         net(torch.full((1, 1, 32, 32), 0.449))
         net(torch.full((1, 1, 32, 32), 0.449 + 0.226))
-    assert seen[0].abs().max() < 1e-6 and (seen[1] - 1).abs().max() < 1e-6
+    assert seen[0].abs().max() < 1e-6
+    assert (seen[1] - 1).abs().max() < 1e-6
 
 
 def test_a_lite_encoder_has_the_scale_of_the_imagenet_stem():

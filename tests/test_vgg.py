@@ -60,7 +60,8 @@ def test_what_the_losses_take_by_default(state):
 
 def test_layers_come_in_the_order_asked(state):
     deep, fine = VGG16(state, ("pool2", "relu1_1"))(torch.rand(1, 1, 16, 16))
-    assert deep.shape[1] == 128 and fine.shape[1] == 64
+    assert deep.shape[1] == 128
+    assert fine.shape[1] == 64
 
 
 def test_a_state_with_a_classifier_is_loaded_too(state):
@@ -74,7 +75,8 @@ def test_frozen_but_not_for_the_picture(state):
     net, picture = VGG16(state), torch.rand(1, 1, 16, 16, requires_grad=True)
     assert not any(parameter.requires_grad for parameter in net.parameters())
     sum(feature.sum() for feature in net(picture)).backward()
-    assert picture.grad.abs().min() > 0 and all(parameter.grad is None for parameter in net.parameters())
+    assert picture.grad.abs().min() > 0
+    assert all(parameter.grad is None for parameter in net.parameters())
 
 
 def test_the_picture_is_not_changed(state):
@@ -103,7 +105,8 @@ def test_the_picture_is_not_changed(state):
 def test_another_network_is_a_clear_error(state, change, reason):
     with pytest.raises(ValueError, match="not a torchvision VGG-16") as caught:
         VGG16(change(state))
-    assert reason in str(caught.value) and "\n" not in str(caught.value)
+    assert reason in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_an_unknown_layer_is_named(state):
