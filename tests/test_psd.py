@@ -78,23 +78,30 @@ def stack(mask, photo, restored, color, restored_color):
     ]
 
 
-def test_switching_layers_gives_the_pictures(example):
+@pytest.fixture
+def opened(example):
+    """The file of the example, as psd-tools reads it."""
     photo, mask, restored, color, restored_color = example
-    data = photoshop(
-        photo, stack(mask, photo, restored, color, restored_color), restored_color, b"<x:xmpmeta/>"
-    )
-    psd = psd_tools.PSDImage.open(io.BytesIO(data))
-    assert [layer.name for layer in psd] == NAMES
-    assert (psd.width, psd.height) == (64, 48)
-    assert psd.depth == photo.pixels.itemsize * 8
-    assert psd.version == 1
-    assert [layer.visible for layer in psd] == [True, True, False, True, False]
-    assert [layer.blend_mode.name for layer in psd] == ["NORMAL", "NORMAL", "COLOR", "COLOR", "NORMAL"]
-    seen = (
-        np.ones((48, 64), bool)
-        if photo.alpha is None
-        else photo.alpha > np.iinfo(photo.alpha.dtype).max // 20
-    )
+    layers = stack(mask, photo, restored, color, restored_color)
+    data = photoshop(photo, layers, restored_color, b"<x:xmpmeta/>")
+    return psd_tools.PSDImage.open(io.BytesIO(data))
+
+
+def test_layers_have_names_and_modes(example, opened):
+    assert [layer.name for layer in opened] == NAMES
+    assert (opened.width, opened.height) == (64, 48)
+    assert opened.depth == example[0].pixels.itemsize * 8
+    assert opened.version == 1
+    assert [layer.visible for layer in opened] == [True, True, False, True, False]
+    assert [layer.blend_mode.name for layer in opened] == ["NORMAL", "NORMAL", "COLOR", "COLOR", "NORMAL"]
+
+
+def test_switching_layers_gives_the_pictures(example, opened):
+    photo, mask, restored, color, restored_color = example
+    opaque = np.ones((48, 64), bool)
+    if photo.alpha is not None:
+        full = np.iinfo(photo.alpha.dtype).max
+        opaque = photo.alpha > full // 20
     for names, expected, tolerance in (
         (["Original"], photo.pixels, 0.01),
         (["Original", "Repairs"], restored, 0.01),
@@ -102,20 +109,23 @@ def test_switching_layers_gives_the_pictures(example):
         (["Original", "Color of original"], color, 2.01),
         (["Original", "Probability"], mask // 2, 0.01),
     ):
-        pixels, alpha = composite(psd, *names)
-        assert np.abs(pixels - as8(expected))[seen].max() <= tolerance, names
+        pixels, alpha = composite(opened, *names)
+        assert np.abs(pixels - as8(expected))[opaque].max() <= tolerance, names
         if photo.alpha is not None:
-            np.testing.assert_allclose(
-                alpha, photo.alpha * (255 / np.iinfo(photo.alpha.dtype).max), atol=0.01
-            )
-    # The mask is a layer mask: a retoucher can paint on it.
-    repairs = psd[1]
+            np.testing.assert_allclose(alpha, photo.alpha * (255 / full), atol=0.01)
+
+
+def test_repairs_have_a_layer_mask(example, opened):
+    """A retoucher can paint on it."""
+    repairs, mask = opened[1], example[1]
     assert repairs.mask is not None
     assert repairs.bbox == (3, 10, 50, 41)
     np.testing.assert_array_equal(np.asarray(repairs.mask.topil()) > 127, mask[10:41, 3:50] == 255)
-    # The flat picture for other programs, profile and resolution, metadata.
-    assert np.abs(psd.numpy()[..., :3] * 255 - restored_color).max() < 0.01
-    resources = psd.image_resources
+
+
+def test_other_programs_find_a_flat_picture_with_profile_and_metadata(example, opened):
+    assert np.abs(opened.numpy()[..., :3] * 255 - example[4]).max() < 0.01
+    resources = opened.image_resources
     assert resources.get_data(1039) == SRGB
     assert resources.get_data(1060) == b"<x:xmpmeta/>"
     resolution = resources.get_data(1005)

@@ -15,12 +15,20 @@ from data.photo import read_photo
 from data.pixels import luma
 
 
-def test_the_report(tmp_path, portrait, run, tiny_weights, median):
+@pytest.fixture
+def jpegs(tmp_path, portrait, run, median):
+    """A photograph restored to JPEG files: (the photograph, OUT, the threshold)."""
     path = save(tmp_path / "scan.tif", portrait[:48, :64])
     threshold = median(read_photo(path))
     assert run(path, tmp_path / "out", "--threshold", threshold, "--format", "jpg") == 0
-    facts = report(tmp_path / "out")
+    return path, tmp_path / "out", threshold
+
+
+def test_the_report_names_input_weights_and_options(jpegs, tiny_weights):
+    path, out, threshold = jpegs
+    facts = report(out)
     assert facts["version"] == 1
+    assert facts["program"] == engine.PROGRAM
     assert facts["input"] == {
         "name": str(path),
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -44,25 +52,30 @@ def test_the_report(tmp_path, portrait, run, tiny_weights, median):
         "outputs": list(restore.PICTURES.values()),
     }
     assert expected.items() <= facts["options"].items()
+
+
+def test_the_report_names_outputs_times_and_warnings(jpegs):
+    _, out, _ = jpegs
+    facts = report(out)
     names = {"scan_mask.png", "scan_restored.jpg", "scan_restored_color.jpg", "scan_color.jpg"}
-    assert facts["outputs"] == {
-        name: hashlib.sha256((tmp_path / "out" / name).read_bytes()).hexdigest() for name in names
-    }
-    assert facts["invented"] == pytest.approx(
-        (pixels(tmp_path / "out/scan_mask.png") == 255).mean(), abs=1e-6
-    )
+    assert facts["outputs"] == {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in names}
+    assert facts["invented"] == pytest.approx((pixels(out / "scan_mask.png") == 255).mean(), abs=1e-6)
     assert facts["seconds"].keys() == set(STAGES)
     assert all(seconds >= 0 for seconds in facts["seconds"].values())
     assert any("not lossless" in warning for warning in facts["warnings"])
     assert any("very small" in warning for warning in facts["warnings"])
-    assert facts["program"] == engine.PROGRAM
-    # JPEG changes a little everywhere, and the report does not hide it: what it says is true of the files.
-    mask, restored = pixels(tmp_path / "out/scan_mask.png"), pixels(tmp_path / "out/scan_restored.jpg")
+
+
+def test_the_report_measures_the_files(jpegs):
+    """JPEG changes a little everywhere, and the report does not hide it."""
+    path, out, _ = jpegs
+    measured = report(out)["measured"]
+    mask, restored = pixels(out / "scan_mask.png"), pixels(out / "scan_restored.jpg")
     change = np.abs(restored.astype(int) - pixels(path))[mask == 0].max()
-    assert facts["measured"].keys() == {"outside_mask", "luma_color", "luma_restored_color"}
-    assert facts["measured"]["outside_mask"] == change > 0
-    shift = np.abs(luma(pixels(tmp_path / "out/scan_color.jpg")) - luma(pixels(path))).max() * 255
-    assert facts["measured"]["luma_color"] == pytest.approx(shift, abs=1e-3)
+    assert measured.keys() == {"outside_mask", "luma_color", "luma_restored_color"}
+    assert measured["outside_mask"] == change > 0
+    shift = np.abs(luma(pixels(out / "scan_color.jpg")) - luma(pixels(path))).max() * 255
+    assert measured["luma_color"] == pytest.approx(shift, abs=1e-3)
 
 
 def test_the_report_of_a_lossless_format(scan, tmp_path, run, median):
