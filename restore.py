@@ -41,11 +41,12 @@ import segment
 from data import findings, report, xmp
 from data.errors import UserError
 from data.hints import Hints
-from data.images import ImageLike, digest, read_image, read_role_hints, read_role_mask
+from data.images import ImageLike, digest, protect, read_image, read_role_hints, read_role_mask
 from data.photo import MAX_PIXELS, Photo, encode, read_photo
 from data.psd import photoshop, restoration_layers
 from data.sheet import compare
 from engine import PROGRAM, commands, options, review
+from engine.inputs import BESIDE, infrared_beside
 from engine.lazy import once
 from engine.photos import FORMATS, Job, Picture, color_depth, run, tool
 
@@ -88,6 +89,7 @@ class Restorer:
     overlap: int = 128  # px, of tiles
     threshold: float | None = None  # of the probability of damage, 0 to 1; None: that of the weights
     dilate: int = segment.DILATE  # px of the working size
+    infrared: str = "auto"  # use of the infrared channel: auto, off or only
     tta: bool = True
     max_side: int = segment.MAX_SIDE  # px, working size of detection
     grain: bool = True
@@ -105,6 +107,7 @@ class Restorer:
             "threshold": self.threshold is None or 0 <= self.threshold <= 1,
             "dilate": self.dilate >= 0,
             "max_side": self.max_side > 0,
+            "infrared": self.infrared in options.INFRARED,
             "format": self.format in ("auto", *FORMATS),
             "only": set(self.only or ()) <= set(PICTURES),
         }
@@ -127,10 +130,12 @@ class Restorer:
         detection is skipped. protect: 255 marks what must not be repaired. hints: known colors on a
         transparent background. These take the same forms, and are read when needed. Raises PhotoError.
         """
-        given = {"mask": mask, "protect": protect, "hints": hints}
-        given = {role: image for role, image in given.items() if image is not None}
         name = str(photo) if isinstance(photo, (str, Path)) else ""
-        return Restored(self, read_image(photo, self.max_pixels), given, name)
+        image = read_image(photo, self.max_pixels)
+        beside = infrared_beside(Path(name)) if name and mask is None and self.infrared != "off" else None
+        given = {"mask": mask, "protect": protect, "hints": hints, "infrared": beside}
+        given = {role: image for role, image in given.items() if image is not None}
+        return Restored(self, image, given, name)
 
     @property
     def wanted(self) -> list[str]:
@@ -141,7 +146,7 @@ class Restorer:
         """The stages needed for the pictures in `only`. masked: whether masks are given."""
         wanted = set(self.wanted)
         needs = {
-            segment.STAGE: not masked and wanted != {"color"},
+            segment.STAGE: not masked and wanted != {"color"} and self.infrared != "only",
             inpaint.STAGE: {"restored", "restored_color"} & wanted,
             colorize.STAGE: {"restored_color", "color"} & wanted,
         }
@@ -165,7 +170,7 @@ class Restorer:
         """The options that change pixels, except the format, for the report."""
         stages = self.stages(masked)
         finder, threshold = self.finder() if segment.STAGE in stages else (None, None)
-        names = ["dilate", "tta", "max_side", "grain", "precision"]
+        names = ["dilate", "tta", "max_side", "grain", "precision", "infrared"]
         names += ["tile", "overlap"] if stages != [colorize.STAGE] else []
         return segment.report_options(finder, threshold, **options.chosen(self, *names))
 
@@ -224,8 +229,9 @@ class Restored:
     @once
     def probability(self) -> np.ndarray:
         """The probability of damage, (H, W) float32 in [0, 1]. Raises UserError if a mask is given."""
-        if self.masked:
-            raise UserError("no probability: the mask is given, and nothing is detected")
+        if self.masked or self.restorer.infrared == "only":
+            reason = "the mask is given, and" if self.masked else "infrared is only, and by the network"
+            raise UserError(f"no probability: {reason} nothing is detected")
         finder, _ = self.restorer.finder()
         return _read_only(finder.enlarge(self._detect()[1], self.photo.size).numpy())
 
@@ -280,17 +286,19 @@ class Restored:
 
     @once
     def _detect(self):
-        """Mask, probability at the working size (None if the mask is given), and notes."""
+        """Mask, probability at the working size (None if no network ran), notes, and pixels marked by
+        infrared.
+        """
+        restorer, probability, count = self.restorer, None, None
         if self.masked:
             mask, notes = read_role_mask(self.given["mask"], "mask", self.photo.size)
-            probability = None
         else:
-            finder, threshold = self.restorer.finder()
-            mask, probability, notes = self._timed(
-                segment.STAGE, segment.find, finder, self.photo, threshold, self.restorer.dilate
-            )
-        notes = notes + segment.protect(mask, self.given.get("protect"))
-        return _read_only(mask), probability, notes
+            finder = (None, None) if restorer.infrared == "only" else restorer.finder()
+            infrared = restorer.infrared, self.given.get("infrared")
+            arguments = finder[0], self.photo, finder[1], restorer.dilate, infrared, restorer.max_side
+            mask, probability, notes, count = self._timed(segment.STAGE, segment.find, *arguments)
+        notes = notes + protect(mask, self.given.get("protect"))
+        return _read_only(mask), probability, notes, count
 
     @once
     def _inpaint(self):
@@ -324,6 +332,7 @@ class Restored:
         if wanted != ["color"]:
             warnings += self._detect()[2]
             facts = {"invented": (self.mask == 255).mean(), "regions": findings.regions(self.mask)}
+            facts["infrared"] = self._detect()[3]
         if inpaint.STAGE in self.stages:
             warnings += self._inpaint()[1]
             restored = self._as_written(self.restored)
@@ -403,14 +412,15 @@ def review_record(restored: Restored, path: Path, name: str) -> bytes:
     """
     restorer = restored.restorer
     pictures = {key: getattr(restored, key) for key in restorer.wanted if key != "mask"}
+    detected = segment.STAGE in restored.stages
     return review.record(
         restored.photo,
         name,
         restored.name,
         restored.mask,
         pictures,
-        None if restored.masked else restored.dilated_probability,
-        None if restored.masked else restorer.finder()[1],
+        restored.dilated_probability if detected else None,
+        restorer.finder()[1] if detected else None,
         restored.facts(),
         former=review.read_record(path) if restored.masked else None,
     )
@@ -441,7 +451,8 @@ def restore(args: argparse.Namespace) -> int:
         outputs,
         options=restorer.report_options(masked),
         weights=weights,
-        companions={"mask": args.mask, "protect": args.protect, "hints": args.hints},
+        companions={"mask": args.mask, "protect": args.protect, "hints": args.hints}
+        | ({} if masked or args.infrared == "off" else {"infrared": BESIDE}),
         commit=True,
         max_pixels=args.max_pixels,
         corrections=corrections,
@@ -486,7 +497,8 @@ def main(argv=None) -> int:
         args.words = sys.argv[1:] if argv is None else argv
         several = args.compare or args.psd or args.probability or args.page
         options.check(parser, args, stdout=len(args.only or ()) == 1 and not several)
-        if args.probability and (args.mask or args.corrections or set(args.only or ()) == {"color"}):
+        alone = args.infrared == "only" or set(args.only or ()) == {"color"}
+        if args.probability and (args.mask or args.corrections or alone):
             parser.error("--probability: nothing is searched for defects here")
         if args.page and set(args.only or ()) == {"color"}:
             parser.error("--page: nothing is repaired here")

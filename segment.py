@@ -14,6 +14,7 @@ The network is AlbuNet-18 with a stem at full resolution, which keeps cracks of 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from functools import partial
 from pathlib import Path
@@ -24,11 +25,13 @@ import numpy as np
 from data.errors import UserError
 from data.files import write_whole
 from data.folder import images_in, measured_pairs, pairs_in, thinned, validation
-from data.images import ImageLike, read_role_mask
-from data.photo import Photo, encode, read_mask, read_photo
+from data.images import protect
+from data.infrared import AUTO, mark
+from data.photo import Photo, encode, probability_file, read_mask, read_photo
 from data.pixels import luma, resize
 from data.sheet import grid, overlay, side_by_side
 from engine import commands, options
+from engine.inputs import BESIDE
 from engine.photos import Job, run
 
 if TYPE_CHECKING:
@@ -214,36 +217,31 @@ def load(weights: Path, device, threshold: float | None = None, **settings) -> t
     return make_finder(net, device, min_confidence=confidence, **settings), threshold
 
 
-def find(finder: Finder, photo: Photo, threshold: float, dilate: int):
-    """The mask, the probability of damage, and notes for the report.
+def find(finder: Finder | None, photo: Photo, threshold, dilate: int, infrared=AUTO, max_side=MAX_SIDE):
+    """The mask, the probability of damage, notes for the report, and the number of pixels marked by infrared.
 
-    dilate: px of the working size by which the mask is widened. The mask is (H, W) uint8, 255 damaged and 0
-    intact; the probability is (h, w), at the working size.
+    finder: None for infrared alone, without a probability. dilate: px of the working size by which the mask
+    is widened. infrared: as in `data.infrared.mark`. The mask is (H, W) uint8, 255 damaged and 0 intact; the
+    probability is (h, w), at the working size. Raises PhotoError.
     """
-    prediction = finder(luma(photo.pixels))
-    mask = finder.mask(prediction, photo.size, threshold, dilate).byte().mul_(255).numpy()
-    notes = finder.tiling.warned()
-    doubtful = bool((prediction.probability >= threshold).any())
-    if finder.min_confidence is not None and not mask.any() and doubtful:
+    from nets.finder import working_size
+
+    mask, probability, notes = np.zeros(photo.pixels.shape[:2], np.uint8), None, []
+    if finder:
+        prediction = finder(luma(photo.pixels))
+        probability, notes = prediction.probability, finder.tiling.warned()
+        mask = finder.mask(prediction, photo.size, threshold, dilate).byte().mul_(255).numpy()
+    reach = math.ceil(dilate * max(photo.size) / max(working_size(photo.size, max_side)))
+    count, said = mark(mask, photo, infrared, reach)
+    if finder and finder.min_confidence is not None and not mask.any() and (probability >= threshold).any():
         note = "nothing is surely damaged, so nothing was marked; a --threshold below that of the weights "
         notes.append(note + "marks what may be")
-    return mask, prediction.probability, notes
+    return mask, probability, notes + said, count
 
 
-def protect(mask: np.ndarray, image: ImageLike | None) -> list[str]:
-    """Clears in `mask` (H, W) what the mask `image` marks, if one is given; returns notes for the report.
-
-    Raises PhotoError.
-    """
-    if image is None:
-        return []
-    protected, notes = read_role_mask(image, "protect", mask.shape[::-1])
-    mask[protected == 255] = 0
-    return notes
-
-
-def report_options(finder: Finder | None, threshold: float | None, **others) -> dict:
-    """The options that decide a mask, for the report. finder: None if masks are given or not needed."""
+def report_options(finder: Finder | None, threshold: float | None, infrared="auto", **others) -> dict:
+    """The options that decide a mask, for the report. finder: None if unused. infrared: auto is left out."""
+    others |= {} if infrared == "auto" else {"infrared": infrared}
     return {"threshold": threshold, "sure": finder and finder.min_confidence, **others}
 
 
@@ -252,29 +250,29 @@ def infer(args) -> int:
     from engine.processes import pick_device
 
     settings = options.chosen(args, "tta", "max_side", "precision", "tile", "overlap")
-    finder, threshold = load(args.weights, pick_device(args.device), args.threshold, **settings)
+    finder, threshold, alone = None, None, args.infrared == "only"
+    if alone and args.probability:
+        raise UserError("--probability: --infrared only does not run the network")
+    if not alone:
+        finder, threshold = load(args.weights, pick_device(args.device), args.threshold, **settings)
 
     def work(photo, source):
-        mask, probability, notes = find(finder, photo, threshold, args.dilate)
+        infrared = (args.infrared, source.companions.get("infrared")), args.max_side
+        mask, probability, notes, count = find(finder, photo, threshold, args.dilate, *infrared)
         notes += protect(mask, source.companions.get("protect"))
         files = {"_mask.png": encode(mask, None, "PNG")}
         if args.probability:
             files["_probability.png"] = probability_file(finder.enlarge(probability, photo.size).numpy())
-        return files, {"warnings": notes}
+        return files, {"warnings": notes, "infrared": count}
 
     job = Job(
         work,
         outputs=["_mask.png"] + ["_probability.png"] * args.probability,
-        options=report_options(finder, threshold, dilate=args.dilate, **settings),
-        weights={STAGE: fingerprint(args.weights)},
-        companions={"protect": args.protect},
+        options=report_options(finder, threshold, args.infrared, dilate=args.dilate, **settings),
+        weights={} if alone else {STAGE: fingerprint(args.weights)},
+        companions={"protect": args.protect, "infrared": BESIDE if args.infrared != "off" else None},
     )
     return run(args, job)
-
-
-def probability_file(probability) -> bytes:
-    """A 16-bit PNG of (H, W) in [0, 1]."""
-    return encode((probability * 65535).round().astype("uint16"), None, "PNG")
 
 
 def sheet(args) -> list:
@@ -339,6 +337,7 @@ def marking_options(parser) -> None:
 def finding_options(parser) -> None:
     """Options of detection, shared by `infer` and restore.py."""
     marking_options(parser)
+    options.infrared_option(parser)
     add = parser.add_argument
     text = "never repair what these masks mark with 255; a folder is paired by stem (default: none)"
     add("--protect", type=Path, metavar="FILE_OR_FOLDER", help=text)

@@ -1,7 +1,7 @@
-"""Decodes picture files to grey or RGB pixels and alpha, at the file's full bit depth.
+"""Decodes picture files to grey or RGB pixels, alpha and infrared, at the file's full bit depth.
 
 file = open_file(data, max_pixels, notes)
-pixels, alpha = decode(file, notes)
+pixels, alpha, infrared = decode(file, notes)
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from PIL import Image, UnidentifiedImageError
 from data import containers, deep, exif, metadata, pages, tiff
 from data.containers import Carried
 from data.errors import PhotoError
-from data.pages import Page
+from data.pages import Page, Samples
+from data.pixels import upright
 from data.tiff import Directory
 
 Image.MAX_IMAGE_PIXELS = None  # Pillow only warns, and raises at twice its limit; `open_file` checks instead
@@ -134,8 +135,31 @@ def orientation(directory: Directory | None, packet: bytes) -> int:
     return int(value or (found.group(1) if found else 1))
 
 
-def decode(file: File, notes: list[str]) -> tuple[np.ndarray, np.ndarray | None]:
-    """Pixels (H, W) or (H, W, 3) and alpha (H, W), uint8 or uint16. Conversions are added to `notes`.
+def separate_infrared(file: File, turn: int, notes: list[str]) -> np.ndarray | None:
+    """The infrared channel that `decode` does not return, (H, W), upright; None if there is none.
+
+    A page of its own, or the fourth sample where Pillow returns three. turn: the orientation of the
+    photograph, 1 to 8. What cannot be read is left out, with a note.
+    """
+    page = file.page
+    try:
+        if page and page.infrared:
+            data = page.infrared.alone(file.data)
+            image = _open(data, page.infrared)
+            size, carried = page.infrared.size, file.carried
+            other = File(data, image, "TIFF", size, carried, file.max_pixels, page.infrared)
+            infrared = decode(other, []).pixels
+            return infrared if other.upright else upright(infrared, turn)
+        if page and page.has_infrared and file.image and file.image.mode == "RGB":
+            infrared = pages.decode(file.data, page, file.max_pixels).infrared
+            return None if infrared is None else upright(infrared, turn)
+    except Exception as error:  # Pillow's plugins raise almost any exception on broken files
+        notes.append(f"the infrared channel was not read: {error or type(error).__name__}")
+    return None
+
+
+def decode(file: File, notes: list[str]) -> Samples:
+    """The samples of the picture, except infrared in another page. Conversions are added to `notes`.
 
     As stored, except for a TIFF that Pillow turns; `file.upright` then says so. Raises PhotoError if bits
     would be lost.
@@ -156,13 +180,16 @@ def decode(file: File, notes: list[str]) -> tuple[np.ndarray, np.ndarray | None]
         if file.format in deep.DECODED:
             if bits < 16:
                 notes.append(f"{bits} bits scaled to 16")
-            return deep.decode(file.data, file.format)
+            return Samples(*deep.decode(file.data, file.format))
         kind = f"{bits}-bit {image.mode} {file.format}"
         raise PhotoError(f"{kind} would lose bits: save it as 16-bit RGB TIFF, or with 8 bits")
+    if file.page and file.page.has_infrared and image.mode in ("RGBA", "RGBX"):
+        array = np.asarray(image)
+        return Samples(array[..., :3], None, pages.unless_constant(array[..., 3]))
     return _eight_bits(image, notes)
 
 
-def _eight_bits(image: Image.Image, notes: list[str]) -> tuple[np.ndarray, np.ndarray | None]:
+def _eight_bits(image: Image.Image, notes: list[str]) -> Samples:
     image.load()
     mode, transparent = image.mode, "transparency" in image.info
     if mode in ("P", "PA", "CMYK", "YCbCr"):
@@ -178,11 +205,11 @@ def _eight_bits(image: Image.Image, notes: list[str]) -> tuple[np.ndarray, np.nd
         raise PhotoError(f"pixels of kind {mode} are not supported: save it as grey or RGB")
     array = np.asarray(image)
     if image.mode.endswith("A"):
-        return (array[..., 0] if image.mode == "LA" else array[..., :3]), array[..., -1]
-    return array, None
+        return Samples(array[..., 0] if image.mode == "LA" else array[..., :3], array[..., -1])
+    return Samples(array)
 
 
-def _grey16(file: File, notes: list[str]) -> tuple[np.ndarray, np.ndarray | None]:
+def _grey16(file: File, notes: list[str]) -> Samples:
     image = file.image
     array = np.asarray(image)
     if image.mode == "I" and (array.min() < 0 or array.max() > 65535):
@@ -197,4 +224,4 @@ def _grey16(file: File, notes: list[str]) -> tuple[np.ndarray, np.ndarray | None
         pixels = pages.full_range(pixels, file.bits())
     if file.page and file.page.color == 0:  # white is zero: Pillow inverts 8 bits only
         pixels = 65535 - pixels
-    return pixels, alpha
+    return Samples(pixels, alpha)

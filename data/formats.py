@@ -17,6 +17,8 @@ from data.errors import PhotoError
 from data.metadata import ICC_TAG, PHOTOSHOP_TAG, XMP_TAG, Metadata
 from data.tiff import BYTE, LONG, SHORT, UNDEFINED, Directory, Value
 
+INFRARED, ALPHA = 0, 2  # ExtraSamples of a TIFF: unspecified, unassociated alpha
+
 
 def by_pillow(samples: np.ndarray, format: str, facts: Metadata) -> bytes:
     """PNG, WebP (lossless) or JPEG (quality 95, 4:4:4).
@@ -122,12 +124,12 @@ def _too_long(facts: Metadata, format: str) -> bool:
     return format == "PNG" and len(facts.icc or b"") > containers.MAX_INFLATED
 
 
-def tiff(samples: np.ndarray, facts: Metadata) -> bytes:
+def tiff(samples: np.ndarray, facts: Metadata, extra: int = ALPHA) -> bytes:
     """TIFF 6.0 with Deflate (8) and horizontal differencing (2), in one strip.
 
-    samples: (H, W, C), uint8 or uint16. Written by hand, because Pillow cannot write 16-bit RGB and drops the
-    EXIF directory when it compresses. An EXIF block is a TIFF without pixels, so only the pixel tags and the
-    strip have to be added.
+    samples: (H, W, C), uint8 or uint16. extra: what the last of 2 or 4 is. Written by hand, because Pillow
+    cannot write 16-bit RGB and drops the EXIF directory when it compresses. An EXIF block is a TIFF without
+    pixels, so only the pixel tags and the strip have to be added.
     """
     height, width, channels = samples.shape
     tags = exif.read(facts.exif) if facts.exif else Directory()
@@ -147,7 +149,7 @@ def tiff(samples: np.ndarray, facts: Metadata) -> bytes:
     tags.put(279, LONG, len(strip) & 0xFFFFFFFF)
     tags.put(317, SHORT, 2)
     if channels in (2, 4):
-        tags.put(338, SHORT, 2)  # unassociated alpha
+        tags.put(338, SHORT, extra)
     records = iptc.resources(facts.iptc or b"").get(iptc.IPTC)
     blocks = {XMP_TAG: facts.xmp, exif.IPTC: records, PHOTOSHOP_TAG: facts.iptc, ICC_TAG: facts.icc}
     for tag, content in blocks.items():

@@ -44,6 +44,28 @@ def read_role_mask(image: ImageLike, role: str, size: tuple[int, int]) -> tuple[
         return read_mask(_read(image, _limit(size)), size)
 
 
+def protect(mask: np.ndarray, image: ImageLike | None) -> list[str]:
+    """Clears in `mask` (H, W) what the mask `image` marks, if one is given; returns notes for the report.
+
+    Raises PhotoError.
+    """
+    if image is None:
+        return []
+    protected, notes = read_role_mask(image, "protect", mask.shape[::-1])
+    mask[protected == 255] = 0
+    return notes
+
+
+def read_role_infrared(image: ImageLike, size: tuple[int, int]) -> np.ndarray:
+    """The infrared picture (h, w), uint8 or uint16, of a photograph of `size` (width, height); of any size.
+
+    Raises PhotoError with the file name.
+    """
+    with _naming("infrared", image):
+        pixels = _read(image, _limit(size)).pixels
+    return pixels if pixels.ndim == 2 else pixels[..., 0]
+
+
 def read_role_hints(image: ImageLike | None, size: tuple[int, int]) -> tuple[Hints | None, list[str]]:
     """`read_hints` for anything that `read_image` takes, for a photograph of `size` (width, height).
 
@@ -102,7 +124,7 @@ def _decode_picture(picture: Image.Image, max_pixels: int, notes: list[str]):
         picture = picture.copy()  # reads the file if Pillow has not yet
     except (OSError, SyntaxError, ValueError) as error:
         raise PhotoError(f"damaged or truncated picture ({error})") from None
-    return decode(File(b"", picture, "", picture.size, Carried(), max_pixels), notes)
+    return decode(File(b"", picture, "", picture.size, Carried(), max_pixels), notes)[:2]
 
 
 def _split(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:

@@ -7,11 +7,12 @@ dye block infrared too: there the channel shows the photograph and cannot be use
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 from PIL import Image
 
+from data.errors import PhotoError
+from data.images import ImageLike, read_role_infrared
+from data.photo import Photo
 from data.pixels import bands, luma
 
 DARKEST = 1 / 64  # of full scale; below this, logarithms amplify noise and do not separate dyes
@@ -30,8 +31,44 @@ PICTURE_SLOPE = 0.4
 MOST_MARKED = 0.08  # share of the pixels; no scan has this much dust
 
 
+AUTO = ("auto", None)  # for `mark`
+
+
 class InfraredError(ValueError):
     """The infrared channel cannot be used for this photograph; the message is a sentence for the report."""
+
+
+def mark(
+    mask: np.ndarray, photo: Photo, use: tuple[str, ImageLike | None], reach: int
+) -> tuple[int | None, list[str]]:
+    """Sets `mask` (H, W) to 255 where infrared shows defects, dilated by `reach` px.
+
+    use: auto, off or only; and a picture of the infrared channel, for a photograph without one of its own.
+    Returns the number of defective pixels before dilation, None if infrared was not used, and notes for
+    the report. Raises PhotoError if only infrared is to be used and there is none, or if its picture
+    cannot be read.
+    """
+    mode, beside = use
+    if mode == "off":
+        return None, []
+    infrared = photo.infrared
+    if infrared is None and beside is not None:
+        infrared = read_role_infrared(beside, photo.size)
+    if infrared is None:
+        if mode == "only":
+            raise PhotoError("has no infrared channel, and no STEM_IR.tif beside it: use --infrared auto")
+        return None, []
+    try:
+        if infrared.shape != mask.shape:
+            sizes = [f"{width} x {height}" for height, width in (infrared.shape, mask.shape)]
+            raise InfraredError(
+                f"the infrared channel was not used: it has {sizes[0]} px, the photograph has {sizes[1]}"
+            )
+        defects = infrared_defects(infrared, photo.pixels)
+    except InfraredError as error:
+        return None, [str(error)]
+    mask[_local_maximum(defects, reach)] = 255
+    return int(defects.sum()), []
 
 
 def infrared_defects(infrared: np.ndarray, pixels: np.ndarray) -> np.ndarray:
@@ -133,13 +170,16 @@ def _mean3(values: np.ndarray) -> np.ndarray:
     return (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / np.float32(9)
 
 
-def _local_maximum(values: np.ndarray) -> np.ndarray:
-    """The largest value within REACH px, rows and columns, (H, W)."""
+def _local_maximum(values: np.ndarray, reach: int = REACH) -> np.ndarray:
+    """The largest value within `reach` px, rows and columns, (H, W)."""
     for axis in (0, 1):
-        padded = np.pad(values, [(REACH, REACH) if axis == i else (0, 0) for i in (0, 1)], mode="edge")
-        count = values.shape[axis]
-        shifted = (padded.take(range(first, first + count), axis) for first in range(2 * REACH + 1))
-        values = functools.reduce(np.maximum, shifted)
+        done = 0
+        while done < reach:  # windows of 2 * done + 1 px are joined without gaps
+            step = min(2 * done + 1, reach - done)
+            padded = np.pad(values, [(step, step) if axis == i else (0, 0) for i in (0, 1)], mode="edge")
+            before, after = np.split(padded, [-2 * step], axis)[0], np.split(padded, [2 * step], axis)[1]
+            values = np.maximum(np.maximum(before, values), after)
+            done += step
     return values
 
 

@@ -1,7 +1,7 @@
 """Pages of a TIFF: chooses the photograph, and decodes what Pillow cannot decode in full.
 
 page, notes = choose(data)                     # the directory of the photograph
-pixels, alpha = decode(page.alone(data), page, max_pixels)
+pixels, alpha, infrared = decode(page.alone(data), page, max_pixels)
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import io
 import logging
 import struct
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -40,6 +41,14 @@ _MAX_PAGES = 10_000
 _SCANS = "pip install -e '.[scans]'"
 
 
+class Samples(NamedTuple):
+    """What a picture consists of, uint8 or uint16."""
+
+    pixels: np.ndarray  # (H, W) or (H, W, 3)
+    alpha: np.ndarray | None = None  # (H, W), not premultiplied
+    infrared: np.ndarray | None = None  # (H, W)
+
+
 @dataclass
 class Page:
     """A directory of a TIFF with the pixels that it describes."""
@@ -47,6 +56,7 @@ class Page:
     directory: Directory
     offset: int
     parent: int = -1  # number of the page whose SubIFDs contain it
+    infrared: Page | None = None  # the page with its infrared channel
 
     @property
     def size(self) -> tuple[int, int]:
@@ -71,6 +81,14 @@ class Page:
         return int(self.directory.number(_PHOTOMETRIC, 1))
 
     @property
+    def has_infrared(self) -> bool:
+        """Whether the sample after the colors is infrared, as in VueScan's RGBI: ExtraSamples is 0,
+        unspecified, or missing. Alpha has 1 or 2.
+        """
+        colors = {0: 1, 1: 1, 2: 3}.get(self.color)
+        return self.directory.number(_SAMPLES, 1) - 1 == colors and self.directory.number(_EXTRA, 0) == 0
+
+    @property
     def kind(self) -> str:
         """For messages, for example "12-bit RGB TIFF with JPEG compression"."""
         color = _PHOTOMETRICS.get(
@@ -90,7 +108,8 @@ class Page:
         """Whether Pillow decodes all of its bits."""
         grey = self.color in (0, 1) and self.directory.number(_SAMPLES, 1) == 1
         deep = self.bits > 8 and not (grey and self.bits in (12, 16, 32))
-        return not deep and self.directory.number(_COMPRESSION, 1) != _WEBP
+        grey_infrared = self.has_infrared and self.color != 2
+        return not deep and not grey_infrared and self.directory.number(_COMPRESSION, 1) != _WEBP
 
 
 def choose(data: bytes) -> tuple[Page, list[str]]:
@@ -107,14 +126,26 @@ def choose(data: bytes) -> tuple[Page, list[str]]:
     if first in whole and area(first) >= _THUMBNAIL * area(largest):
         whole = [page for page in whole if page is first or page.parent == 0]
     best = max(whole or pages, key=area)
+    best.infrared = _infrared_page(best, pages)
+    notes = ["the second page taken as the infrared channel"] if best.infrared else []
     if best is first:
         count = sum(page.parent < 0 for page in pages)
-        return best, [f"first frame of {count} taken"] if count > 1 else []
+        return best, notes or ([f"first frame of {count} taken"] if count > 1 else [])
     shared = {tag: value for tag, value in first.directory.items() if tag not in _LAYOUT}
     if first.color != best.color:
         shared.pop(_PROFILE, None)
     best.directory = Directory(best.directory.order, {**shared, **best.directory})
-    return best, ["the full picture taken, not the thumbnail in the first directory"]
+    return best, ["the full picture taken, not the thumbnail in the first directory", *notes]
+
+
+def _infrared_page(photo: Page, pages: list[Page]) -> Page | None:
+    """The infrared channel of SilverFast's HDRi: a grey page after an RGB one, the only other of its size."""
+    same = [page for page in pages if page.parent < 0 and page.size == photo.size]
+    if len(same) != 2 or same[0] is not photo or photo.color != 2 or photo.has_infrared:
+        return None
+    other = same[1]
+    grey = other.color in (0, 1) and other.directory.number(_SAMPLES, 1) == 1
+    return other if grey and other.bits in (8, 16) else None
 
 
 def _pages(data: bytes) -> list[Page]:
@@ -144,9 +175,8 @@ def _pages(data: bytes) -> list[Page]:
     return pages
 
 
-def decode(data: bytes, page: Page, max_pixels: int) -> tuple[np.ndarray, np.ndarray | None]:
-    """Pixels (H, W) or (H, W, 3) and alpha (H, W), uint8 or uint16, by tifffile. `page` is the first in the
-    file.
+def decode(data: bytes, page: Page, max_pixels: int) -> Samples:
+    """The samples of a page, by tifffile. `page` is the first in the file.
 
     Other bit depths are scaled to 8 or 16 bits; alpha is not premultiplied. Raises PhotoError if tifffile or
     imagecodecs is missing, or if the kind is not supported.
@@ -177,23 +207,31 @@ def decode(data: bytes, page: Page, max_pixels: int) -> tuple[np.ndarray, np.nda
     return _samples(array, page)
 
 
-def _samples(array: np.ndarray, page: Page) -> tuple[np.ndarray, np.ndarray | None]:
-    """Pixels and alpha of (H, W) or (H, W, C), as stored."""
+def _samples(array: np.ndarray, page: Page) -> Samples:
+    """The parts of (H, W) or (H, W, C), as stored."""
     array = full_range(array.astype(array.dtype.newbyteorder("="), copy=False), page.bits)
     if page.color == 0:
         array = ~array
     if array.ndim == 2:
-        return array, None
+        return Samples(array)
     channels = 3 if page.color in (2, 6) else 1
     if array.shape[2] < channels:
         raise PhotoError(f"{page.kind} has only {array.shape[2]} samples per pixel")
-    pixels, alpha = array[..., :channels], None
+    pixels, alpha, infrared = array[..., :channels], None, None
     meaning = page.directory.number(_EXTRA, 0)
     if array.shape[2] > channels and meaning in (1, 2):
         alpha = array[..., channels]
         alpha = ~alpha if page.color == 0 else alpha
         pixels = _unassociated(pixels, alpha) if meaning == 1 else pixels
-    return np.ascontiguousarray(pixels if channels == 3 else pixels[..., 0]), alpha
+    elif page.has_infrared:
+        infrared = array[..., channels]
+        infrared = unless_constant(~infrared if page.color == 0 else infrared)
+    return Samples(np.ascontiguousarray(pixels if channels == 3 else pixels[..., 0]), alpha, infrared)
+
+
+def unless_constant(infrared: np.ndarray) -> np.ndarray | None:
+    """The channel (H, W); None if it is constant, which is padding."""
+    return None if infrared.min() == infrared.max() else np.ascontiguousarray(infrared)
 
 
 def full_range(array: np.ndarray, bits: int) -> np.ndarray:

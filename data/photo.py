@@ -1,6 +1,6 @@
 """Photographs as files: reads and encodes pixels with their metadata, and reads masks.
 
-    photo = read_photo(Path("scan.tif"))                 # pixels, alpha, ICC, EXIF, XMP, DPI
+    photo = read_photo(Path("scan.tif"))                 # pixels, alpha, infrared, ICC, EXIF, XMP, DPI
     y = luma(photo.pixels)                               # (H, W) float32 in [0, 1]
     write_whole(Path("out.tif"), encode(photo.pixels, photo, "TIFF"), overwrite=False)
 
@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from data import color, formats, metadata
-from data.decode import decode, open_file, orientation
+from data.decode import decode, open_file, orientation, separate_infrared
 from data.errors import PhotoError
 from data.files import sha256
 from data.metadata import Metadata
@@ -40,6 +40,7 @@ class Photo(Metadata):
     format: str = "PNG"  # Pillow's name of the file's format: JPEG, PNG, TIFF, ...
     sha256: str = ""  # SHA-256 of the file
     notes: list[str] = field(default_factory=list)  # conversions made while reading, for the report
+    infrared: np.ndarray | None = None  # (H, W), dtype of pixels, of a film scanner
 
     @property
     def size(self) -> tuple[int, int]:
@@ -74,7 +75,7 @@ def read_photo(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Photo:
     file = open_file(data, max_pixels, notes)
     try:
         file.explore(notes)
-        pixels, alpha = decode(file, notes)
+        pixels, alpha, infrared = decode(file, notes)
         directory = file.directory(notes)
         turn = orientation(directory, file.carried.xmp)
         facts = metadata.fit(file.carried, directory, file.dpi(), pixels.ndim, turn >= 5, notes)
@@ -88,7 +89,11 @@ def read_photo(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Photo:
     if not file.upright:
         pixels = upright(pixels, turn)
         alpha = None if alpha is None else upright(alpha, turn)
-    return Photo(pixels, alpha, file.format, sha256(data), notes, **vars(facts))
+        infrared = None if infrared is None else upright(infrared, turn)
+    if infrared is None:
+        infrared = separate_infrared(file, turn, notes)
+    infrared = None if infrared is None else as_depth(infrared, pixels.dtype)
+    return Photo(pixels, alpha, file.format, sha256(data), notes, infrared, **vars(facts))
 
 
 def read_mask(
@@ -115,7 +120,8 @@ def read_mask(
 def encode(
     pixels: np.ndarray, like: Photo | None, format: str, remark: str = "", tool: str = "photo-restore"
 ) -> bytes:
-    """Encodes pixels as a file with the alpha, ICC, EXIF, XMP and DPI of `like`; None: without metadata.
+    """Encodes pixels as a file with the alpha, ICC, EXIF, XMP and DPI of `like`; None: without metadata. A
+    TIFF without alpha also gets the infrared channel.
 
     pixels: (H, W) grey or (H, W, 3) RGB, uint8 or uint16. format: PNG, TIFF, WEBP (lossless) or JPEG (quality
     95, 4:4:4, no alpha). remark: a sentence about what a trained model did to the picture, added to the EXIF
@@ -134,6 +140,15 @@ def encode(
     if channels != pixels.ndim and color.space(like.icc) == b"GRAY":
         facts.icc = None  # of equal channels, not of color
     samples = pixels.reshape(*pixels.shape[:2], -1)  # (H, W, 1 or 3)
-    if like.alpha is not None and format != "JPEG":
-        samples = np.dstack([samples, as_depth(like.alpha, pixels.dtype)])  # (H, W, 2 or 4)
-    return formats.tiff(samples, facts) if format == "TIFF" else formats.by_pillow(samples, format, facts)
+    infrared = format == "TIFF" and like.alpha is None
+    extra = like.infrared if infrared else like.alpha
+    if extra is not None and format != "JPEG":
+        samples = np.dstack([samples, as_depth(extra, pixels.dtype)])  # (H, W, 2 or 4)
+    if format == "TIFF":
+        return formats.tiff(samples, facts, formats.INFRARED if infrared else formats.ALPHA)
+    return formats.by_pillow(samples, format, facts)
+
+
+def probability_file(probability) -> bytes:
+    """A 16-bit PNG of (H, W) in [0, 1]."""
+    return encode((probability * 65535).round().astype("uint16"), None, "PNG")

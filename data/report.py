@@ -9,11 +9,12 @@ the same object preceded by `status`: done, skipped (the report of the earlier r
     input       name, sha256, format, size [width, height], bits per sample, channels (1 grey, 3 RGB)
     options     every option that changes the pixels, as given, and the requested outputs
     weights     stage -> SHA-256 of its weights file
-    companions  role (mask, protect, hints) -> SHA-256 of the file given for this photograph
+    companions  role (mask, protect, hints, infrared) -> SHA-256 of the file given for this photograph
     outputs     file name -> SHA-256 of the file
     invented    share of the pixels that were invented, 0 to 1; null if no stage invents any
     regions     count: connected parts of the mask; largest: the 100 largest, in descending order, each with
                 its box [left, top, width, height] and pixels; null without a mask
+    infrared    number of pixels that the infrared channel marks, before dilation; only if it was used
     measured    largest differences in steps of 1/255, each only if such a picture was made:
                 outside_mask: between input and restored picture outside the repairs, 0 unless the format
                 is lossy; luma_color, luma_restored_color: of luma (BT.601), caused by colorizing
@@ -40,6 +41,7 @@ def build(
     program: str = "photo-restore",
     invented: float | None = None,
     regions: dict | None = None,
+    infrared: int | None = None,
     measured: dict[str, float] | None = None,
     seconds: dict[str, float] | None = None,
     warnings: list[str] | tuple[str, ...] = (),
@@ -62,6 +64,7 @@ def build(
         "outputs": {file: sha256(data) for file, data in outputs.items()},
         "invented": None if invented is None else round(float(invented), 6),
         "regions": regions,
+        **({} if infrared is None else {"infrared": infrared}),
         "measured": {key: round(float(value), 3) for key, value in (measured or {}).items()},
         "seconds": {stage: round(float(time), 3) for stage, time in (seconds or {}).items()},
         "warnings": [*photo.notes, *warnings],

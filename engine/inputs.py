@@ -12,6 +12,8 @@ from data.errors import PhotoError
 from data.photo import IMAGE_SUFFIXES
 
 STDIO = Path("-")  # standard input or output
+BESIDE = Path("STEM_IR.tif")  # for `pair`: this file in the photograph's own folder
+_INFRARED_SUFFIXES = (".tif", ".tiff", ".TIF", ".TIFF")
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,9 @@ def list_photos(photos: list[Path], out: Path, recursive: bool) -> list[Source]:
     """The photographs in files and folders, in order, each once. Those that cannot be processed have `error`
     set.
 
-    Folders give their files with an image suffix, sorted. Hidden files, linked folders (which may form loops)
-    and everything in OUT (results of an earlier run) are left out.
+    Folders give their files with an image suffix, sorted. Infrared companions of others (STEM_IR.tif), hidden
+    files, linked folders (which may form loops) and everything in OUT (results of an earlier run) are left
+    out.
     """
     listed: list[_Entry] = []
     for path in photos:
@@ -96,12 +99,20 @@ def _walk(folder: Path, out: Path, recursive: bool) -> list[_Entry]:
         folders[:] = sorted(
             name for name in folders if recursive and name[0] != "." and (parent / name).resolve() != results
         )
-        paths += [parent / name for name in sorted(files) if _is_photo(parent / name)]
+        photos = [parent / name for name in sorted(files) if _is_photo(parent / name)]
+        infrared = {infrared_beside(path) for path in photos}
+        paths += [path for path in photos if path not in infrared]
     failed = [
         _Entry(Path(error.filename), Path(error.filename), f"cannot be read: {error.strerror}")
         for error in unreadable
     ]
     return [_Entry(path, path.relative_to(folder)) for path in paths] + failed
+
+
+def infrared_beside(photo: Path) -> Path | None:
+    """The infrared picture STEM_IR.tif in the folder of a photograph, if there is one."""
+    paths = (photo.parent / f"{photo.stem}_IR{suffix}" for suffix in _INFRARED_SUFFIXES)
+    return next((path for path in paths if path.is_file()), None)
 
 
 def _is_photo(path: Path) -> bool:
@@ -117,8 +128,8 @@ def _is_photo(path: Path) -> bool:
 def pair(source: Source, given: dict[str, Path | None]) -> Source:
     """The source with its companions.
 
-    given: role -> file, folder or None. In a folder, the companion is the picture with the name of the
-    photograph, with or without _ROLE: a.png, a_mask.png. Raises PhotoError if two files match.
+    given: role -> file, folder, BESIDE or None. In a folder, the companion is the picture with the name of
+    the photograph, with or without _ROLE: a.png, a_mask.png. Raises PhotoError if two files match.
     """
     companions = {role: _companion(path, role, source) for role, path in given.items() if path}
     return replace(source, companions={role: path for role, path in companions.items() if path})
@@ -136,6 +147,8 @@ def correct(source: Source, correction: Correction, digest: str) -> Source:
 
 
 def _companion(given: Path, role: str, source: Source) -> Path | None:
+    if given == BESIDE:
+        return None if source.path == STDIO else infrared_beside(source.path)
     if not given.is_dir():
         return given
     stem = given / source.name

@@ -16,6 +16,7 @@ from engine.inputs import STDIO
 from engine.photos import FORMATS
 
 PRECISIONS = ("fp32", "bf16", "fp16")
+INFRARED = ("auto", "off", "only")
 
 # ------------------------------------------------------------------------------------------- types
 
@@ -252,6 +253,14 @@ def infer_options(parser: argparse.ArgumentParser, tiled: bool = True) -> None:
         help="append each photo's report to FILE as one line of JSON, - for standard output (default: none)",
     )
     add("--quiet", action="store_true", help="print failures only, no progress (default: no)")
+
+
+def infrared_option(parser: argparse.ArgumentParser) -> None:
+    """Adds `--infrared`."""
+    text = "infrared channel of a film scanner, in the file or in STEM_IR.tif beside it: auto adds the dust "
+    text += "and scratches in it to the detected damage, only runs no network for detection, off ignores it "
+    text += "(default: auto)"
+    parser.add_argument("--infrared", choices=INFRARED, default="auto", help=text)
 
 
 def tile_options(parser: argparse.ArgumentParser) -> None:

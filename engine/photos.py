@@ -276,6 +276,8 @@ class _Loop:
         if suffix == "jpg":
             transparency = "; transparency is lost" if photo.alpha is not None else ""
             notes.insert(0, f"JPEG is not lossless: undamaged pixels differ a little{transparency}")
+        if photo.infrared is not None and (suffix != "tif" or photo.alpha is not None):
+            notes.append("the infrared channel is lost: only a TIFF without transparency keeps it")
         return notes
 
     def write(self, encoded: dict[Path, bytes], final: Path, facts: dict) -> None:

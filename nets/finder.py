@@ -10,6 +10,7 @@ from nets.ops.tiling import Tiling, inference, ready
 # Views of test-time augmentation, (share of the working size, mirrored); their logits are averaged. Without
 # it, only the first.
 TTA_VIEWS = ((1.0, False), (0.85, True), (0.7, False))
+LEAST_SIDE = 512  # px of the longer side, to which small photographs are enlarged
 COARSE_SCALE = 0.35  # share of the working size at which wide damage is recognized as a whole
 
 
@@ -23,7 +24,7 @@ class Finder:
     resize(luma, (width, height), method) resizes a picture by "box" or "bicubic".
     """
 
-    least_side = 512
+    least_side = LEAST_SIDE
 
     def __init__(
         self,
@@ -46,9 +47,7 @@ class Finder:
 
     def working_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """(width, height) of the copy of a photograph of `size` in which damage is detected."""
-        longer = max(size)
-        scale = min(self.max_side, max(longer, min(self.least_side, 3 * longer))) / longer
-        return _scaled(size, scale)
+        return working_size(size, self.max_side, self.least_side)
 
     def __call__(self, luma) -> Prediction:
         size = self.working_size(luma.shape[::-1])
@@ -84,6 +83,12 @@ class Finder:
         if self.min_confidence is not None and prediction.confidence < self.min_confidence:
             return torch.zeros(size[::-1], dtype=torch.bool)
         return damage_mask(prediction.probability, size, threshold, dilate)
+
+
+def working_size(size: tuple[int, int], max_side: int, least_side: int = LEAST_SIDE) -> tuple[int, int]:
+    """(width, height) of the copy of a photograph of `size` in which damage is detected."""
+    longer = max(size)
+    return _scaled(size, min(max_side, max(longer, min(least_side, 3 * longer))) / longer)
 
 
 def _scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:

@@ -45,7 +45,7 @@ def test_lossless_formats_keep_all(format, alpha, channels):
 
 
 ALPHA, DEEP, ICC, EXIF, XMP, DPI = "alpha", "16-bit grey", "ICC", "EXIF", "XMP", "DPI"
-IPTC, TEXT = "IPTC", "text"
+IPTC, TEXT, INFRARED = "IPTC", "text", "infrared"
 RECORDS = b"\x1c\x02\x78\0\5Lake."
 
 
@@ -119,6 +119,7 @@ def test_the_table_of_what_is_kept(format):
     again = read_photo(encode(photo.pixels, photo, "TIFF" if format == "TIFF" else "PNG"))
     np.testing.assert_array_equal(again.pixels, photo.pixels)
     kept = {DEEP} if format in ("PNG", "TIFF") and _deep_comes_back(format) else set()
+    kept |= {INFRARED} if format in ("PNG", "TIFF") and _infrared_comes_back(format) else set()
     for name, value, result in (
         (ALPHA, photo.alpha, again.alpha),
         (ICC, photo.icc, again.icc),
@@ -150,6 +151,11 @@ def test_the_table_of_what_is_kept(format):
             assert value == result == SRGB
         kept |= {name} if value is not None else set()
     assert kept == KEPT[format]
+
+
+def _infrared_comes_back(format):
+    photo = Photo(noise(21, 34, 3), infrared=noise(21, 34, seed=1))
+    return np.array_equal(read_photo(encode(photo.pixels, photo, format)).infrared, photo.infrared)
 
 
 def _deep_comes_back(format):
