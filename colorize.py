@@ -43,7 +43,7 @@ from engine.photos import Job, Picture, color_depth, run
 
 STAGE = "colorize"
 WEIGHTS = Path(__file__).parent / "weights" / "colorize.pt"
-REMARK = "Colours estimated by a neural network, not evidence"
+REMARK = "Colors estimated by a neural network, not evidence"
 LARGE = 4_000_000  # px of a photograph from which it is colorized in bands
 SHORT_SIDE = 256  # px, the network's scale, as in training crops, which contain most of a photograph
 # Loss weights: option -> default, and the loss

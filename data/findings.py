@@ -95,12 +95,12 @@ def cautions(photo: Photo, coloring: bool) -> list[str]:
     """
     (width, height), sentences = photo.size, []
     if min(width, height) < SMALL:
-        sentences.append(f"very small photo ({width} x {height} px): scan it at a higher resolution")
-    tone, colours = chroma(photo.pixels) if coloring else (0.0, 0.0)
-    if colours > 6:
-        sentences.append("probably already coloured: its colours are replaced by guessed ones")
+        sentences.append(f"very small photograph ({width} x {height} px): scan it at a higher resolution")
+    tone, colors = chroma(photo.pixels) if coloring else (0.0, 0.0)
+    if colors > 6:
+        sentences.append("probably already in color: its colors are replaced by guessed ones")
     elif tone > 6:
-        sentences.append("toned print: its tone is replaced by guessed colours")
+        sentences.append("toned print: its tone is replaced by guessed colors")
     return sentences
 
 

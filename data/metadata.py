@@ -110,7 +110,7 @@ def profile(icc: bytes, ndim: int, notes: list[str]) -> bytes | None:
     if not icc or space == b"RGB " or (space == b"GRAY" and ndim == 2):
         return icc or None
     name = space.decode("ascii", "replace").strip()
-    notes.append(f"colour profile for {name} dropped: it does not fit")
+    notes.append(f"color profile for {name} dropped: it does not fit")
     return None
 
 

@@ -55,7 +55,7 @@ def read_bytes(path: Path) -> bytes:
     except FileNotFoundError:
         raise PhotoError("no such file") from None
     except IsADirectoryError:
-        raise PhotoError("is a folder, not a photo") from None
+        raise PhotoError("is a folder, not a photograph") from None
     except (OSError, ValueError) as error:  # ValueError: null byte in the name
         raise PhotoError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if not data:

@@ -1,7 +1,7 @@
 """XMP packets (ISO 16684-1): what is kept, and the statement that a trained model changed the picture.
 
     kept = clean(packet)  # of the input, without the properties of the old file's layout
-    packet = stamp(kept, "Colours estimated ...", "photo-restore 0.1.0 ...")
+    packet = stamp(kept, "Colors estimated ...", "photo-restore 0.1.0 ...")
 
 Existing properties stay, in their own prefixes; new ones are added.
 """

@@ -149,7 +149,7 @@ def vote(
         order = [named[number] for number in order]
         photos.append({"name": str(source), "sha256": photo.sha256, "order": order})
     if not photos:
-        raise PhotoError("no photo is left to vote on")
+        raise PhotoError("no photograph is left to vote on")
     weights = {name: sha256(read_bytes(path)) for name, path in zip(named, args.weights)}
     facts = {"version": VERSION, "seed": seed, "question": question, "weights": weights}
     facts |= {"candidates": named, "photos": photos}
@@ -228,7 +228,7 @@ def _table(result: dict) -> str:
     for name, row in result["models"].items():
         rate, (low, high) = row["win_rate"], row["win_rate_95"]
         lines.append(f"{name:{width}}  {row['wins']:4}  {rate:8.1%}  {low:.1%} to {high:.1%}")
-    total = "{votes} votes of {voters} voters on {photos} photos, {ties} without difference"
+    total = "{votes} votes of {voters} voters on {photos} photographs, {ties} without difference"
     return "\n".join([*lines, total.format_map(result)])
 
 

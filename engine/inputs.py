@@ -49,7 +49,7 @@ def list_photos(photos: list[Path], out: Path, recursive: bool) -> list[Source]:
     listed: list[_Entry] = []
     for path in photos:
         if path != STDIO and path.is_dir():
-            missing = _Entry(path, Path(path.name), "no photos in this folder")
+            missing = _Entry(path, Path(path.name), "no photographs in this folder")
             listed += _walk(path, out, recursive) or [missing]
         else:
             listed.append(_Entry(path, Path("stdin" if path == STDIO else path.name)))

@@ -237,7 +237,7 @@ def infer_options(parser: argparse.ArgumentParser, tiled: bool = True) -> None:
     add(
         "--overwrite",
         action="store_true",
-        help="replace existing results (default: no, the photo fails)",
+        help="replace existing results (default: no, the photograph fails)",
     )
     add(
         "--format",
@@ -250,7 +250,7 @@ def infer_options(parser: argparse.ArgumentParser, tiled: bool = True) -> None:
         "--json",
         type=Path,
         metavar="FILE|-",
-        help="append each photo's report to FILE as one line of JSON, - for standard output (default: none)",
+        help="append each report to FILE as one line of JSON, - for standard output (default: none)",
     )
     add("--quiet", action="store_true", help="print failures only, no progress (default: no)")
 
@@ -293,7 +293,7 @@ def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace, stdout
         parser.error(f"--overlap {arguments.overlap} must be smaller than --tile {arguments.tile}")
     if arguments.out == STDIO:
         if not stdout or len(arguments.photos) != 1 or arguments.photos[0].is_dir():
-            parser.error("OUT can be - for one photo with one result only")
+            parser.error("OUT can be - for one photograph with one result only")
         if arguments.json == STDIO:
             parser.error("OUT and --json cannot both be standard output")
     else:

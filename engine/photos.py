@@ -150,7 +150,7 @@ def color_depth(photo: Photo, format: str) -> tuple[str, list[str]]:
     is_array = format == "auto" and not photo.format
     if is_array or suffix == "tif" or (suffix == "png" and deep.available()):
         return "uint16", []
-    return "uint8", ["coloured pictures have 8 bits of the photo's 16: --format tif keeps 16"]
+    return "uint8", ["color pictures have 8 bits, the photograph 16: --format tif keeps 16"]
 
 
 def tool(weights: dict[str, str], stages: tuple[str, ...] = ()) -> str:
@@ -259,7 +259,7 @@ class _Loop:
         """Raises PhotoError if a file to be written exists and must not be replaced."""
         for path in paths if self.out != STDIO else ():
             if path in self.made:
-                raise PhotoError(f"{path} is already the result of another photo: give another OUT")
+                raise PhotoError(f"{path} is already the result of another photograph: give another OUT")
             refuse_existing(path, self.arguments.overwrite)
 
     def encode(self, result: bytes | Picture, photo: Photo, suffix: str) -> bytes:

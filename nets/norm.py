@@ -207,7 +207,7 @@ def activate(x, slope: float, ceiling: float | None = None):
 def fold(net: nn.Module) -> nn.Module:
     """Folds every NormAct of `net` into the convolution before it, in place, for inference; returns `net`.
 
-    A norm is folded into the module before it under the same parent: `conv1` and `bn1`, or neighbours in a
+    A norm is folded into the module before it under the same parent: `conv1` and `bn1`, or neighbors in a
     Sequential. Outputs are equal up to rounding: gamma (W x + b - mean) / sqrt(var + eps) + beta is a
     convolution again. Raises ValueError for a norm that follows no convolution.
     """

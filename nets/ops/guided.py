@@ -7,7 +7,7 @@ REACH = 40  # px at the network's scale over which chroma is averaged
 EDGE = 0.1  # the step of luma that counts as a distance of REACH
 
 
-def neighbour_mean(luma):
+def neighbor_mean(luma):
     """The mean of the four neighbors of each pixel of luma (B, 1, H, W), which has less grain."""
     luma = F.pad(luma, (1, 1, 1, 1), mode="replicate")
     return (luma[..., 1:-1, :-2] + luma[..., 1:-1, 2:] + luma[..., :-2, 1:-1] + luma[..., 2:, 1:-1]) / 4
@@ -22,7 +22,7 @@ def even(chroma, luma, reach: float = REACH, edge: float = EDGE, turns: int = 3)
     grows by 1 for each px and by `reach` / `edge` times the change of luma. Constants do not change, and
     results stay in the range of chroma.
     """
-    luma = neighbour_mean(luma)
+    luma = neighbor_mean(luma)
     distances = []
     for image in (luma, luma.mT):
         steps = 1 + reach / edge * image.diff(dim=-1).abs()

@@ -6,7 +6,7 @@ Hints are (B, 3, H, W): Cb and Cr in [-0.5, 0.5] where painted, 0 elsewhere, and
 import torch
 import torch.nn.functional as F
 
-from nets.ops.guided import box_mean, neighbour_mean
+from nets.ops.guided import box_mean, neighbor_mean
 from nets.resnet import DEVIATION, MEAN
 
 CHROMA_DEVIATION = 0.075  # root mean square of Cb and Cr in photographs of people and places
@@ -29,7 +29,7 @@ def spread(chroma, hints, luma, turns: int = 32):
     2006). Up to a cost of 0.5 a pixel takes the stroke's color; from 1.5 on it keeps its own. Without edges,
     the color reaches fully over a third of the picture's shorter side and fades out over the whole of it.
     """
-    distance, nearest = _nearest_stroke(hints[:, 2:] > 0, neighbour_mean(luma), turns)
+    distance, nearest = _nearest_stroke(hints[:, 2:] > 0, neighbor_mean(luma), turns)
     color = hints[:, :2].flatten(2).gather(2, nearest.flatten(2).expand(-1, 2, -1)).view_as(chroma)
     return chroma + (1.5 - distance).clamp(0, 1) * (color - chroma)
 
