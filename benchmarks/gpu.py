@@ -1,4 +1,4 @@
-"""Measures everything that the GPU columns show, in one command of at most nine minutes.
+"""Measures everything that the GPU columns show, in one command and in limited time (--minutes).
 
     python benchmarks/gpu.py OUT.json                         on the first GPU
     python benchmarks/gpu.py OUT.json --device cpu --small    a rehearsal without one

@@ -1,4 +1,4 @@
-"""Trains on a GPU machine that takes only a small data folder, for a limited time.
+"""Trains on a GPU in limited time (--minutes), from a small copy of a data folder.
 
     python benchmarks/train_on_gpu.py pack segment DIR packed/               at most 60 MB of a data folder
     python benchmarks/train_on_gpu.py train segment packed/ runs/s --minutes 9 --width 16 --batch-size 64

@@ -64,7 +64,7 @@ def test_the_key_tells_which_model_made_which_picture(example_ballot, models, po
                 other: np.abs(np.asarray(decoded(url)) - picture).mean() for other, picture in colored.items()
             }
             assert min(away, key=away.get) == name
-        # grey: gives no colour away
+        # grey: gives no color away
         assert np.ptp(np.asarray(decoded(inside["photos"][number]["shown"])), axis=-1).max() <= 2
 
 
@@ -181,7 +181,7 @@ def test_the_count(tmp_path, example_ballot, capsys):
         assert row["win_rate_95"][0] <= row["win_rate"]
     lines = error.splitlines()
     assert len(lines) == 5
-    assert lines[-1] == "6 votes of 2 voters on 4 photos, 1 without difference"
+    assert lines[-1] == "6 votes of 2 voters on 4 photographs, 1 without difference"
     assert "45.8%" in error
 
 

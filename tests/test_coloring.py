@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("height, width", [(48, 64), (15, 15), (1, 1), (1, 300), (300, 1), (400, 500)])
-def test_colour_keeps_luma(tiny_weights, height, width):
+def test_color_keeps_luma(tiny_weights, height, width):
     colorizer = colorize.load(tiny_weights["colorize"], CPU)
     grey = noise(height, width).astype(np.float32) / 255
     picture = colorizer(grey)
@@ -29,18 +29,18 @@ def test_colour_keeps_luma(tiny_weights, height, width):
     assert np.abs(chroma).max() > 0.01  # the network did say something
 
 
-def test_a_colour_photo_is_coloured_from_its_luma_alone(tmp_path, portrait, tiny_weights):
+def test_a_color_photo_is_colored_from_its_luma_alone(tmp_path, portrait, tiny_weights):
     pixels = portrait[:48, :64]
     grey = np.rint(luma(pixels) * 255).astype(np.uint8)
-    save(tmp_path / "in/colour.png", pixels)
+    save(tmp_path / "in/color.png", pixels)
     save(tmp_path / "in/grey.png", grey)
     assert command(colorize, "infer", tmp_path / "in", tmp_path / "out", weights=tiny_weights) == 0
-    a, b = (read_photo(tmp_path / f"out/{name}_color.png").pixels for name in ("colour", "grey"))
+    a, b = (read_photo(tmp_path / f"out/{name}_color.png").pixels for name in ("color", "grey"))
     assert np.abs(a.astype(int) - b).max() <= 8
     assert np.abs(a.astype(int) - pixels).max() > 8
 
 
-def test_the_file_says_that_its_colours_are_a_guess(scan, tmp_path, tiny_weights):
+def test_the_file_says_that_its_colors_are_a_guess(scan, tmp_path, tiny_weights):
     assert command(colorize, "infer", scan, tmp_path / "out", weights=tiny_weights) == 0
     assert colorize.REMARK in Image.open(tmp_path / "out/scan_color.png").getexif()[270]
 
@@ -62,7 +62,7 @@ def test_colorize_eval(data_folder, tiny_weights, capsys):
     assert row["mse"] == pytest.approx(ours, rel=1e-4)
 
 
-def test_colorize_eval_needs_colour_and_reads_16_bits(tmp_path, portrait, tiny_weights, capsys):
+def test_colorize_eval_needs_color_and_reads_16_bits(tmp_path, portrait, tiny_weights, capsys):
     save(tmp_path / "clean/grey.png", portrait[:48, :64, 0])
     assert command(colorize, "eval", "--data", tmp_path, weights=tiny_weights) == 2
     assert "no color photographs" in capsys.readouterr().err

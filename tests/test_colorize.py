@@ -64,8 +64,8 @@ def test_chroma_is_even_within_an_area_and_changes_at_its_edge(tiny_weights, mon
 
 
 @pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee"])
-def test_one_photograph_at_three_exposures_has_the_same_colours(name):
-    """CIEDE2000 of the bundled weights' colours over the same luma: at most 2, where unequal treatment gave
+def test_one_photograph_at_three_exposures_has_the_same_colors(name):
+    """CIEDE2000 of the bundled weights' colors over the same luma: at most 2, where unequal treatment gave
     up to 7.6.
     """
     from skimage import data
@@ -73,14 +73,14 @@ def test_one_photograph_at_three_exposures_has_the_same_colours(name):
     colorizer = colorize.load(colorize.WEIGHTS, CPU)
     grey = luma(getattr(data, name)()[::2, ::2])
 
-    def colours(print_):
+    def colors(print_):
         picture = merge_chroma(grey, colorizer.chroma(np.rint(print_ * 255).astype(np.float32) / 255))
         return torch.from_numpy(picture.astype(np.float32) / 255).permute(2, 0, 1)
 
-    expected = colours(grey)
+    expected = colors(grey)
     assert metrics.colorfulness(expected) > 10  # else it would be easy
     for other in (grey**0.7, grey**1.4, 0.15 + 0.65 * grey, np.clip(1.25 * grey - 0.05, 0, 1)):
-        assert metrics.ciede2000(colours(other), expected) < 2
+        assert metrics.ciede2000(colors(other), expected) < 2
 
 
 @pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee"])
@@ -104,12 +104,12 @@ def test_true_chroma_comes_back_better_than_by_bilinear(name):
     assert error[0][near].mean() < 0.95 * error[1][near].mean()
 
 
-def test_the_report_says_that_colours_are_replaced(tmp_path, portrait, tiny_weights):
+def test_the_report_says_that_colors_are_replaced(tmp_path, portrait, tiny_weights):
     save(tmp_path / "in/scan.png", portrait)
     words = ("infer", tmp_path / "in", tmp_path / "out", "--json", tmp_path / "log.jsonl", "--device", "cpu")
     assert colorize.main([*map(str, words), "--weights", str(tiny_weights["colorize"])]) == 0
     assert any(
-        "already coloured" in sentence
+        "already in color" in sentence
         for sentence in json.loads((tmp_path / "log.jsonl").read_text())["warnings"]
     )
 

@@ -66,7 +66,7 @@ def test_the_sum_of_all_terms(vgg_state):
 
 
 def test_each_network_learns_from_its_own_loss():
-    """The colours' loss leaves the critic alone, and the other way round; both reach all of their network."""
+    """The colors' loss leaves the critic alone, and the other way round; both reach all of their network."""
     net, critic = generator_net(), Discriminator(8)
     losses = compute_losses(net, one_batch(), l1_weight=0.0, adversarial_weight=1.0, discriminator=critic)
     losses["loss"].backward()
@@ -88,13 +88,13 @@ def test_the_critic_judges_both_over_the_same_luma():
             return cbcr.mean((1, 2, 3))
 
     losses = compute_losses(net, samples, adversarial_weight=1.0, discriminator=Judge())
-    (small, ours), (both, colours) = seen
+    (small, ours), (both, colors) = seen
     truth = F.avg_pool2d(samples["cbcr"], 2)
     assert torch.equal(small, F.avg_pool2d(samples["luma"], 2))
     assert torch.equal(both, torch.cat([small, small]))
-    assert torch.equal(colours, torch.cat([truth, ours]))
+    assert torch.equal(colors, torch.cat([truth, ours]))
     assert ours.requires_grad
-    assert not colours.requires_grad
+    assert not colors.requires_grad
     assert losses["discriminator"] == adversarial.discriminator_hinge(
         truth.mean((1, 2, 3)), ours.mean((1, 2, 3))
     )

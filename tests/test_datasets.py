@@ -179,9 +179,9 @@ def test_undamaged_crops_are_seen_as_by_many_emulsions(tmp_path, monkeypatch):
     """
     monkeypatch.setattr(exposure, "expose", lambda picture, rng: picture)
     tones = {}
-    for name, colour in (("red", (200, 40, 40)), ("grey", (90, 90, 90))):
+    for name, color in (("red", (200, 40, 40)), ("grey", (90, 90, 90))):
         (tmp_path / name / "clean").mkdir(parents=True)
-        Image.new("RGB", (64, 64), colour).save(tmp_path / name / "clean/a.png")
+        Image.new("RGB", (64, 64), color).save(tmp_path / name / "clean/a.png")
         samples = make(SegmentSamples, tmp_path / name)
         crops = [samples._undamaged(np.random.default_rng(number)) for number in range(40)]
         assert all(crop.shape == (48, 48) and crop.dtype == np.float32 for crop in crops)
@@ -300,7 +300,7 @@ def test_holes_have_the_asked_share(data_folder):
     assert max(shares) > 0.08
 
 
-def test_colour_samples_are_true_to_the_photograph(tmp_path, monkeypatch):
+def test_color_samples_are_true_to_the_photograph(tmp_path, monkeypatch):
     """A red photograph gives red chroma, a grey one none, whatever ageing did to the luma."""
     monkeypatch.setattr(datasets, "FRAMED_SHARE", 0.0)
     for level, name in (((200, 40, 40), "red"), ((90, 90, 90), "grey")):
@@ -314,15 +314,15 @@ def test_colour_samples_are_true_to_the_photograph(tmp_path, monkeypatch):
         assert grey[number]["cbcr"].abs().max() < 1e-5
 
 
-def test_the_frame_around_a_print_has_no_colour(tmp_path, monkeypatch):
+def test_the_frame_around_a_print_has_no_color(tmp_path, monkeypatch):
     (tmp_path / "clean").mkdir()
     Image.new("RGB", (64, 64), (200, 40, 40)).save(tmp_path / "clean/a.png")
     monkeypatch.setattr(datasets, "FRAMED_SHARE", 1.0)
     samples, shares = make(ColorizeSamples, tmp_path), []
     for number in range(12):
-        coloured = (samples[number]["cbcr"] != 0).all(0)
-        assert (samples[number]["cbcr"][:, coloured][1] > 0.25).all()
-        shares.append(float(coloured.float().mean()))
+        colored = (samples[number]["cbcr"] != 0).all(0)
+        assert (samples[number]["cbcr"][:, colored][1] > 0.25).all()
+        shares.append(float(colored.float().mean()))
     assert 0.2 < min(shares) < 0.9
     assert sum(share < 0.99 for share in shares) > 6
 

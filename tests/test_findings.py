@@ -101,36 +101,36 @@ def test_luma_differences():
     assert findings.luma_difference(grey, color) == pytest.approx(5.87, abs=1e-3)
 
 
-def coloured(pixels):
+def colored(pixels):
     return findings.chroma(pixels)[1] > 6
 
 
-def test_toned_prints_are_not_taken_for_colour(portrait):
-    """Sepia, cold and other tones, grain and an uneven yellow do not make a colour photograph; a faded one
+def test_toned_prints_are_not_taken_for_color(portrait):
+    """Sepia, cold and other tones, grain and an uneven yellow do not make a color photograph; a faded one
     still is one.
     """
     rng = np.random.default_rng(0)
-    assert coloured(portrait)
-    assert coloured(portrait.astype(np.uint16) * 257)
-    assert coloured((portrait * 0.5 + 100).astype(np.uint8))
-    assert not coloured(portrait[..., 0])
-    assert not coloured(np.full((1, 1, 3), 200, np.uint8))
+    assert colored(portrait)
+    assert colored(portrait.astype(np.uint16) * 257)
+    assert colored((portrait * 0.5 + 100).astype(np.uint8))
+    assert not colored(portrait[..., 0])
+    assert not colored(np.full((1, 1, 3), 200, np.uint8))
     for _ in range(8):
         toned = tint(luma(portrait), rng)
-        assert not coloured(toned)
+        assert not colored(toned)
         noisy = toned + rng.normal(0, 8, toned.shape) - np.linspace(0, 12, 256)[:, None] * [0, 0, 1]
-        assert not coloured(noisy.clip(0, 255).astype(np.uint8))
+        assert not colored(noisy.clip(0, 255).astype(np.uint8))
 
 
 def test_cautions(portrait):
     assert findings.cautions(Photo(portrait), coloring=False) == []
     assert findings.cautions(Photo(portrait[..., 0]), coloring=True) == []
     (sentence,) = findings.cautions(Photo(portrait), coloring=True)
-    assert "already coloured" in sentence
+    assert "already in color" in sentence
     sepia = np.clip(portrait[..., :1] * [1.0, 0.85, 0.6] + [10, 5, 0], 0, 255).astype(np.uint8)
     assert findings.cautions(Photo(sepia), coloring=True) == [
-        "toned print: its tone is replaced by guessed colours"
+        "toned print: its tone is replaced by guessed colors"
     ]
     assert findings.cautions(Photo(sepia), coloring=False) == []
     (sentence,) = findings.cautions(Photo(portrait[:255, :, 0]), coloring=True)
-    assert sentence == "very small photo (256 x 255 px): scan it at a higher resolution"
+    assert sentence == "very small photograph (256 x 255 px): scan it at a higher resolution"

@@ -1,4 +1,4 @@
-"""Scripts for short GPU sessions: what they pack, and that they go on where they stopped."""
+"""Scripts for limited GPU time: what they pack, and that they go on where they stopped."""
 
 import json
 import sys

@@ -62,7 +62,7 @@ def test_flat_luma_gives_the_plain_smooth_chroma():
 
 
 def test_chroma_follows_the_edges_of_luma():
-    """A slanted edge between a dark blue and a light red field, eight times enlarged: no colour bleeds over
+    """A slanted edge between a dark blue and a light red field, eight times enlarged: no color bleeds over
     it.
     """
     y, x = torch.meshgrid(torch.arange(256.0), torch.arange(256.0), indexing="ij")

@@ -1,4 +1,4 @@
-"""Colours that a person knows: the file, its imitation for training, the network's input, spreading and
+"""Colors that a person knows: the file, its imitation for training, the network's input, spreading and
 keeping.
 """
 
@@ -37,10 +37,10 @@ def scene():
     return (grey + np.random.default_rng(0).normal(0, 0.01, grey.shape)).astype(np.float32)
 
 
-def strokes(colour=RED, where=STROKE, size=(WIDTH, HEIGHT)):
+def strokes(color=RED, where=STROKE, size=(WIDTH, HEIGHT)):
     """A hint file (RGBA)."""
     rgba = np.zeros((*size[::-1], 4), np.uint8)
-    rgba[where] = (*colour, 255)
+    rgba[where] = (*color, 255)
     return Image.fromarray(rgba)
 
 
@@ -50,8 +50,8 @@ def png(picture):
     return file.getvalue()
 
 
-def chroma_of(colour):
-    return rgb_to_ycbcr(np.array([[colour]], np.uint8))[0, 0, 1:]
+def chroma_of(color):
+    return rgb_to_ycbcr(np.array([[color]], np.uint8))[0, 0, 1:]
 
 
 @pytest.fixture(scope="module")
@@ -189,11 +189,11 @@ def test_the_network_sees_the_hints(hinting, scene, monkeypatch):
 # ------------------------------------------------------------------------------- spreading
 
 
-def around(scene, colours):
+def around(scene, colors):
     """Chroma of a network that says brown everywhere, with hints spread: (H, W, 2)."""
     hints = np.zeros((3, HEIGHT, WIDTH), np.float32)
-    for colour, where in colours:
-        hints[(slice(None), *where)] = np.array([*chroma_of(colour), 1])[:, None, None]
+    for color, where in colors:
+        hints[(slice(None), *where)] = np.array([*chroma_of(color), 1])[:, None, None]
     brown = torch.tensor([-0.05, 0.05])[None, :, None, None].expand(1, 2, HEIGHT, WIDTH)
     return (
         spread(brown, torch.from_numpy(hints)[None], torch.from_numpy(scene)[None, None])[0]
@@ -202,7 +202,7 @@ def around(scene, colours):
     )
 
 
-def test_a_hinted_coat_takes_the_colour_and_its_neighbours_do_not(scene):
+def test_a_hinted_coat_takes_the_color_and_its_neighbors_do_not(scene):
     chroma = around(scene, [(RED, STROKE)])
     # near the stroke; the lower hem is paler
     assert np.abs(chroma[24:64, 46:84] - chroma_of(RED)).max() < 0.02
@@ -224,12 +224,12 @@ def test_each_stroke_has_its_own_area(scene):
     assert np.abs(chroma[4:14, 5:80]).max() < 0.01
 
 
-def test_strokes_keep_their_colour_and_fade_at_the_rim():
+def test_strokes_keep_their_color_and_fade_at_the_rim():
     chroma, alpha = torch.zeros(1, 2, 40, 40), torch.zeros(1, 1, 40, 40)
     alpha[..., 10:20, 10:30] = 1
-    colour = torch.tensor([0.1, -0.2])[None, :, None, None]
-    fixed = fix(chroma, colour * alpha, alpha, rim=3)
-    assert torch.equal(fixed[..., 10:20, 10:30], colour.expand(1, 2, 10, 20))
+    color = torch.tensor([0.1, -0.2])[None, :, None, None]
+    fixed = fix(chroma, color * alpha, alpha, rim=3)
+    assert torch.equal(fixed[..., 10:20, 10:30], color.expand(1, 2, 10, 20))
     profile = fixed[0, 0, 15, 30:36]  # beside the stroke, going away
     assert (profile.diff() <= 0).all()
     assert 0.04 < profile[0] < 0.1
@@ -263,7 +263,7 @@ def photo(tmp_path, scene):
     return save(tmp_path / "in/scan.png", np.rint(scene * 255).astype(np.uint8))
 
 
-def test_painted_colours_are_in_the_result(photo, tmp_path, weights):
+def test_painted_colors_are_in_the_result(photo, tmp_path, weights):
     save(tmp_path / "hints/scan_hints.png", np.asarray(strokes())[..., :3], np.asarray(strokes())[..., 3])
     assert infer(tmp_path, weights, "--hints", tmp_path / "hints", "--json", tmp_path / "log.jsonl") == 0
     picture = read_photo(tmp_path / "out/scan_color.png").pixels
@@ -308,7 +308,7 @@ def test_hints_of_any_size_and_place(weights):
         assert np.allclose(chroma[0, 0], 0.1)
 
 
-def test_a_hinted_suit_takes_the_colour_its_neighbours_do_not():
+def test_a_hinted_suit_takes_the_color_its_neighbors_do_not():
     """The bundled weights and all that follows them: a green stroke across the suit of a portrait."""
     from skimage import data
 

@@ -60,7 +60,7 @@ def properties(packet):
 
 
 def test_a_packet_from_nothing():
-    found = properties(xmp.stamp(None, "Restored <&> coloured", "photo-restore 9; x weights ab"))
+    found = properties(xmp.stamp(None, "Restored <&> colored", "photo-restore 9; x weights ab"))
     assert found["DigitalSourceType"] == [TYPE] == [xmp.SOURCE_TYPE]
     assert found["AISystemUsed"] == ["photo-restore"]
     assert found["AISystemVersionUsed"] == ["photo-restore 9; x weights ab"]
@@ -69,7 +69,7 @@ def test_a_packet_from_nothing():
             {
                 f"{EVENT}action": "edited",
                 f"{EVENT}softwareAgent": "photo-restore 9; x weights ab",
-                f"{EVENT}parameters": "Restored <&> coloured",
+                f"{EVENT}parameters": "Restored <&> colored",
             }
         ]
     ]

@@ -13,7 +13,7 @@ from data.photo import encode, read_photo
 from data.pixels import luma
 
 
-def test_a_large_photo_is_coloured_in_bands_as_a_small_one(tiny_weights, portrait, monkeypatch):
+def test_a_large_photo_is_colored_in_bands_as_a_small_one(tiny_weights, portrait, monkeypatch):
     colorizer, grey = colorize.load(tiny_weights["colorize"], torch.device("cpu")), luma(portrait[:201, :130])
     whole = colorizer(grey)
     monkeypatch.setattr(colorize, "LARGE", 0)
@@ -46,7 +46,7 @@ def test_a_large_photo_is_painted_in_bands_as_a_small_one(tiny_weights, monkeypa
         ("PNG", ["--format", "tif"], np.uint16),
     ],
 )
-def test_colours_keep_16_bits_where_the_file_can_hold_them(tmp_path, run, format, options, dtype):
+def test_colors_keep_16_bits_where_the_file_can_hold_them(tmp_path, run, format, options, dtype):
     grey, path = noise(40, 50).astype(np.uint16) * 251, tmp_path / ("a.tif" if format == "TIFF" else "a.png")
     path.write_bytes(encode(grey, None, format))
     assert run(path, tmp_path / "out", *options, "--only", "color") == 0

@@ -81,15 +81,15 @@ def test_what_is_to_be_ignored_in_training_is_no_hole(tiny_weights):
 
 
 @pytest.mark.parametrize("factor, dtype", [(1, np.uint8), (257, np.uint16)])
-@pytest.mark.parametrize("colour", [False, True])
-def test_a_smooth_photo_is_continued(tmp_path, tiny_weights, factor, dtype, colour):
+@pytest.mark.parametrize("color", [False, True])
+def test_a_smooth_photo_is_continued(tmp_path, tiny_weights, factor, dtype, color):
     """Even a network that has learnt nothing: without its own strokes, holes continue their surroundings."""
     content = checkpoint.read(tiny_weights["inpaint"])
     for name in ("head.weight", "head.bias"):
         content["state"][name] = torch.zeros_like(content["state"][name])
     checkpoint.save(tmp_path / "w.pt", content)
     ramp = np.rint(factor * np.linspace(60, 200, 64) * np.ones((48, 1))).astype(dtype)
-    ramp = np.stack([ramp, ramp // 2, ramp // 3], -1) if colour else ramp
+    ramp = np.stack([ramp, ramp // 2, ramp // 3], -1) if color else ramp
     painted = inpaint.load(tmp_path / "w.pt", CPU)(ramp, square())
     assert np.abs(painted.astype(int) - ramp).max() <= 6 * factor
 

@@ -250,7 +250,7 @@ def test_filling_stays_between_the_values_around():
 
 
 def test_filling_nearly_solves_laplaces_equation():
-    """Every filled pixel is about the mean of its four neighbours; the sweeps are what smooths the enlarged
+    """Every filled pixel is about the mean of its four neighbors; the sweeps are what smooths the enlarged
     squares.
     """
     torch.manual_seed(0)

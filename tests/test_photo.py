@@ -38,10 +38,10 @@ def test_16_bits_as_tifffile_sees_them(shape, byteorder):
     extra = ["unassalpha"] if shape[-1] == 4 else None
     tifffile.imwrite(file, array, photometric=kind, extrasamples=extra, byteorder=byteorder)
     photo = read_photo(file.getvalue())
-    colour = array if len(shape) == 2 else array[..., :3]
+    color = array if len(shape) == 2 else array[..., :3]
     assert photo.pixels.dtype == np.uint16
     assert photo.pixels.dtype.isnative
-    np.testing.assert_array_equal(photo.pixels, colour)
+    np.testing.assert_array_equal(photo.pixels, color)
     np.testing.assert_array_equal(tifffile.imread(io.BytesIO(encode(photo.pixels, photo, "TIFF"))), array)
 
 
@@ -83,7 +83,7 @@ def png(width, height, depth, kind, packed):
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
 
 
-def test_deep_colour_of_other_formats_is_refused():
+def test_deep_color_of_other_formats_is_refused():
     with pytest.raises(PhotoError, match="16-bit RGB PPM"):
         read_photo(b"P6 2 1 65535\n" + bytes(12))
     assert read_photo(b"P5 2 1 65535\n" + struct.pack(">HH", 1, 65535)).pixels.tolist() == [[1, 65535]]

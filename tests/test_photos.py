@@ -76,7 +76,7 @@ def test_one_bad_photo_never_stops_the_rest(tmp_path, capfd):
     assert "in same" in trace  # a bug shows where it is, a mistake of the user does not
     assert after.splitlines() == [
         f"{tmp_path}/missing.png: no such file",
-        f"{tmp_path}/empty: no photos in this folder",
+        f"{tmp_path}/empty: no photographs in this folder",
     ]
     rows = [json.loads(line) for line in out.splitlines()]
     assert [row["status"] for row in rows] == ["done", "failed", "failed", "done", "failed", "failed"]
@@ -145,7 +145,7 @@ def test_results_never_replace_those_of_another_photo_of_the_run(tmp_path, capsy
         return {"_restored.png": b"", "_restored_restored.png": b""}, {}
 
     assert command(*words, work=work, outputs=["_restored.png", "_restored_restored.png"]) == 1
-    assert "already the result of another photo" in capsys.readouterr().err
+    assert "already the result of another photograph" in capsys.readouterr().err
 
 
 def test_work_must_give_what_it_announced(tmp_path, capsys):

@@ -40,7 +40,7 @@ def test_merged_chroma_never_changes_luma(dtype):
     for cbcr in (
         random.uniform(-0.5, 0.5, (300, 200, 2)),
         random.choice([-0.5, 0, 0.5], (300, 200, 2)),
-        random.normal(0, 3, (300, 200, 2)),  # far beyond any colour
+        random.normal(0, 3, (300, 200, 2)),  # far beyond any color
     ):
         rgb = merge_chroma(y, cbcr.astype(np.float32), dtype)
         top = np.iinfo(dtype).max

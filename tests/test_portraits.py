@@ -13,12 +13,12 @@ from data.pixels import rgb_to_ycbcr
 from data.portraits import replace_paper
 
 
-def flat(path, colour, size=(64, 64), box=None, mode="RGB"):
-    """A picture of one colour, or white (transparent, for RGBA) with a box of it."""
+def flat(path, color, size=(64, 64), box=None, mode="RGB"):
+    """A picture of one color, or white (transparent, for RGBA) with a box of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture = Image.new(mode, size, (255, 255, 255, 0)[: len(mode)] if box else colour)
+    picture = Image.new(mode, size, (255, 255, 255, 0)[: len(mode)] if box else color)
     if box:
-        picture.paste(colour, box)
+        picture.paste(color, box)
     picture.save(path)
 
 
@@ -29,9 +29,9 @@ def samples(folder, number=40, side=32, **options):
         return [dataset[index] for index in range(number)]
 
 
-def near(cbcr, colour, within=0.03):
-    """Share of pixels of the chroma (2, H, W) that have a colour's."""
-    target = rgb_to_ycbcr(np.array([[colour]], np.uint8))[0, 0, 1:]
+def near(cbcr, color, within=0.03):
+    """Share of pixels of the chroma (2, H, W) that have a color's."""
+    target = rgb_to_ycbcr(np.array([[color]], np.uint8))[0, 0, 1:]
     return float((np.hypot(*(cbcr.numpy() - target[:, None, None])) < within).mean())
 
 
@@ -73,13 +73,13 @@ def test_overlays_lie_on_portraits_only(tmp_path):
     assert 3 <= laid["people"] <= 20
 
 
-def test_dark_blue_coats_get_other_colours_and_skies_stay(tmp_path):
+def test_dark_blue_coats_get_other_colors_and_skies_stay(tmp_path):
     navy, sky = (30, 35, 70), (120, 160, 220)
-    for colour, name, expected in ((navy, "people", 0.5), (sky, "people", 1.0), (navy, "scenes", 1.0)):
+    for color, name, expected in ((navy, "people", 0.5), (sky, "people", 1.0), (navy, "scenes", 1.0)):
         folder = tmp_path / f"{name}-{expected}"
-        flat(folder / f"clean/{name}/a.png", colour)
+        flat(folder / f"clean/{name}/a.png", color)
         (folder / "clean/people").mkdir(exist_ok=True)
-        blue = np.mean([near(sample["cbcr"], colour, 0.02) > 0.9 for sample in samples(folder)])
+        blue = np.mean([near(sample["cbcr"], color, 0.02) > 0.9 for sample in samples(folder)])
         assert abs(blue - expected) < 0.2 if expected < 1 else blue == 1
 
 

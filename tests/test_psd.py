@@ -36,7 +36,7 @@ def as8(pixels):
 
 
 def colored(pixels, strength, seed):
-    """The pixels in random colours of up to this chroma, of their luma."""
+    """The pixels in random colors of up to this chroma, of their luma."""
     return merge_chroma(
         luma(pixels), np.random.default_rng(seed).uniform(-strength, strength, (*pixels.shape[:2], 2))
     )
@@ -44,7 +44,7 @@ def colored(pixels, strength, seed):
 
 @pytest.fixture(params=["grey8", "grey16", "sepia8", "sepia16", "alpha8", "alpha16"])
 def example(request, portrait):
-    """(photo, mask, restored, color, restored color), the colours being those of a wild network."""
+    """(photo, mask, restored, color, restored color), the colors being those of a wild network."""
     kind, dtype = request.param[:-1].rstrip("1"), np.uint16 if request.param.endswith("16") else np.uint8
     noise = np.random.default_rng(1)
     pixels = portrait[40:88, 80:144, 0]
@@ -132,7 +132,7 @@ def test_other_programs_find_a_flat_picture_with_profile_and_metadata(example, o
     assert (resolution.horizontal, resolution.vertical) == (300 << 16, 600 << 16)
 
 
-def test_any_colour_over_any_grey_is_exact_to_two_steps():
+def test_any_color_over_any_grey_is_exact_to_two_steps():
     """psd-tools weighs red, green and blue as Photoshop does, not by BT.601: the difference
     stays that small.
     """
@@ -160,7 +160,7 @@ def test_the_file_of_a_photo_without_finds(portrait):
     assert np.abs(composite(psd, "Original", "Repairs")[0] - as8(grey)).max() < 0.01
 
 
-def test_a_grey_profile_does_not_fit_the_coloured_file():
+def test_a_grey_profile_does_not_fit_the_colored_file():
     grey = np.zeros((3, 4), np.uint8)
     icc = SRGB[:16] + b"GRAY" + SRGB[20:]
     psd = psd_tools.PSDImage.open(

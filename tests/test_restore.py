@@ -50,12 +50,12 @@ def test_outside_the_mask_every_bit_is_the_input(tmp_path, portrait, run, median
     if photo.alpha is not None:
         np.testing.assert_array_equal(restored.alpha, photo.alpha)
 
-    # Colour keeps luma, that of the restored photo and that of the original.
+    # Color keeps luma, that of the restored photo and that of the original.
     for part, source in (("_color", photo), ("_restored_color", restored)):
         colored = read_photo(tmp_path / f"out/{stem}{part}.{ending}")
         assert colored.pixels.ndim == 3
         assert np.abs(luma(colored.pixels) - luma(source.pixels)).max() * 255 <= 1
-        assert np.ptp(colored.pixels.astype(int), axis=-1).max() > 10  # it is coloured
+        assert np.ptp(colored.pixels.astype(int), axis=-1).max() > 10  # it is colored
         assert (colored.alpha is None) == (photo.alpha is None)
 
 

@@ -99,13 +99,13 @@ def test_the_report_of_a_lossless_format(scan, tmp_path, run, median):
         assert sum(region["pixels"] for region in listed) == (mask == 255).sum()
 
 
-def test_the_report_of_colour_alone(tmp_path, portrait, run):
+def test_the_report_of_color_alone(tmp_path, portrait, run):
     photo = save(tmp_path / "scan.png", portrait)
     assert run(photo, tmp_path / "out", "--only", "color") == 0
     facts = report(tmp_path / "out")
     assert facts["regions"] is None
     assert facts["measured"].keys() == {"luma_color"}
-    assert [warning.split(":")[0] for warning in facts["warnings"]] == ["probably already coloured"]
+    assert [warning.split(":")[0] for warning in facts["warnings"]] == ["probably already in color"]
     assert run(photo, tmp_path / "mask", "--only", "mask", "--no-tta", "--threshold", 0.4) == 0
     assert report(tmp_path / "mask")["warnings"] == []
 

@@ -185,7 +185,7 @@ def test_doubts_grow_with_what_is_invented_and_unsure():
     assert reasons == ["1.0% of the pixels are invented"]
     assert doubts({**facts, "invented": 0.2}, sure, 0.4)[0] > least
     assert doubts({**facts, "regions": {"count": 200}}, sure, 0.4)[0] > least
-    assert doubts({**facts, "warnings": ["very small photo"]}, sure, 0.4)[0] > least
+    assert doubts({**facts, "warnings": ["very small photograph"]}, sure, 0.4)[0] > least
     unsure, reasons = doubts(facts, sure * np.float32(0.45), 0.4)
     assert unsure > least
     assert any("100% of the possible damage is close to the threshold" in reason for reason in reasons)

@@ -44,8 +44,8 @@ def test_only_the_best_stay(tmp_path):
 
 
 def test_samples_are_strips_of_one_height(tmp_path):
-    grey, colour = np.full((6, 4), 0.5, np.float32), np.full((6, 4, 3), (10, 20, 30), np.uint8)
-    RunFolder(tmp_path, writes=True).draw({"photo": (grey, colour, 2 * grey)})
+    grey, color = np.full((6, 4), 0.5, np.float32), np.full((6, 4, 3), (10, 20, 30), np.uint8)
+    RunFolder(tmp_path, writes=True).draw({"photo": (grey, color, 2 * grey)})
     strip = np.asarray(Image.open(tmp_path / "samples/photo.png"))
     assert strip.shape == (6, 12, 3)
     assert [tuple(strip[0, column]) for column in (0, 4, 8)] == [

@@ -10,7 +10,7 @@ from losses import adversarial
 from nets.sagan import Discriminator, SelfAttention
 
 
-def colours(batch=2, height=64, width=48, seed=0):
+def colors(batch=2, height=64, width=48, seed=0):
     generator = torch.Generator().manual_seed(seed)
     return (
         torch.rand(batch, 1, height, width, generator=generator),
@@ -20,7 +20,7 @@ def colours(batch=2, height=64, width=48, seed=0):
 
 @pytest.mark.parametrize("height, width", [(16, 16), (64, 48), (128, 128)])
 def test_scores_are_local(height, width):
-    scores = Discriminator(width=8)(*colours(3, height, width))
+    scores = Discriminator(width=8)(*colors(3, height, width))
     assert scores.shape == (3, 1, height // 16, width // 16)
     assert torch.isfinite(scores).all()
 
@@ -34,7 +34,7 @@ def test_every_layer_has_a_spectral_norm_of_at_most_one():
         with torch.no_grad():
             layer.parametrizations.weight.original.mul_(7)
     for _ in range(60):  # each forward in training is one power iteration
-        critic(*colours(1, 16, 16))
+        critic(*colors(1, 16, 16))
     for layer in layers:
         assert parametrize.is_parametrized(layer, "weight")
         norm = torch.linalg.matrix_norm(layer.weight.flatten(1), 2)
@@ -61,9 +61,9 @@ def test_attention_sees_the_whole_picture():
     assert (x.grad[0, :, 5, 5] != 0).any()
 
 
-def test_gradients_reach_every_parameter_and_the_colours():
+def test_gradients_reach_every_parameter_and_the_colors():
     torch.manual_seed(0)
-    critic, (luma, cbcr) = Discriminator(width=8), colours()
+    critic, (luma, cbcr) = Discriminator(width=8), colors()
     for module in critic.modules():
         if isinstance(module, SelfAttention):
             nn.init.constant_(module.gamma, 0.3)
@@ -74,7 +74,7 @@ def test_gradients_reach_every_parameter_and_the_colours():
 
 def test_single_precision_under_autocast():
     torch.manual_seed(0)
-    critic, (luma, cbcr) = Discriminator(width=8).eval(), colours()
+    critic, (luma, cbcr) = Discriminator(width=8).eval(), colors()
     expected = critic(luma, cbcr)
     with torch.autocast("cpu", torch.bfloat16):
         scores = critic(luma, cbcr.bfloat16().float())
@@ -90,7 +90,7 @@ def test_hinge_losses():
 
 def test_a_critic_learns_what_is_real():
     torch.manual_seed(0)
-    critic, (luma, cbcr) = Discriminator(width=8), colours(4, 32, 32)
+    critic, (luma, cbcr) = Discriminator(width=8), colors(4, 32, 32)
     optimizer = torch.optim.AdamW(critic.parameters(), lr=1e-3, betas=(0.0, 0.9), weight_decay=0.0)
     for _ in range(25):
         loss = adversarial.discriminator_hinge(critic(luma, cbcr), critic(luma, 0.3 * cbcr))

@@ -87,7 +87,7 @@ def run(*words):
 
 
 def test_sheet(data_folder, tiny_weights, tmp_path, capsys):
-    """A row for every labelled photograph, some undamaged ones and every old one; colours say
+    """A row for every labelled photograph, some undamaged ones and every old one; colors say
     who found what.
     """
     sheet, words = (
@@ -97,7 +97,7 @@ def test_sheet(data_folder, tiny_weights, tmp_path, capsys):
     assert run("sheet", *words, sheet, "--threshold", 0, "--dilate", 0, "--cell", 64) == 0
     picture = np.asarray(Image.open(sheet)).astype(int)
     overlay = picture[:, 2 * 72 :]
-    red, green = ((overlay == colour).all(2).sum() for colour in ((255, 26, 26), (26, 230, 51)))
+    red, green = ((overlay == color).all(2).sum() for color in ((255, 26, 26), (26, 230, 51)))
     truth = np.asarray(Image.open(data_folder / "val/labelled/masks/v.png")) == 255
     # a threshold of 0 marks all, of the undamaged one, too
     assert green == truth.sum() > 0

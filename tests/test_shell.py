@@ -51,7 +51,9 @@ def test_the_chapter(tmp_path, portrait):
     ]
     assert lines[1 : 1 + len(large)] == large
     assert [line.split(": ")[:2] for line in lines[1 + len(large) : -1]] == [
-        [row["input"]["name"], "very small photo (64 x 48 px)"] for row in rows if row["status"] == "done"
+        [row["input"]["name"], "very small photograph (64 x 48 px)"]
+        for row in rows
+        if row["status"] == "done"
     ]
     assert {"b c_restored.png", "deep/d_restored.png"} <= set(files(tmp_path / "out"))
     assert files(tmp_path / "picked") == ["b c.json", "b c_restored.png"]
