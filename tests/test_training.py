@@ -154,7 +154,10 @@ def test_the_best_checkpoint_is_a_weights_file_ready_to_use(trained, stage):
     assert content["training"]["done"] in (STEPS // 2, STEPS)
     assert content["training"]["lr"] > 0
     predictor = stage.load(best, torch.device("cpu"))
-    assert (predictor[0] if stage is segment else predictor).net is not None
+    holder = {segment: lambda: predictor[0], colorize: lambda: predictor.predictor}.get(
+        stage, lambda: predictor
+    )()
+    assert not holder.net.training
     state = checkpoint.read(trained(stage) / "last.pt")
     if content["training"]["done"] == STEPS:  # the averaged weights, not the last ones
         for name, x in state["ema"].items():
