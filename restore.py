@@ -4,13 +4,15 @@
     python restore.py scans/ out/ --recursive                a folder and its subfolders
     python restore.py photo.jpg out/ --only restored         no color
     python restore.py photo.jpg out/ --mask edited_mask.png  repair what this mask marks
+    python restore.py photo.jpg out/ --tone                  also bring back the contrast of a faded print
     python restore.py photo.jpg out/ --psd                   also a Photoshop file with all steps as layers
     python restore.py scans/ out/ --page                     also a page to check and correct in a browser
     python restore.py - - --only restored < in.png > out.png
     torchrun --nproc_per_node=4 restore.py scans/ out/       photographs shared by four processes
 
 Writes for each photograph: STEM_mask.png (the repaired area), STEM_restored, STEM_restored_color, STEM_color
-(color only, in case the detected damage is wrong) and STEM.json (a report; data/report.py explains its keys).
+(color only, in case the detected damage is wrong) and STEM.json (a report; data/report.py explains its keys);
+with --tone also STEM_toned and STEM_toned_color.
 
 The same in a Python program:
 
@@ -38,7 +40,7 @@ import numpy as np
 import colorize
 import inpaint
 import segment
-from data import findings, report, xmp
+from data import findings, report, tone, xmp
 from data.errors import UserError
 from data.hints import Hints
 from data.images import ImageLike, digest, protect, read_image, read_role_hints, read_role_mask
@@ -58,7 +60,10 @@ PICTURES = {
     "restored": "_restored.{ext}",
     "restored_color": "_restored_color.{ext}",
     "color": "_color.{ext}",
+    "toned": "_toned.{ext}",
+    "toned_color": "_toned_color.{ext}",
 }
+TONED = "toned", "toned_color"  # made only if a tone is given
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -94,6 +99,7 @@ class Restorer:
     max_side: int = segment.MAX_SIDE  # px, working size of detection
     grain: bool = True
     format: str = "auto"  # of the files: with tif, or auto for a TIFF or an array, 16-bit color is kept
+    tone: str | None = None  # auto or neutral (data.tone.MODES): makes the toned pictures
     only: list[str] | None = None  # the pictures that `report` describes, of PICTURES; None: all
     max_pixels: int = MAX_PIXELS
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False)
@@ -109,11 +115,14 @@ class Restorer:
             "max_side": self.max_side > 0,
             "infrared": self.infrared in options.INFRARED,
             "format": self.format in ("auto", *FORMATS),
+            "tone": self.tone in (None, *tone.MODES),
             "only": set(self.only or ()) <= set(PICTURES),
         }
         for name in (name for name, is_valid in valid.items() if not is_valid):
             option = name.replace("_", "-")
             raise UserError(f"{name}: {getattr(self, name)!r} is no value of restore.py --{option}")
+        if self.tone is None and set(self.only or ()) & set(TONED):
+            raise UserError("only: toned pictures need a tone (--tone)")
 
     def __call__(
         self,
@@ -140,15 +149,16 @@ class Restorer:
     @property
     def wanted(self) -> list[str]:
         """The pictures of `only`, in the order of PICTURES."""
-        return [name for name in PICTURES if name in (self.only or PICTURES)]
+        default = PICTURES if self.tone else PICTURES.keys() - TONED
+        return [name for name in PICTURES if name in (self.only or default)]
 
     def stages(self, masked: bool) -> list[str]:
         """The stages needed for the pictures in `only`. masked: whether masks are given."""
         wanted = set(self.wanted)
         needs = {
             segment.STAGE: not masked and wanted != {"color"} and self.infrared != "only",
-            inpaint.STAGE: {"restored", "restored_color"} & wanted,
-            colorize.STAGE: {"restored_color", "color"} & wanted,
+            inpaint.STAGE: {"restored", "restored_color", *TONED} & wanted,
+            colorize.STAGE: {"restored_color", "color", "toned_color"} & wanted,
         }
         return [stage for stage, needed in needs.items() if needed]
 
@@ -172,6 +182,7 @@ class Restorer:
         finder, threshold = self.finder() if segment.STAGE in stages else (None, None)
         names = ["dilate", "tta", "max_side", "grain", "precision", "infrared"]
         names += ["tile", "overlap"] if stages != [colorize.STAGE] else []
+        names += ["tone"] if set(TONED) & set(self.wanted) else []
         return segment.report_options(finder, threshold, **options.chosen(self, *names))
 
     @once
@@ -262,6 +273,23 @@ class Restored:
 
     @property
     @once
+    def toned(self) -> np.ndarray:
+        """The restored photograph with the contrast and cast of a faded print corrected; `restored` itself if
+        it is not faded. Raises UserError without `Restorer.tone`.
+        """
+        correction = self.correction()
+        return self.restored if correction is None else _read_only(correction(self.restored))
+
+    @property
+    @once
+    def toned_color(self) -> np.ndarray:
+        """The toned photograph in color: (H, W, 3), uint8 or uint16. It is colorized itself: the colors are
+        about those of `restored_color`, and its luma is that of `toned`, whatever the color profile.
+        """
+        return self.restored_color if self.toned is self.restored else self._colorize(self.toned)
+
+    @property
+    @once
     def report(self) -> dict:
         """The report, with the keys of STEM.json. Computes the pictures in `Restorer.only`."""
         restorer = self.restorer
@@ -308,6 +336,16 @@ class Restored:
         pixels = self._timed(inpaint.STAGE, painter, self.original, self.mask)
         return _read_only(pixels), notes + painter.tiling.warned()
 
+    @once
+    def correction(self) -> tone.Tone | None:
+        """The correction of the toned pictures, measured outside damage; None if tones stay as they are."""
+        if self.restorer.tone is None:
+            raise UserError("no toned pictures: give the Restorer a tone")
+        excluded = self.mask == 255
+        if self.photo.alpha is not None:
+            excluded |= self.photo.alpha == 0
+        return tone.measure_tone(self.restored, excluded, neutral=self.restorer.tone == "neutral")
+
     def _colorize(self, pixels: np.ndarray) -> np.ndarray:
         colorizer, (hints, _) = self.restorer.colorizer(), self.hints()
         dtype, _ = color_depth(self.photo, self.restorer.format)
@@ -337,7 +375,10 @@ class Restored:
             warnings += self._inpaint()[1]
             restored = self._as_written(self.restored)
             measured["outside_mask"] = findings.difference(self.original, restored, self.mask != 255)
-        for name, base in (("restored_color", "restored"), ("color", "original")):
+        if set(TONED) & set(wanted):
+            facts["tone"] = tone.report(self.correction())
+        bases = {"restored_color": "restored", "color": "original", "toned_color": "toned"}
+        for name, base in bases.items():
             if name in wanted:
                 picture = self._as_written(getattr(self, name))
                 base = getattr(self, base)
@@ -357,7 +398,9 @@ class Restored:
         if name != "color" and (self.mask == 255).any():
             stages = [stage for stage in self.stages if stage != colorize.STAGE]
             remarks = [inpaint.REMARK]
-        if name != "restored":
+        if name in TONED and self.correction():
+            remarks.append(tone.REMARK)
+        if name.endswith("color"):
             stages, remarks = [*stages, colorize.STAGE], [*remarks, colorize.REMARK]
         return Picture(getattr(self, name), "; ".join(remarks), tuple(stages))
 
@@ -374,13 +417,14 @@ def _read_only(array: np.ndarray) -> np.ndarray:
 def layered(restored: Restored) -> bytes:
     """A Photoshop file with every step towards the pictures in `Restorer.only` as a layer."""
     wanted, repairs = restored.restorer.wanted, inpaint.STAGE in restored.stages
-    names = ["original", *(name for name in ("color", "restored_color") if name in wanted)]
+    names = ["original", *(name for name in ("toned", "color", "restored_color") if name in wanted)]
     layers = restoration_layers(
         {name: getattr(restored, name) for name in names},
         (restored.restored, restored.mask) if repairs else None,
         restored.probability if segment.STAGE in restored.stages else None,
     )
-    shown = [name for name in ("restored_color", "restored", "color") if name in wanted]
+    visible = {*wanted, "restored"} if repairs else wanted
+    shown = [name for name in ("restored_color", "restored", "color") if name in visible]
     merged = restored.file(shown[0]) if shown else Picture(restored.original)
     packet = restored.photo.xmp
     if merged.remark:
@@ -475,7 +519,10 @@ def restoring_options(parser: argparse.ArgumentParser) -> None:
     text = "repair what these masks mark with 255 and skip detection; a folder is paired by stem (default: "
     add("--mask", type=Path, metavar="FILE_OR_FOLDER", help=text + "detect damage)")
     colorize.hints_option(parser)
-    text = "write only this picture; repeatable (default: all four)"
+    text = "also write the restored picture with contrast and color cast of a faded print corrected; neutral "
+    text += "also makes sepia prints grey; without a word: auto (default: no)"
+    add("--tone", nargs="?", const="auto", choices=tone.MODES, help=text)
+    text = "write only this picture; repeatable (default: all, the toned ones with --tone)"
     add("--only", action="append", choices=PICTURES, help=text)
     text = "also write OUT/STEM_compare.png, original and results side by side (default: no)"
     add("--compare", action="store_true", help=text)
@@ -502,6 +549,8 @@ def main(argv=None) -> int:
             parser.error("--probability: nothing is searched for defects here")
         if args.page and set(args.only or ()) == {"color"}:
             parser.error("--page: nothing is repaired here")
+        if args.tone and args.only and not set(TONED) & set(args.only):
+            parser.error("--tone: --only leaves out the toned pictures")
         if args.psd and not find_spec("psd_tools"):
             parser.error("--psd needs psd-tools: pip install psd-tools")
         return restore(args)

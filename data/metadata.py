@@ -135,8 +135,8 @@ def of(photo: Metadata) -> Metadata:
     return Metadata(**{part.name: getattr(photo, part.name) for part in fields(Metadata)})
 
 
-def describe(photo: Metadata, remark: str, tool: str) -> Metadata:
-    """The same with a remark on what a trained model did to the picture. tool: what did it."""
+def describe(photo: Metadata, remark: str, tool: str, trained: bool = True) -> Metadata:
+    """The same with a remark on what was done to the picture. tool: what did it. trained: by a model."""
     directory = exif.read(photo.exif) if photo.exif else Directory()
     exif.add_remark(directory, remark, tool)
-    return replace(of(photo), exif=exif.write(directory), xmp=xmp.stamp(photo.xmp, remark, tool))
+    return replace(of(photo), exif=exif.write(directory), xmp=xmp.stamp(photo.xmp, remark, tool, trained))

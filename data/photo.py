@@ -118,23 +118,28 @@ def read_mask(
 
 
 def encode(
-    pixels: np.ndarray, like: Photo | None, format: str, remark: str = "", tool: str = "photo-restore"
+    pixels: np.ndarray,
+    like: Photo | None,
+    format: str,
+    remark: str = "",
+    tool: str = "photo-restore",
+    trained: bool = True,
 ) -> bytes:
     """Encodes pixels as a file with the alpha, ICC, EXIF, XMP and DPI of `like`; None: without metadata. A
     TIFF without alpha also gets the infrared channel.
 
     pixels: (H, W) grey or (H, W, 3) RGB, uint8 or uint16. format: PNG, TIFF, WEBP (lossless) or JPEG (quality
-    95, 4:4:4, no alpha). remark: a sentence about what a trained model did to the picture, added to the EXIF
-    and XMP descriptions; XMP then also states it in machine-readable form. tool: program, version and weights
-    that did it. WebP has no grey and gets three equal channels. Raises PhotoError if the format cannot hold
-    the picture.
+    95, 4:4:4, no alpha). remark: a sentence about what was done to the picture, added to the EXIF and XMP
+    descriptions. trained: whether a trained model did it; XMP then also states that in machine-readable form.
+    tool: program, version and weights that did it. WebP has no grey and gets three equal channels. Raises
+    PhotoError if the format cannot hold the picture.
     """
     grey, rgb = pixels.ndim == 2, pixels.ndim == 3 and pixels.shape[2] == 3
     if pixels.dtype not in (np.uint8, np.uint16) or not (grey or rgb):
         shape = f"{pixels.shape} {pixels.dtype}"
         raise TypeError(f"pixels must be (H, W) or (H, W, 3), uint8 or uint16, not {shape}")
     like = like or Photo(pixels)
-    facts = metadata.describe(like, remark, tool) if remark else metadata.of(like)
+    facts = metadata.describe(like, remark, tool, trained) if remark else metadata.of(like)
     channels = 3 if format == "WEBP" else pixels.ndim
     facts.icc = color.fitting(like.icc, like.pixels.ndim == 2, channels == 2)
     if channels != pixels.ndim and color.space(like.icc) == b"GRAY":

@@ -35,7 +35,8 @@ def ending(photo: Photo) -> str:
     GiB.
     """
     width, height = photo.size
-    most = width * height * photo.pixels.itemsize * 24  # 5 layers of RGB and alpha, RGB merged, a mask
+    # RGB of 6 layers and of the merged picture, alpha, a mask; 1 for constant alphas and uncompressible rows
+    most = width * height * photo.pixels.itemsize * 24
     return "psb" if max(width, height) > 30_000 or most >= 1 << 31 else "psd"
 
 
@@ -46,14 +47,17 @@ def restoration_layers(
 ) -> list[Layer]:
     """The steps of a restoration, from the bottom up.
 
-    pictures: original, and perhaps color and restored_color. repairs: restored picture and mask, where 255 is
-    repaired. probability: of damage, (H, W) in [0, 1], a hidden layer. Original and Repairs give the restored
-    picture, with Color on top the restored one in color; Original with Color of original gives that in color.
+    pictures: original, and perhaps toned, color and restored_color. repairs: restored picture and mask, where
+    255 is repaired. probability: of damage, (H, W) in [0, 1], a hidden layer. Original and Repairs give the
+    restored picture, with Color on top the restored one in color; Original with Color of original gives that
+    in color. The hidden layer Toned gives the toned picture, with Color on top nearly the toned one in color.
     """
     layers = [Layer("Original", pictures["original"])]
     if repairs:
         restored, mask = repairs
         layers.append(Layer("Repairs", restored, (mask == 255).astype("uint8") * 255))
+    if "toned" in pictures:
+        layers.append(Layer("Toned", pictures["toned"], visible=False))
     if "color" in pictures:
         layers.append(Layer("Color of original", pictures["color"], color=True, visible=not repairs))
     if "restored_color" in pictures:

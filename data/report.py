@@ -17,7 +17,12 @@ the same object preceded by `status`: done, skipped (the report of the earlier r
     infrared    number of pixels that the infrared channel marks, before dilation; only if it was used
     measured    largest differences in steps of 1/255, each only if such a picture was made:
                 outside_mask: between input and restored picture outside the repairs, 0 unless the format
-                is lossy; luma_color, luma_restored_color: of luma (BT.601), caused by colorizing
+                is lossy; luma_color, luma_restored_color, luma_toned_color: of luma (BT.601), caused by
+                colorizing
+    tone        corrected: false if the print is not faded, or too faint to correct, so that the toned
+                pictures equal the restored ones; if true, also black and white, the ends (0 to 1) of the
+                print's range, and gain, the contrast factor, each a list of R, G and B, or of luma alone
+                where the hue of a grey or sepia print is kept; null if no toned picture was made
     seconds     stage -> computing time
     warnings    sentences: conversions on reading, and what to check
 """
@@ -45,6 +50,7 @@ def build(
     measured: dict[str, float] | None = None,
     seconds: dict[str, float] | None = None,
     warnings: list[str] | tuple[str, ...] = (),
+    tone: dict | None = None,
 ) -> dict:
     """The report as plain JSON types. settings: options, weights, companions. outputs: file name -> its
     bytes.
@@ -66,6 +72,7 @@ def build(
         "regions": regions,
         **({} if infrared is None else {"infrared": infrared}),
         "measured": {key: round(float(value), 3) for key, value in (measured or {}).items()},
+        "tone": tone,
         "seconds": {stage: round(float(time), 3) for stage, time in (seconds or {}).items()},
         "warnings": [*photo.notes, *warnings],
     }

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.pixels import luma, merge_chroma, resize, rgb_to_ycbcr
+from data.pixels import bands, luma, merge_chroma, resize, rgb_to_ycbcr
 
-LOWEST, HIGHEST = (
-    0.5,
-    99.5,
-)  # percentiles taken as black and white; the few pixels beyond are dust or glare
+MODES = "auto", "neutral"  # auto keeps the hue of grey, sepia and toned prints, neutral makes them grey
+REMARK = "contrast and color cast of the faded print corrected"
+
+LOWEST, HIGHEST = 0.5, 99.5  # percentiles taken as black and white; beyond are dust and glare
 USED = 0.8  # share of the range that one channel must use for a print not to count as faded
 TARGET = 0.95  # share of the range from black to white after correction
 MOST_GAIN = 2.5  # more would bring out grain and paper
@@ -40,10 +40,16 @@ class Tone:
         curves = [self._curve(channel, pixels.dtype) for channel in range(len(self.gain))]
         if pixels.ndim == 2:
             return curves[0][pixels]
+        result = np.empty_like(pixels)
         if not self.monochrome:
-            return np.stack([curve[pixels[..., channel]] for channel, curve in enumerate(curves)], -1)
-        ycbcr = rgb_to_ycbcr(pixels)
-        return merge_chroma(self._stretched(ycbcr[..., 0], 0), ycbcr[..., 1:], pixels.dtype)
+            for channel, curve in enumerate(curves):
+                result[..., channel] = curve[pixels[..., channel]]
+            return result
+        for rows in bands(len(pixels)):
+            ycbcr = rgb_to_ycbcr(pixels[rows])
+            y = self._stretched(ycbcr[..., 0], 0)
+            result[rows] = merge_chroma(y, ycbcr[..., 1:], pixels.dtype)
+        return result
 
     def _curve(self, channel: int, dtype) -> np.ndarray:
         """The correction of a channel as a table of all values of `dtype`."""
@@ -66,8 +72,8 @@ def measure_tone(pixels: np.ndarray, excluded: np.ndarray, neutral: bool = False
     damage; the print's border is left out as well. neutral: also neutralize grey and sepia prints. The
     correction is monotone, and a corrected print needs no further one.
     """
-    small = _reduced(pixels.astype(np.float32) / np.iinfo(pixels.dtype).max)
-    inside = _inside(luma(small)) & (_reduced(excluded.astype(np.float32)) < 0.01)
+    small = _reduced(pixels) / np.float32(np.iinfo(pixels.dtype).max)
+    inside = _inside(luma(small)) & (_reduced(excluded.astype(np.uint8)) < 0.01)
     if inside.sum() < LEAST_PIXELS:
         return None
     channels = small[inside].reshape(inside.sum(), -1)
@@ -79,6 +85,14 @@ def measure_tone(pixels: np.ndarray, excluded: np.ndarray, neutral: bool = False
         return None
     gain = np.minimum(MOST_GAIN, TARGET / width)
     return Tone(*(tuple(float(x) for x in values) for values in (low, high, gain)))
+
+
+def report(tone: Tone | None) -> dict:
+    """The correction as data/report.py describes it."""
+    if tone is None:
+        return {"corrected": False}
+    points = {"black": tone.low, "white": tone.high, "gain": tone.gain}
+    return {"corrected": True, **{name: [round(x, 4) for x in values] for name, values in points.items()}}
 
 
 def is_monochrome(picture: np.ndarray, inside: np.ndarray) -> bool:
@@ -94,7 +108,7 @@ def is_monochrome(picture: np.ndarray, inside: np.ndarray) -> bool:
 
 
 def _reduced(picture: np.ndarray) -> np.ndarray:
-    """(H, W[, C]) float32 at a longer side of at most MEASURED_SIDE px, by area averaging."""
+    """(H, W[, C]) at a longer side of at most MEASURED_SIDE px, by area averaging; larger ones as float32."""
     scale = MEASURED_SIDE / max(picture.shape[:2])
     if scale >= 1:
         return picture

@@ -61,23 +61,25 @@ def clean(packet: bytes | str) -> bytes:
     return _write(document)
 
 
-def stamp(packet: bytes | None, remark: str, tool: str) -> bytes:
+def stamp(packet: bytes | None, remark: str, tool: str, trained: bool = True) -> bytes:
     """The packet (from `clean`, or None) with the statement that a trained model made part of the picture.
 
     remark: a sentence for people, added to the description. tool: program, version and weights, added to the
     history. Existing properties stay, except an earlier source type and AI system, which no longer apply.
+    trained: False if no model was used; then only description and history are changed.
     """
     document = _parse(packet or _EMPTY)
-    _drop(document, _OURS)
-    _describe(
-        document,
-        {
-            "xmlns:Iptc4xmpExt": IPTC,
-            "Iptc4xmpExt:DigitalSourceType": SOURCE_TYPE,
-            "Iptc4xmpExt:AISystemUsed": tool.split()[0],
-            "Iptc4xmpExt:AISystemVersionUsed": tool,
-        },
-    )
+    if trained:
+        _drop(document, _OURS)
+        _describe(
+            document,
+            {
+                "xmlns:Iptc4xmpExt": IPTC,
+                "Iptc4xmpExt:DigitalSourceType": SOURCE_TYPE,
+                "Iptc4xmpExt:AISystemUsed": tool.split()[0],
+                "Iptc4xmpExt:AISystemVersionUsed": tool,
+            },
+        )
 
     languages = _array(document, DC, "dc:description", "rdf:Alt")
     texts = languages.getElementsByTagNameNS(RDF, "li")

@@ -55,8 +55,8 @@ class Picture:
     """A result to be encoded like the photograph, with its metadata."""
 
     pixels: np.ndarray  # (H, W) or (H, W, 3), uint8 or uint16
-    remark: str = ""  # a sentence about what trained models did to it, for the metadata
-    stages: tuple[str, ...] = ()  # stages in `Job.weights` that made it; empty: all
+    remark: str = ""  # a sentence about what was done to it, for the metadata
+    stages: tuple[str, ...] | None = None  # stages in `Job.weights` that made it; None: all
 
 
 @dataclass(frozen=True)
@@ -153,11 +153,12 @@ def color_depth(photo: Photo, format: str) -> tuple[str, list[str]]:
     return "uint8", ["color pictures have 8 bits, the photograph 16: --format tif keeps 16"]
 
 
-def tool(weights: dict[str, str], stages: tuple[str, ...] = ()) -> str:
+def tool(weights: dict[str, str], stages: tuple[str, ...] | None = None) -> str:
     """What made a picture, for its metadata: program, and SHA-256 of the weights of these stages (default:
     all).
     """
-    return "; ".join([PROGRAM, *(f"{stage} weights {weights[stage]}" for stage in stages or weights)])
+    stages = tuple(weights) if stages is None else stages
+    return "; ".join([PROGRAM, *(f"{stage} weights {weights[stage]}" for stage in stages)])
 
 
 @dataclass(frozen=True)
@@ -265,8 +266,8 @@ class _Loop:
     def encode(self, result: bytes | Picture, photo: Photo, suffix: str) -> bytes:
         if isinstance(result, bytes):
             return result
-        made_by = tool(self.job.weights, result.stages)
-        return encode(result.pixels, photo, FORMATS[suffix], result.remark, made_by)
+        made_by, trained = tool(self.job.weights, result.stages), result.stages != ()
+        return encode(result.pixels, photo, FORMATS[suffix], result.remark, made_by, trained)
 
     def format_notes(self, photo: Photo, suffix: str) -> list[str]:
         """Notes on what the format of the pictures, if any are written, cannot hold."""

@@ -49,6 +49,7 @@ def test_the_format_is_as_documented():
         "invented": 0.25,
         "regions": {"count": 0, "largest": []},
         "measured": {"luma_color": 0.5},
+        "tone": None,
         "seconds": {"segment": 1.235},
         "warnings": ["first frame of 2 taken", "large hole"],
     }

@@ -316,6 +316,7 @@ def test_keywords_are_options_with_their_defaults():
         ("tile", 0),
         ("dilate", -1),
         ("max_side", 0),
+        ("tone", "warm"),
     ],
 )
 def test_values_that_the_command_would_refuse(option, value):
