@@ -134,8 +134,8 @@ async function go(index) {
   const wanted = state.at, waiting = load(wanted);
   current = null;
   showState();
-  const photo = await waiting;
-  if (wanted !== state.at) return; // moved on meanwhile
+  const photo = await waiting.catch(error => showState(`It cannot be shown: ${error.message}`));
+  if (!photo || wanted !== state.at) return; // moved on meanwhile
   current = photo;
   const names = Object.keys(photo.images).filter(name => name !== "original");
   result = names.includes(result) ? result : names[0] ?? null;
@@ -325,6 +325,7 @@ const span = () => { const [a, b] = [...pointers.values()]; return Math.hypot(a[
 let pinch = null;
 
 stage.onpointerdown = event => {
+  if (byId("list").classList.contains("open")) return openList(false); // it covers the picture on a phone
   if (!current || event.target.closest("#zoom, #split")) return;
   stage.setPointerCapture(event.pointerId);
   pointers.set(event.pointerId, [event.clientX, event.clientY]);
@@ -711,6 +712,8 @@ document.onkeydown = event => {
 document.addEventListener("click", event => {
   if (event.detail && event.target.closest("#panel button, #zoom button, #list button")) stage.focus({ preventScroll: true });
 });
+for (const dialog of [byId("saved"), byId("keys")])
+  dialog.onclose = () => { if ([document.body, null].includes(document.activeElement) || dialog.contains(document.activeElement)) stage.focus(); };
 for (const id of ["size", "threshold"]) byId(id).onpointerup = () => setTimeout(() => stage.focus({ preventScroll: true }));
 
 byId("size").oninput = () => setSize(Number(byId("size").value));
@@ -732,4 +735,5 @@ addEventListener("beforeunload", event => { if (unsaved && !stored) event.preven
 if (innerWidth <= 860) byId("why").open = false;
 rows.forEach((_, index) => showRow(index));
 showButtons();
-go(Math.min(state.at, count - 1));
+if (!window.DecompressionStream) byId("status").textContent = "This browser is too old: take one from 2023 or later.";
+else go(Math.min(state.at, count - 1));

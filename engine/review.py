@@ -116,11 +116,11 @@ def doubts(facts: dict, probability: np.ndarray | None, threshold: float | None)
         close = possible & (probability < (1 + threshold) / 2)
         if marked.any() and invented:
             sure = float(probability[marked].mean())
-            found.append((1 - sure, f"marks are damage with a probability of {sure:.0%} on average"))
+            found.append((1 - sure, f"mean confidence of the marks: {sure:.0%}"))
         if possible.any():
             share = float(close.sum() / possible.sum())
             weight = share * min(1, float(close.mean()) / 0.02)
-            found.append((weight, f"{share:.0%} of the possible damage is close to the threshold"))
+            found.append((weight, f"{share:.0%} of possible damage near the threshold"))
     found += [(0.5, warning) for warning in facts.get("warnings", ())]
     found.sort(key=lambda entry: -entry[0])
     reasons = [reason for weight, reason in found if weight >= 0.05] or ["no doubts"]
