@@ -54,12 +54,12 @@ LOSS_WEIGHTS = {
 }
 
 
-def build(options: dict):
+def build(network: dict):
     """The network from its constructor arguments."""
     from nets.norm import NORMS
     from nets.unet import AlbuNet
 
-    return AlbuNet(**{**options, "norm": NORMS[options.get("norm", "batch")]})
+    return AlbuNet(**{**network, "norm": NORMS[network.get("norm", "batch")]})
 
 
 def build_discriminator(processes, *, width: int, lr: float, weights: Path | None):

@@ -45,12 +45,12 @@ PIXEL_WEIGHTS = {
 FEATURE_WEIGHTS = {"perceptual_weight": 0.05, "style_weight": 120.0}
 
 
-def build(options: dict):
+def build(network: dict):
     """The network from its constructor arguments."""
     from nets.norm import NORMS
     from nets.partial import PartialUNet
 
-    return PartialUNet(**{**options, "norm": NORMS[options.get("norm", "batch")]})
+    return PartialUNet(**{**network, "norm": NORMS[network.get("norm", "batch")]})
 
 
 def compute_losses(

@@ -47,12 +47,12 @@ DILATE = 2  # px of the working size, so that the anti-aliased edge of a crack i
 MIN_CONFIDENCE = 0.96
 
 
-def build(options: dict):
+def build(network: dict):
     """The network from its constructor arguments."""
     from nets.norm import NORMS
     from nets.unet import AlbuNet
 
-    return AlbuNet(**{**options, "norm": NORMS[options.get("norm", "inplace")]})
+    return AlbuNet(**{**network, "norm": NORMS[network.get("norm", "inplace")]})
 
 
 def compute_losses(net, batch: dict, *, total, positive_weight: float | str, dice_weight: float) -> dict:
@@ -85,10 +85,12 @@ def train(args) -> int:
         norm=("norm", args.norm, "inplace"),
         context=("context", args.context, "none"),
     )
-    drawn = options.chosen(args, "labelled_share", "hold_out", "corrections", "photos")
-    published = {"encoder": args.encoder_weights, "context": args.context_weights}
     if network["context"] == "none":
         del network["context"]
+        if args.context_weights:
+            raise UserError("--context-weights needs --context")
+    drawn = options.chosen(args, "labelled_share", "hold_out", "corrections", "photos")
+    published = {"encoder": args.encoder_weights, "context": args.context_weights}
     stage = Stage(
         STAGE,
         build,
@@ -98,8 +100,6 @@ def train(args) -> int:
         validation_set=partial(measured_pairs, args.data, args.hold_out),
         initialize=partial(load_encoders, network=network, **published),
     )
-    if args.context_weights and "context" not in network:
-        raise UserError("--context-weights needs --context")
     return fit(stage, args, network)
 
 
@@ -307,8 +307,8 @@ def preview(args) -> int:
 
     samples = SegmentSamples(args.data, seed=args.seed, side=args.crop, labelled_share=args.labelled_share)
     pairs = [samples[number] for number in range(args.count)]
-    sheet = grid([side_by_side(pair["luma"][0].numpy(), pair["mask"][0].numpy()) for pair in pairs])
-    write_whole(args.out, encode(sheet, None, "PNG"), args.overwrite)
+    picture = grid([side_by_side(pair["luma"][0].numpy(), pair["mask"][0].numpy()) for pair in pairs])
+    write_whole(args.out, encode(picture, None, "PNG"), args.overwrite)
     return 0
 
 

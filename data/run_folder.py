@@ -13,6 +13,7 @@ import json
 import math
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -66,21 +67,21 @@ class RunFolder:
                 file.write(line + "\n")
 
     def save(self, content: dict) -> None:
-        """Writes last.pt."""
+        """Writes last.pt, and then removes all best-*.pt not named by content["best"], [(score, name)].
+
+        In this order, so that last.pt names no missing file even if the process is killed in between.
+        """
         if self.writes:
             checkpoint.save(self.last, content)
-
-    def keep_best(self, best: list, name: str, content) -> None:
-        """Writes the weights `content()` as `name` if it is among `best`, [(score, name)], and removes all
-        best-*.pt that are not.
-        """
-        names = [name for _, name in best]
-        if self.writes:
-            if name in names:
-                checkpoint.save(self.path / name, content())
+            names = {name for _, name in content["best"]}
             for path in self.path.glob("best-*.pt"):
                 if path.name not in names:
                     path.unlink()
+
+    def save_weights(self, name: str, content: Callable[[], dict]) -> None:
+        """Writes the weights `content()` as `name`."""
+        if self.writes:
+            checkpoint.save(self.path / name, content())
 
     def draw(self, samples: dict) -> None:
         """Draws curves.png and samples/NAME.png.

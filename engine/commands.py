@@ -49,10 +49,18 @@ def run_command(parser: argparse.ArgumentParser, argv) -> int:
 def train_command(
     subparsers, stage: str, train: Callable[[argparse.Namespace], int], **defaults
 ) -> argparse.ArgumentParser:
-    """Adds `train` with the options that every stage has; `defaults` are the stage's own."""
+    """Adds `train` with the options that every stage has; `defaults` are the stage's own.
+
+    train(args) also gets `args.defaults`, name -> default of every option.
+    """
     parser = subparsers.add_parser("train", help="train on a data folder", allow_abbrev=False)
     options.train_options(parser, stage, **defaults)
-    parser.set_defaults(run=train)
+
+    def run(args) -> int:
+        args.defaults = {name: parser.get_default(name) for name in vars(args)}
+        return train(args)
+
+    parser.set_defaults(run=run)
     return parser
 
 

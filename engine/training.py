@@ -27,6 +27,7 @@ from engine.clock import Clock
 from engine.optim import EMA, Discriminator, LossTally, freeze_statistics, make_optimizer, schedule
 from engine.processes import Processes, StopSignals, peak_memory
 
+STATE_VERSION = 1  # of the contents of last.pt
 LOG_EVERY = 50  # steps between two lines of the log; enough for smooth curves
 READ_EVERY = 10  # steps between two readings of the device's results; nothing waits for it in between
 SAVE_EVERY = 200  # steps between checkpoints, besides those at evaluations; a kill loses at most these,
@@ -46,7 +47,7 @@ class Stage:
 
     name: str
     build: Callable[[dict], nn.Module]
-    """build(options) -> network; options are the constructor's arguments, stored in the weights"""
+    """build(network) -> the network of these constructor arguments, which are stored in the weights"""
     samples: Callable[[], Dataset]
     """samples() -> dataset, whose item n is a function of (seed, n)"""
     losses: Callable[..., dict[str, torch.Tensor]]
@@ -63,22 +64,22 @@ class Stage:
     """discriminator(processes) for adversarial training"""
 
 
-def fit(stage: Stage, args, options: dict) -> int:
+def fit(stage: Stage, args, network: dict) -> int:
     """Trains a stage; returns the exit status.
 
-    args: the options of `engine.options.train_options`; those of the stage are only stored. options: the
+    args: from `engine.commands.train_command`; the stage's own options are only stored. network: the
     network's constructor arguments. Raises UserError for options that do not fit each other or the data.
     """
     with closing(Processes(args.device, training=True)) as processes:
         torch.manual_seed(args.seed)
-        net = stage.build(options)
+        net = stage.build(network)
         _check(args, net, processes.world)
         if args.dry_run:
             if processes.rank == 0:
-                print(json.dumps(_derived(stage, args, options, net, processes), indent=2))
+                print(json.dumps(_derived(stage, args, network, net, processes), indent=2))
             return 0
         stage.validation_set()  # fails now, not at the first evaluation, if there is nothing to evaluate on
-        return Trainer(stage, args, options, net, processes).train()
+        return Trainer(stage, args, network, net, processes).train()
 
 
 def _check(args, net: nn.Module, world: int) -> None:
@@ -96,27 +97,34 @@ def _check(args, net: nn.Module, world: int) -> None:
         )
 
 
-def _derived(stage: Stage, args, options: dict, net: nn.Module, processes: Processes) -> dict:
+def _derived(stage: Stage, args, network: dict, net: nn.Module, processes: Processes) -> dict:
     """What `--dry-run` prints."""
     return {
-        **stored(args),
+        **plain_options(args),
         "stage": stage.name,
         "parameters": sum(p.numel() for p in net.parameters()),
         "processes": processes.world,
         "device": str(processes.device),
         "samples_per_process": args.batch_size // processes.world,
-        "network": options,
+        "network": network,
     }
 
 
-def stored(args) -> dict:
+def plain_options(args) -> dict:
     """The options as plain types, for `args.json` and checkpoints."""
-    return {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()}
+    return _plain({name: value for name, value in vars(args).items() if name != "defaults"})
 
 
-def changed_options(before: dict, now: dict) -> list[str]:
-    """Names of options that do not allow resuming from a checkpoint."""
-    return [name for name in now if name not in FREE_ON_RESUME and before.get(name) != now[name]]
+def changed_options(before: dict, args) -> list[str]:
+    """Names of options that do not allow resuming a run. before: its options; one that was added to the
+    program later has its default.
+    """
+    before, now = {**_plain(args.defaults), **before}, plain_options(args)
+    return [name for name in now if name not in FREE_ON_RESUME and before[name] != now[name]]
+
+
+def _plain(values: dict) -> dict:
+    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
 
 class Batches(Dataset):
@@ -140,12 +148,10 @@ class Batches(Dataset):
 
 
 class Trainer:
-    """A run of a stage: its networks, optimizers and progress, which `last.pt` holds, and the
-    training loop.
-    """
+    """A run of a stage: its networks, optimizers and progress, which `last.pt` holds, and the loop."""
 
-    def __init__(self, stage: Stage, args, options: dict, net: nn.Module, processes: Processes):
-        self.stage, self.args, self.options, self.processes = stage, args, options, processes
+    def __init__(self, stage: Stage, args, network: dict, net: nn.Module, processes: Processes):
+        self.stage, self.args, self.network, self.processes = stage, args, network, processes
         self.device, self.samples = processes.device, stage.samples()
         self.run = RunFolder(args.run_dir, writes=processes.rank == 0)
         resumes = self.run.last.exists()  # then the files that the run started from are no longer needed
@@ -155,7 +161,8 @@ class Trainer:
         self.ema = EMA(net, args.ema)
         self.optimizer = make_optimizer(net, args.lr)
         self.discriminator = stage.discriminator and stage.discriminator(processes)
-        self.done, self.best = 0, []  # steps; (score, file name) of the best weights so far
+        self.done, self.finished = 0, False  # steps; whether the last one was evaluated
+        self.best = []  # (score, file name) of the best weights so far
         self.clock, self.seconds = Clock(), 0.0  # seconds of the run, the same on all processes
         if resumes:
             self.resume()
@@ -180,15 +187,15 @@ class Trainer:
     def begin(self) -> None:
         if self.discriminator:
             self.discriminator.start()
-        facts = {"stage": self.stage.name, "version": VERSION, "network": self.options}
-        self.run.begin({**facts, **stored(self.args)})
+        facts = {"stage": self.stage.name, "version": VERSION, "network": self.network}
+        self.run.begin({**facts, **plain_options(self.args)})
 
     def resume(self) -> None:
         """Resumes from `last.pt`. Raises UserError if it belongs to a run with other options."""
         state = checkpoint.read(self.run.last)
-        if "ema" not in state:
+        if state.get("state_version") != STATE_VERSION:
             raise UserError(f"{self.run.last}: of another version of photo-restore; give another --run-dir")
-        if changed := changed_options(state["args"], stored(self.args)):
+        if changed := changed_options(state["args"], self.args):
             names = ", ".join("--" + name.replace("_", "-") for name in changed)
             raise UserError(
                 f"{self.run.last}: this run was started with another {names}; "
@@ -200,11 +207,13 @@ class Trainer:
     def state(self) -> dict:
         """The contents of `last.pt`."""
         state = {
-            "args": stored(self.args),
+            "state_version": STATE_VERSION,
+            "args": plain_options(self.args),
             "net": self.net.state_dict(),
             "ema": self.ema.net.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "done": self.done,
+            "finished": self.progress() == self.args.steps,
             "seconds": self.clock.run_seconds(),
             "best": self.best,
         }
@@ -216,19 +225,29 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.discriminator:
             self.discriminator.load(state["discriminator"])
-        self.done, self.best = state["done"], [tuple(entry) for entry in state["best"]]
-        self.seconds = state.get("seconds", 0.0)
+        self.done, self.finished, self.seconds = state["done"], state["finished"], state["seconds"]
+        self.best = [tuple(entry) for entry in state["best"]]
         self.clock = Clock(self.seconds)
 
     # ------------------------------------------------------------------------------- the loop
 
     def train(self) -> int:
         """Trains to the last step, or until told to stop; returns the exit status."""
-        args, alone = self.args, self.processes.world == 1
-        if args.weights and self.done == 0:
+        if self.finished:
+            weights = self.args.run_dir / self.best[0][1]
+            self.say(f"this run has finished, at step {self.done}; its best weights are {weights}")
+            return 0
+        if self.args.weights and self.done == 0:
             self.evaluate()  # the score to beat; the start stays among the best if nothing does
+        status = self.take_steps()
+        if self.args.weights and status == 0:
+            self.compare_with_start()
+        return status
+
+    def take_steps(self) -> int:
+        """The remaining steps, until the last or a signal; returns the exit status."""
+        args, alone, stop = self.args, self.processes.world == 1, False
         self.clock.restart(self.done)
-        stop = False
         with StopSignals() as signals:
             for batch in self.clock.watch(self.batches()):
                 before = self.progress()
@@ -258,8 +277,6 @@ class Trainer:
                 if stop:
                     self.say(f"stopped at step {self.done}; the same command goes on from there")
                     return 130
-        if args.weights:
-            self.compare_with_start()
         return 0
 
     def progress(self) -> int:
@@ -340,9 +357,7 @@ class Trainer:
         self.clock.restart(self.done)
 
     def evaluate(self) -> None:
-        """Evaluates the averaged weights and keeps them if they are among the best; all processes compute the
-        same list.
-        """
+        """Evaluates the averaged weights, and writes them if they are among the best. All processes agree."""
         with self.clock.paused():
             began = time.perf_counter()
             result = self.stage.evaluate(self.ema.net, processes=self.processes)
@@ -350,16 +365,17 @@ class Trainer:
             entries = [*self.best, (result["score"], name)]
             # Among equal scores the first stays
             self.best = sorted(entries, key=lambda entry: entry[0], reverse=True)[: self.args.keep]
-            self.run.keep_best(self.best, name, lambda: self.weights(result))
+            if (result["score"], name) in self.best:
+                self.run.save_weights(name, lambda: self.weights(result))
             numbers = {name: x for name, x in result.items() if not isinstance(x, (list, dict))}
             self.run.log(step=self.done, evaluation_s=time.perf_counter() - began, **numbers)
             self.run.draw(pictures)
 
     def weights(self, result: dict) -> dict:
         """The contents of a weights file with the averaged weights and their metrics."""
-        training = {**stored(self.args), "done": self.done, "result": result}
+        training = {**plain_options(self.args), "done": self.done, "result": result}
         name, net = self.stage.name, self.ema.net
-        return checkpoint.weights(name, VERSION, self.options, net, result["infer"], training)
+        return checkpoint.weights(name, VERSION, self.network, net, result["infer"], training)
 
     def give_up(self, skipped_in_a_row: float) -> int:
         self.say(

@@ -118,10 +118,18 @@ def test_what_does_not_change_the_result_may_change(trained, data_folder):
     assert train(inpaint, data_folder, trained(inpaint), "--hole-share", 0.002, 0.25) == 0
 
 
+def test_an_option_newer_than_the_run_has_its_default(trained, data_folder, tmp_path, capsys):
+    state = checkpoint.read(trained(segment) / "last.pt")
+    del state["args"]["dice_weight"]
+    checkpoint.save(tmp_path / "last.pt", state)
+    assert train(segment, data_folder, tmp_path) == 0
+    assert train(segment, data_folder, tmp_path, "--dice-weight", 2) == 2
+    assert "started with another --dice-weight" in capsys.readouterr().err
+
+
 def test_a_run_of_another_version_is_refused(trained, data_folder, tmp_path, capsys):
     state = checkpoint.read(trained(segment) / "last.pt")
-    state["average"] = state.pop("ema")
-    checkpoint.save(tmp_path / "last.pt", state)
+    checkpoint.save(tmp_path / "last.pt", {**state, "state_version": training.STATE_VERSION + 1})
     assert train(segment, data_folder, tmp_path) == 2
     error = capsys.readouterr().err
     assert "of another version" in error

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from data import run_folder
+from data import checkpoint, run_folder
 from data.run_folder import RunFolder
 
 
@@ -14,8 +14,8 @@ def test_a_process_that_does_not_write_writes_nothing(tmp_path):
     run = RunFolder(tmp_path / "run", writes=False)
     run.begin({"stage": "segment"})
     run.log(step=1, loss=0.5)
-    run.save({"done": 1})
-    run.keep_best([(1.0, "best-1.pt")], "best-1.pt", dict)
+    run.save({"done": 1, "best": []})
+    run.save_weights("best-1.pt", dict)
     run.draw({"a": (np.zeros((4, 4), np.float32),)})
     run.go_on(0)
     assert not list((tmp_path / "run").iterdir())
@@ -37,10 +37,28 @@ def test_the_log_is_json_and_survives_a_cut_line(tmp_path, capsys):
 
 def test_only_the_best_stay(tmp_path):
     run = RunFolder(tmp_path, writes=True)
-    run.keep_best([(1.0, "best-1.pt")], "best-1.pt", lambda: {"a": 1})
-    run.keep_best([(2.0, "best-2.pt")], "best-2.pt", lambda: {"a": 2})
-    run.keep_best([(2.0, "best-2.pt")], "best-3.pt", lambda: pytest.fail("not among the best"))
-    assert [path.name for path in tmp_path.iterdir()] == ["best-2.pt"]
+    run.save_weights("best-1.pt", lambda: {"a": 1})
+    run.save_weights("best-2.pt", lambda: {"a": 2})
+    run.save({"best": [(2.0, "best-2.pt")]})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best-2.pt", "last.pt"]
+
+
+def test_the_former_best_stay_until_the_checkpoint_is_saved(tmp_path, monkeypatch):
+    """So that a killed process leaves no last.pt that names a missing file."""
+    run = RunFolder(tmp_path, writes=True)
+    run.save_weights("best-1.pt", dict)
+    run.save({"best": [(1.0, "best-1.pt")]})
+    run.save_weights("best-2.pt", dict)
+
+    def killed(path, content):
+        raise SystemExit(9)
+
+    monkeypatch.setattr(checkpoint, "save", killed)
+    with pytest.raises(SystemExit):
+        run.save({"best": [(2.0, "best-2.pt")]})
+    named = [name for _, name in checkpoint.read(run.last)["best"]]
+    assert named == ["best-1.pt"]
+    assert (tmp_path / "best-1.pt").exists()
 
 
 def test_samples_are_strips_of_one_height(tmp_path):

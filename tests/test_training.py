@@ -164,11 +164,14 @@ def test_the_best_checkpoint_is_a_weights_file_ready_to_use(trained, stage):
             assert torch.equal(content["state"][name], x.half() if x.is_floating_point() else x)
 
 
-def test_a_finished_run_is_left_as_it_is(trained, data_folder):
+def test_a_finished_run_is_left_as_it_is(trained, data_folder, capsys):
     run = trained(segment)
     before = contents(run)
+    capsys.readouterr()
     assert train(segment, data_folder, run) == 0
     assert before == contents(run)
+    (best,) = run.glob("best-*.pt")
+    assert capsys.readouterr().err == f"this run has finished, at step {STEPS}; its best weights are {best}\n"
 
 
 @STAGES
@@ -250,11 +253,28 @@ def test_minutes_end_a_run_before_its_steps(data_folder, tmp_path, monkeypatch):
     assert state["optimizer"]["param_groups"][0]["lr"] < 3e-3 / 2
 
 
-def test_the_minutes_of_a_run_add_up(data_folder, tmp_path):
+def test_a_run_whose_minutes_are_used_up_has_finished(data_folder, tmp_path, capsys):
     assert train(segment, data_folder, tmp_path, "--minutes", 0.02, steps=100000) == 0
-    before = checkpoint.read(tmp_path / "last.pt")["done"]
+    before, done = contents(tmp_path), checkpoint.read(tmp_path / "last.pt")["done"]
+    capsys.readouterr()
     assert train(segment, data_folder, tmp_path, "--minutes", 0.02, steps=100000) == 0
-    assert checkpoint.read(tmp_path / "last.pt")["done"] <= before + 10  # its time was used up
+    assert before == contents(tmp_path)
+    assert f"this run has finished, at step {done}" in capsys.readouterr().err
+
+
+def test_the_minutes_of_a_run_add_up(data_folder, tmp_path, monkeypatch):
+    """A run that was stopped after its time was used up, but before its last evaluation, goes on to that."""
+    with monkeypatch.context() as patch:
+        stopped_at(segment, patch, 2, signals=1)
+        assert train(segment, data_folder, tmp_path, "--minutes", 60, steps=100000) == 130
+    state = checkpoint.read(tmp_path / "last.pt")
+    assert not state["finished"]
+    checkpoint.save(tmp_path / "last.pt", {**state, "seconds": 3600.0})
+    assert train(segment, data_folder, tmp_path, "--minutes", 60, steps=100000) == 0
+    state = checkpoint.read(tmp_path / "last.pt")
+    assert state["done"] <= 2 + training.READ_EVERY
+    assert state["finished"]
+    assert list(tmp_path.glob("best-*.pt"))
 
 
 def test_a_run_saves_when_steps_are_slow(data_folder, tmp_path, monkeypatch):
