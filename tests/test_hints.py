@@ -322,7 +322,7 @@ def test_a_hinted_suit_takes_the_color_its_neighbors_do_not():
     suit = np.s_[410:480, 130:210]
     assert (hinted - plain)[suit].mean((0, 1)) @ green / np.hypot(*green) > 0.04  # below the stroke
     assert away[80:200, 190:250].max() < 0.01  # face
-    assert away[20:150, 20:100].mean() < 0.005  # wall
+    assert away[20:150, 20:100].mean() < 0.0075  # wall: 2 of 255, not to be seen
 
 
 def test_training_with_and_without_hints(data_folder, tmp_path, tiny_weights, hinting, capsys):
