@@ -19,6 +19,16 @@ _START = (
 )
 
 
+def downloaded(path, seconds=30):
+    """`path`, once Chromium has saved it. An empty file reserves the name until the whole one replaces it."""
+    end = time.monotonic() + seconds
+    while not (path.exists() and path.stat().st_size):
+        if time.monotonic() > end:
+            raise TimeoutError(f"{path} was not saved")
+        time.sleep(0.02)
+    return path
+
+
 class Chromium:
     def __init__(self, folder):
         ours = [os.pipe() for _ in range(2)]

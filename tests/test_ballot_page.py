@@ -3,19 +3,10 @@
 import json
 import subprocess
 import sys
-import time
 
 import pytest
+from chromium import downloaded
 from conftest import ROOT
-
-
-def exported(folder):
-    """The file that the browser saved; it may still be writing it."""
-    for _ in range(300):
-        if (folder / "votes.json").exists():
-            return folder / "votes.json"
-        time.sleep(0.02)
-    raise AssertionError("nothing was saved")
 
 
 def test_three_models_two_voters_from_vote_to_tally(tmp_path, example_ballot, browser):
@@ -44,7 +35,7 @@ def test_three_models_two_voters_from_vote_to_tally(tmp_path, example_ballot, br
                 )
         assert page.run("document.getElementById('save').classList.contains('ready')")
         page.press("s") if name == "desk" else page.click("#save")
-        saved.append(exported(tmp_path / name))
+        saved.append(downloaded(tmp_path / name / "votes.json"))
         assert page.complaints() == []
         assert {url.split(":")[0] for url in page.requests()} <= {"file", "blob"}
     done = subprocess.run(
@@ -91,5 +82,6 @@ def test_a_browser_without_storage_still_votes(tmp_path, example_ballot, browser
     page.reload()
     for key in "1230s":
         page.press(key)
-    assert json.loads(exported(tmp_path).read_text())["votes"] == {"1": 1, "2": 2, "3": 3, "4": 0}
+    votes = json.loads(downloaded(tmp_path / "votes.json").read_text())["votes"]
+    assert votes == {"1": 1, "2": 2, "3": 3, "4": 0}
     assert page.complaints() == []

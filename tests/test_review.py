@@ -4,13 +4,13 @@ import io
 import json
 import re
 import shutil
-import time
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from chromium import downloaded
 from conftest import files, save, square
 from PIL import Image
 from runs import train
@@ -60,13 +60,8 @@ def opened(browser, page, downloads, width=1280, height=800):
     return page
 
 
-def saved(folder, name="corrections.zip"):
-    """The file that the browser saved; it may still be writing it."""
-    for _ in range(500):
-        if (folder / name).exists():
-            return folder / name
-        time.sleep(0.02)
-    raise AssertionError("nothing was saved")
+def saved(folder):
+    return downloaded(folder / "corrections.zip")
 
 
 def name_at(page):
