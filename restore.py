@@ -156,14 +156,22 @@ class Restorer:
 
         Raises UserError.
         """
-        from data.checkpoint import fingerprint
-
         networks = {segment.STAGE: self.finder, inpaint.STAGE: self.painter, colorize.STAGE: self.colorizer}
         stages = self.stages(masked)
-        sums = {stage: fingerprint(getattr(self, f"{stage}_weights")) for stage in stages}
+        sums = {stage: self.weights_sha256(stage) for stage in stages}
         for stage in stages:
             networks[stage]()
         return sums
+
+    def weights_sha256(self, stage: str) -> str:
+        """The SHA-256 of a stage's weights file, which is read once for all photographs. Raises UserError."""
+        from data.checkpoint import fingerprint
+
+        name = f"{stage} SHA-256"
+        with self._lock:
+            if name not in self._cache:
+                self._cache[name] = fingerprint(getattr(self, f"{stage}_weights"))
+            return self._cache[name]
 
     def report_options(self, masked: bool) -> dict:
         """The options that change pixels, except the format, for the report."""
