@@ -44,7 +44,7 @@ from nets.ops.tiling import inference, ready
 SIZES = {"segment": (1024, 1024), "inpaint": (512, 512), "colorize": (512, 512)}  # px, the published sizes
 LARGE = (4000, 3000)  # px
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-IMPORT = "import torch, torchvision"
+IMPORT = "import torch"
 
 
 # ------------------------------------------------------------------------------------------------- stages

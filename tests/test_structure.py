@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import noise, save
+from restoring import options
 
 import colorize
 import inpaint
@@ -124,6 +126,37 @@ for module in {WITHOUT_TORCH}:
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+SLOW_TO_IMPORT = (
+    "torchvision",
+    "torch._dynamo",
+    "torch._inductor",
+    "sympy",
+    "scipy",
+    "numpy.testing",
+    "h5py",
+)
+
+
+def test_restoring_imports_nothing_that_takes_long_and_is_not_needed(tmp_path, tiny_weights):
+    """torch itself imports torch.optim, torch.distributed and torch.testing, whatever it is used for."""
+    save(tmp_path / "a.png", noise(40, 50))
+    words = ["restore.py", *options(tiny_weights), str(tmp_path / "a.png"), str(tmp_path / "out"), "--quiet"]
+    code = f"""import runpy, sys
+sys.argv = {words!r}
+try:
+    runpy.run_path("restore.py", run_name="__main__")
+except SystemExit as end:
+    assert end.code == 0
+print(*(name for name in {SLOW_TO_IMPORT!r} if name in sys.modules))
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []
 
 
 def processor_seconds(words):

@@ -56,12 +56,13 @@ def color_in_short(portraits: dict) -> list:
 
 def chain_in_short(result: dict) -> list:
     stages = {name: f"{row['seconds']:.1f}" for name, row in result["stages"].items()}
+    imported = next(name for name in result if name.startswith("import"))
     return [
         f"whole chain, 1024 x 1024 px, n = {result['restore.py']['n']}",
         f"{timing(result['restore.py'], 1)} s, of which detection {stages['segment']}, "
         f"inpainting {stages['inpaint']}, color {stages['colorize']} s",
         f"`--no-tta` {timing(result['restore.py --no-tta'], 1)} s; both include "
-        f"{timing(result['import torch, torchvision'], 1)} s for importing torch and torchvision",
+        f"{timing(result[imported], 1)} s for `{imported}`",
     ]
 
 
