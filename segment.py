@@ -25,7 +25,7 @@ import numpy as np
 from data.errors import UserError
 from data.files import write_whole
 from data.folder import images_in, measured_pairs, pairs_in, thinned, validation
-from data.images import protect
+from data.images import read_protection
 from data.infrared import AUTO, mark
 from data.photo import Photo, encode, probability_file, read_mask, read_photo
 from data.pixels import luma, resize
@@ -257,13 +257,14 @@ def infer(args) -> int:
         finder, threshold = load(args.weights, pick_device(args.device), args.threshold, **settings)
 
     def work(photo, source):
+        protected, said = read_protection(source.companions.get("protect"), photo.size)
         infrared = (args.infrared, source.companions.get("infrared")), args.max_side
         mask, probability, notes, count = find(finder, photo, threshold, args.dilate, *infrared)
-        notes += protect(mask, source.companions.get("protect"))
+        mask[protected] = 0
         files = {"_mask.png": encode(mask, None, "PNG")}
         if args.probability:
             files["_probability.png"] = probability_file(finder.enlarge(probability, photo.size).numpy())
-        return files, {"warnings": notes, "infrared": count}
+        return files, {"warnings": notes + said, "infrared": count}
 
     job = Job(
         work,

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from data.errors import PhotoError
-from data.photo import MAX_PIXELS, Photo, read_photo
+from data.photo import MAX_PIXELS, Photo, read_photo, resizing
 from data.pixels import resize, rgb_to_ycbcr
 
 MIN_COVER = 0.01  # share of a downsampled pixel that a stroke must cover to count
@@ -47,15 +47,15 @@ def read_hints(
 ) -> tuple[Hints | None, list[str]]:
     """The hints for a photograph of `size` (width, height), and notes; None if nothing is painted.
 
-    Another size is resized by nearest, with a note. Raises PhotoError like `read_photo`, and if nothing is
-    transparent.
+    Another size is resized by nearest, with a note. Raises PhotoError like `read_photo`, for another shape
+    than the photograph's, and if nothing is transparent.
     """
     photo = source if isinstance(source, Photo) else read_photo(source, max_pixels)
     if photo.alpha is None or photo.alpha.min() == np.iinfo(photo.alpha.dtype).max:
         raise PhotoError("nothing in it is transparent: save the strokes alone, as PNG with transparency")
-    pixels, alpha, notes = photo.pixels, photo.alpha / np.float32(np.iinfo(photo.alpha.dtype).max), []
-    if photo.size != tuple(size):
-        notes.append(f"hints resized from {photo.size[0]} x {photo.size[1]} to {size[0]} x {size[1]}")
+    notes = resizing("hints", photo.size, size)
+    pixels, alpha = photo.pixels, photo.alpha / np.float32(np.iinfo(photo.alpha.dtype).max)
+    if notes:
         rows, columns = ((np.arange(new) + 0.5) * old // new for new, old in zip(size[::-1], alpha.shape))
         nearest = np.ix_(rows.astype(int), columns.astype(int))
         pixels, alpha = pixels[nearest], alpha[nearest]

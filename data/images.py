@@ -44,16 +44,16 @@ def read_role_mask(image: ImageLike, role: str, size: tuple[int, int]) -> tuple[
         return read_mask(_read(image, _limit(size)), size)
 
 
-def protect(mask: np.ndarray, image: ImageLike | None) -> list[str]:
-    """Clears in `mask` (H, W) what the mask `image` marks, if one is given; returns notes for the report.
+def read_protection(image: ImageLike | None, size: tuple[int, int]) -> tuple[np.ndarray, list[str]]:
+    """What must not be repaired in a photograph of `size` (width, height): (H, W) bool; and notes.
 
-    Raises PhotoError.
+    None protects nothing. To be read before damage is detected, which takes time. Raises PhotoError with the
+    file name.
     """
     if image is None:
-        return []
-    protected, notes = read_role_mask(image, "protect", mask.shape[::-1])
-    mask[protected == 255] = 0
-    return notes
+        return np.broadcast_to(False, size[::-1]), []
+    mask, notes = read_role_mask(image, "protect", size)
+    return mask == 255, notes
 
 
 def read_role_infrared(image: ImageLike, size: tuple[int, int]) -> np.ndarray:

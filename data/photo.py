@@ -20,9 +20,11 @@ from data.decode import decode, open_file, orientation, separate_infrared
 from data.errors import PhotoError
 from data.files import sha256
 from data.metadata import Metadata
-from data.pixels import as_depth, luma, upright
+from data.pixels import as_depth, bands, luma, upright
 
 MAX_PIXELS = 300_000_000  # a 60 x 50 cm print at 600 dpi has 167 million
+MAX_STRETCH = 0.01  # difference of the aspect ratios of a photograph and its mask or hints
+SATURATED = 0.45  # saturation from which a mask is colored: a pure color painted at half opacity has 0.5
 
 # Suffixes of photographs in a folder. A file given by name may have any suffix.
 IMAGE_SUFFIXES = {
@@ -102,19 +104,80 @@ def read_mask(
     """A mask for a photograph of `size` (width, height): (H, W) uint8, 255 damaged, 0 intact, 128 ignored;
     and notes.
 
-    Any image can serve as a mask: grey above 128 is damaged, below is intact, transparent is intact. Another
-    size is resized by nearest, with a note. Raises PhotoError like `read_photo`.
+    Any image can serve as a mask: grey above 128 is damaged, below is intact, transparent is intact. If any
+    of it is colored, its saturated areas are damaged, with a note; the rest is intact, unless it is a mask
+    in black and white. Another size is resized by nearest, with a note. Raises PhotoError like `read_photo`,
+    and for another shape than the photograph's.
     """
     photo = source if isinstance(source, Photo) else read_photo(source, max_pixels)
-    grey = np.rint(luma(photo.pixels) * 255)
-    if photo.alpha is not None:
-        grey *= photo.alpha / np.float32(np.iinfo(photo.alpha.dtype).max)
-    mask = np.where(grey > 128, 255, np.where(grey < 128, 0, 128)).astype(np.uint8)
-    if photo.size == tuple(size):
+    notes = resizing("mask", photo.size, size)
+    mask, said = _marked(photo)
+    if notes:
+        mask = np.array(Image.fromarray(mask).resize(tuple(size), Image.Resampling.NEAREST))  # writable
+    return mask, notes + said
+
+
+def resizing(role: str, own: tuple[int, int], size: tuple[int, int]) -> list[str]:
+    """A note if a mask or hints of size `own` have to be resized to that of the photograph; (width, height).
+
+    Raises PhotoError if their aspect ratios differ by more than `MAX_STRETCH`, or one pixel.
+    """
+    if own == tuple(size):
+        return []
+    (width, height), (photo_width, photo_height) = own, size
+    expected = height * photo_width / photo_height  # width of the photograph's shape
+    names = f"{width} x {height}", f"{photo_width} x {photo_height}"
+    if abs(width - expected) > max(MAX_STRETCH * expected, 1):
+        hint = "turn it" if own == (photo_height, photo_width) else "save it at the photograph's size"
+        raise PhotoError(f"has another shape, {names[0]} px, than the photograph, {names[1]} px: {hint}")
+    return [f"{role} resized from {names[0]} to {names[1]}"]
+
+
+def _marked(photo: Photo) -> tuple[np.ndarray, list[str]]:
+    """What a mask marks at its own size: (H, W) uint8, 255, 0 or 128; and notes."""
+    mask, colored = (np.empty(photo.pixels.shape[:2], kind) for kind in (np.uint8, bool))
+    black = white = 0  # number of pixels
+    for rows in bands(len(mask)):
+        grey, saturation = np.rint(luma(photo.pixels[rows]) * 255), _saturation(photo.pixels[rows])
+        if photo.alpha is not None:
+            opacity = photo.alpha[rows] / np.float32(np.iinfo(photo.alpha.dtype).max)
+            grey, saturation = grey * opacity, saturation * opacity
+        mask[rows] = np.where(grey > 128, 255, np.where(grey < 128, 0, 128))
+        colored[rows] = saturation > SATURATED
+        black += ((grey < 16) & ~colored[rows]).sum()
+        white += ((grey > 239) & ~colored[rows]).sum()
+    if not colored.any():
         return mask, []
-    width, height = size
-    resized = np.array(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))  # writable
-    return resized, [f"mask resized from {photo.size[0]} x {photo.size[1]} to {width} x {height}"]
+    rest = mask.size - colored.sum()
+    if black > rest / 2 and black + white > 0.9 * rest:  # a mask, and no paper or photograph
+        mask[colored] = 255
+        return mask, ["the mask is colored: its saturated and its white areas count as marked"]
+    return np.where(colored, np.uint8(255), np.uint8(0)), [
+        "the mask is colored: only its saturated areas count as marked"
+    ]
+
+
+def _saturation(pixels: np.ndarray) -> np.ndarray | np.float32:
+    """Difference of the largest and the smallest channel, (H, W) float32 in [0, 1]; of grey, 0."""
+    if pixels.ndim == 2:
+        return np.float32(0)
+    red, green, blue = np.moveaxis(pixels, -1, 0)
+    largest = np.maximum(np.maximum(red, green), blue)
+    return (largest - np.minimum(np.minimum(red, green), blue)) / np.float32(np.iinfo(pixels.dtype).max)
+
+
+def read_size(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """(width, height) of a photograph as `read_photo` would give it, without decoding its pixels.
+
+    Raises PhotoError like `read_photo`.
+    """
+    file = open_file(read_bytes(path), max_pixels, [])
+    try:
+        file.explore([])
+        turn = orientation(file.directory([]), file.carried.xmp)
+    except Exception as error:  # Pillow's plugins raise almost any exception on broken files
+        raise PhotoError(f"damaged or truncated {file.format} file ({error})") from None
+    return file.size[::-1] if turn >= 5 else file.size
 
 
 def encode(

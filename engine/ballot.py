@@ -28,7 +28,7 @@ from data.files import sha256, write_whole
 from data.photo import Photo, read_bytes, read_photo
 from engine import options
 from engine.delivery import refuse_existing
-from engine.inputs import Source, list_photos, pair
+from engine.inputs import Source, list_photos, pair, refuse_shared
 from engine.page import data_url, inline_json, template
 from engine.photos import report_failure
 
@@ -135,6 +135,7 @@ def vote(
     named = names(args.weights, args.include)
     seed = secrets.randbits(32) if args.seed is None else args.seed
     sources = list_photos(args.photos, args.ballot, args.recursive)
+    refuse_shared(sources, companions or {})
     photos, pages, failed = [], [], False
     for source in tqdm(sources, unit="photo", disable=True if args.quiet else None):
         try:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from data.corrections import Correction
-from data.errors import PhotoError
-from data.photo import IMAGE_SUFFIXES
+from data.errors import PhotoError, UserError
+from data.photo import IMAGE_SUFFIXES, MAX_PIXELS, read_size
 
 STDIO = Path("-")  # standard input or output
 BESIDE = Path("STEM_IR.tif")  # for `pair`: this file in the photograph's own folder
@@ -133,6 +133,32 @@ def pair(source: Source, given: dict[str, Path | None]) -> Source:
     """
     companions = {role: _companion(path, role, source) for role, path in given.items() if path}
     return replace(source, companions={role: path for role, path in companions.items() if path})
+
+
+def refuse_shared(sources: list[Source], given: dict[str, Path | None], max_pixels: int = MAX_PIXELS) -> None:
+    """Raises UserError if one file is given as mask or hints for several photographs, unless all of them
+    have its size. Files that cannot be read are left to the loop, which names them one by one.
+
+    given: as for `pair`.
+    """
+    paths = [source.path for source in sources if not source.error and source.path != STDIO]
+    if len(paths) < 2:
+        return
+    for role, file in given.items():
+        if file is None or file == BESIDE or file.is_dir() or not (own := _size(file, max_pixels)):
+            continue
+        for path in paths:
+            if (size := _size(path, max_pixels)) and size != own:
+                what = f"--{role} {file} is one file, {own[0]} x {own[1]} px, for {len(paths)} photographs"
+                what += f", but {path} has {size[0]} x {size[1]} px: give a folder with a file for each"
+                raise UserError(what)
+
+
+def _size(path: Path, max_pixels: int) -> tuple[int, int] | None:
+    try:
+        return read_size(path, max_pixels)
+    except PhotoError:
+        return None
 
 
 def correct(source: Source, correction: Correction, digest: str) -> Source:

@@ -44,7 +44,7 @@ from data.formats import lost
 from data.photo import MAX_PIXELS, Photo, encode, read_bytes, read_photo
 from engine import PROGRAM
 from engine.delivery import clear, deliver, refuse_existing
-from engine.inputs import STDIO, Source, correct, list_photos, pair
+from engine.inputs import STDIO, Source, correct, list_photos, pair, refuse_shared
 from engine.launch import rank, terminable, under_torchrun, world
 
 FORMATS = {"png": "PNG", "tif": "TIFF", "webp": "WEBP", "jpg": "JPEG"}  # suffix -> Pillow's name
@@ -84,6 +84,8 @@ def run(arguments: argparse.Namespace, job: Job) -> int:
     With `job.commit` it is skipped if STEM.json shows that they come from the same input, options and
     weights. What a killed run left of a photograph is done again. The next photograph is read while the
     current one is computed.
+
+    Raises UserError for options that do not fit the photographs, before anything is computed.
 
     A failing photograph does not stop the others. PhotoError prints one line on standard error; any other
     exception is a bug and prints its traceback.
@@ -189,6 +191,7 @@ class _Loop:
         sources = list_photos(arguments.photos, self.out, arguments.recursive)
         if self.corrections is not None:
             sources = [source for source in sources if source.name in self.corrections]
+        refuse_shared(sources, self.job.companions, self.job.max_pixels)
         sources = sources[rank() :: world()]
         failed = False
         # Not in the reading thread, where a blocked read could not be interrupted.

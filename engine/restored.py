@@ -10,7 +10,7 @@ import numpy as np
 from data import findings, report, tone
 from data.errors import UserError
 from data.hints import Hints
-from data.images import ImageLike, digest, protect, read_role_hints, read_role_mask
+from data.images import ImageLike, digest, read_protection, read_role_hints, read_role_mask
 from data.photo import Photo, encode, read_photo
 from engine import PROGRAM
 from engine.lazy import once
@@ -136,13 +136,14 @@ class Restored:
         infrared.
         """
         probability, count = None, None
+        protected, said = read_protection(self.given.get("protect"), self.photo.size)
         if self.masked:
             mask, notes = read_role_mask(self.given["mask"], "mask", self.photo.size)
         else:
             arguments = self.photo, self.given.get("infrared")
             mask, probability, notes, count = self._timed(SEGMENT, self.restorer.detect, *arguments)
-        notes = notes + protect(mask, self.given.get("protect"))
-        return _read_only(mask), probability, notes, count
+        mask[protected] = 0
+        return _read_only(mask), probability, notes + said, count
 
     @once
     def _inpaint(self):
