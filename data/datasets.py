@@ -320,7 +320,10 @@ def _paste_damage(picture: np.ndarray, mask: np.ndarray, ground: np.ndarray) -> 
 
 def _labelled(image: Path, mask: Path) -> tuple[np.ndarray, np.ndarray]:
     photo = read_photo(image)  # upright, as the mask was drawn
-    return luma(photo.pixels), read_mask(mask, photo.size)[0]
+    try:
+        return luma(photo.pixels), read_mask(mask, photo.size)[0]
+    except PhotoError as error:
+        raise PhotoError(f"{mask}: {error}") from None
 
 
 def _masks_in(folder: Path) -> list[Path]:

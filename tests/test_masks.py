@@ -1,5 +1,7 @@
 """Masks and hints as people draw them: colored, of another size or shape, one file for many photographs."""
 
+import shutil
+
 import numpy as np
 import pytest
 from conftest import exif, files, noise, save, saved, square
@@ -7,6 +9,7 @@ from loop import calls, command
 from PIL import Image
 from restoring import pixels, report
 
+from data.datasets import SegmentSamples
 from data.errors import PhotoError
 from data.hints import read_hints
 from data.photo import Photo, read_mask, read_size, resizing
@@ -180,3 +183,11 @@ def test_what_cannot_be_read_is_left_to_the_loop(tmp_path):
     sources = [Source(tmp_path / "a.png", "a"), Source(tmp_path / "b.png", "b")]
     refuse_shared(sources, {"mask": tmp_path / "gone.png", "hints": None})
     refuse_shared(sources, {"mask": save(tmp_path / "m.png", noise(6, 8))})
+
+
+def test_a_training_mask_of_another_shape_is_named(tmp_path, data_folder):
+    shutil.copytree(data_folder, tmp_path / "data")
+    mask = save(tmp_path / "data/labelled/masks/scratched.png", np.zeros((50, 90), np.uint8))
+    with pytest.raises(PhotoError, match="another shape, 90 x 50 px") as caught:
+        SegmentSamples(tmp_path / "data", seed=0, side=64)
+    assert str(caught.value).startswith(f"{mask}: ")
