@@ -189,5 +189,5 @@ def test_a_training_mask_of_another_shape_is_named(tmp_path, data_folder):
     shutil.copytree(data_folder, tmp_path / "data")
     mask = save(tmp_path / "data/labelled/masks/scratched.png", np.zeros((50, 90), np.uint8))
     with pytest.raises(PhotoError, match="another shape, 90 x 50 px") as caught:
-        SegmentSamples(tmp_path / "data", seed=0, side=64)
+        SegmentSamples(tmp_path / "data", seed=0, side=64, labelled_share=0.5)
     assert str(caught.value).startswith(f"{mask}: ")
