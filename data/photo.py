@@ -29,7 +29,8 @@ SATURATED = 0.45  # saturation from which a mask is colored: a pure color painte
 # Suffixes of photographs in a folder. A file given by name may have any suffix.
 IMAGE_SUFFIXES = {
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".tif", ".tiff", ".webp", ".heic", ".heif", ".avif"),
-    *(".bmp", ".gif", ".jp2", ".j2k", ".tga", ".pcx", ".pbm", ".pgm", ".ppm", ".pnm"),
+    *(".bmp", ".gif", ".jp2", ".j2k", ".jpc", ".j2c", ".jpf", ".jpx", ".mpo", ".hif", ".tga", ".pcx"),
+    *(".pbm", ".pgm", ".ppm", ".pnm"),
 }
 
 

@@ -30,7 +30,7 @@ from engine import options
 from engine.delivery import refuse_existing
 from engine.inputs import Source, list_photos, pair, refuse_shared
 from engine.page import data_url, inline_json, template
-from engine.photos import report_failure
+from engine.photos import report_failure, say
 
 VERSION = 1  # of the key and vote files
 MOST = 9  # pictures per photograph, one for each digit on the keyboard
@@ -134,7 +134,7 @@ def vote(
         refuse_existing(path, args.overwrite)
     named = names(args.weights, args.include)
     seed = secrets.randbits(32) if args.seed is None else args.seed
-    sources = list_photos(args.photos, args.ballot, args.recursive)
+    sources = list_photos(args.photos, args.ballot, args.recursive, None if args.quiet else say)
     refuse_shared(sources, companions or {})
     photos, pages, failed = [], [], False
     for source in tqdm(sources, unit="photo", disable=True if args.quiet else None):

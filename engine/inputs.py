@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from data.photo import IMAGE_SUFFIXES, MAX_PIXELS, read_size
 STDIO = Path("-")  # standard input or output
 BESIDE = Path("STEM_IR.tif")  # for `pair`: this file in the photograph's own folder
 _INFRARED_SUFFIXES = (".tif", ".tiff", ".TIF", ".TIFF")
+_BOOKKEEPING = {"thumbs.db", "desktop.ini"}  # of the operating system, not worth a mention
+_MOST_KINDS = 8  # suffixes named in one line
 
 
 @dataclass(frozen=True)
@@ -38,19 +41,24 @@ class Source:
         return self.companions[role]
 
 
-def list_photos(photos: list[Path], out: Path, recursive: bool) -> list[Source]:
+def list_photos(
+    photos: list[Path], out: Path, recursive: bool, tell: Callable[[str], object] | None = None
+) -> list[Source]:
     """The photographs in files and folders, in order, each once. Those that cannot be processed have `error`
     set.
 
     Folders give their files with an image suffix, sorted. Infrared companions of others (STEM_IR.tif), hidden
     files, linked folders (which may form loops) and everything in OUT (results of an earlier run) are left
-    out.
+    out. tell: called with one line for each folder that has files of other kinds.
     """
     listed: list[_Entry] = []
     for path in photos:
-        if path != STDIO and path.is_dir():
+        if path != STDIO and os.path.isdir(path):
             missing = _Entry(path, Path(path.name), "no photographs in this folder")
-            listed += _walk(path, out, recursive) or [missing]
+            found, passed = _walk(path, out, recursive)
+            listed += found or [missing]
+            if passed and tell:
+                tell(f"{path}: {passed_over(passed)}")
         else:
             listed.append(_Entry(path, Path("stdin" if path == STDIO else path.name)))
     unique: dict[str, _Entry] = {}
@@ -91,9 +99,23 @@ def _named(entries: list[_Entry]) -> list[Source]:
     return sources
 
 
-def _walk(folder: Path, out: Path, recursive: bool) -> list[_Entry]:
-    """The photographs of a folder, then the folders in it that cannot be read."""
-    paths, unreadable, results = [], [], out.resolve()
+def passed_over(paths: list[Path]) -> str:
+    """How many files of each suffix, the most frequent first: "3 files passed over: 2 .txt, 1 without a
+    suffix".
+    """
+    counts = Counter(path.suffix.lower() for path in paths)
+    ordered = sorted(counts.items(), key=lambda item: (item[0] == "", -item[1], item[0]))
+    shown, others = ordered[:_MOST_KINDS], ordered[_MOST_KINDS:]
+    parts = [f"{number} {suffix or 'without a suffix'}" for suffix, number in shown]
+    parts += [f"{sum(number for _, number in others)} others"] if others else []
+    return f"{len(paths)} file{'s' if len(paths) > 1 else ''} passed over: {', '.join(parts)}"
+
+
+def _walk(folder: Path, out: Path, recursive: bool) -> tuple[list[_Entry], list[Path]]:
+    """The photographs of a folder, then the folders in it that cannot be read; and its files of other
+    kinds.
+    """
+    paths, passed, unreadable, results = [], [], [], out.resolve()
     for root, folders, files in os.walk(folder, onerror=unreadable.append):
         parent = Path(root)
         folders[:] = sorted(
@@ -102,17 +124,18 @@ def _walk(folder: Path, out: Path, recursive: bool) -> list[_Entry]:
         photos = [parent / name for name in sorted(files) if _is_photo(parent / name)]
         infrared = {infrared_beside(path) for path in photos}
         paths += [path for path in photos if path not in infrared]
+        passed += [parent / name for name in files if _is_other(parent / name)]
     failed = [
         _Entry(Path(error.filename), Path(error.filename), f"cannot be read: {error.strerror}")
         for error in unreadable
     ]
-    return [_Entry(path, path.relative_to(folder)) for path in paths] + failed
+    return [_Entry(path, path.relative_to(folder)) for path in paths] + failed, passed
 
 
 def infrared_beside(photo: Path) -> Path | None:
     """The infrared picture STEM_IR.tif in the folder of a photograph, if there is one."""
     paths = (photo.parent / f"{photo.stem}_IR{suffix}" for suffix in _INFRARED_SUFFIXES)
-    return next((path for path in paths if path.is_file()), None)
+    return next((path for path in paths if os.path.isfile(path)), None)
 
 
 def _is_photo(path: Path) -> bool:
@@ -123,6 +146,13 @@ def _is_photo(path: Path) -> bool:
     if path.name.startswith(".") or path.suffix.lower() not in IMAGE_SUFFIXES:
         return False
     return path.is_file() or not path.exists()
+
+
+def _is_other(path: Path) -> bool:
+    """Whether it is a visible file whose suffix is none of a picture that can be read."""
+    if path.name.startswith(".") or path.name.lower() in _BOOKKEEPING:
+        return False
+    return path.suffix.lower() not in IMAGE_SUFFIXES and path.is_file()
 
 
 def pair(source: Source, given: dict[str, Path | None]) -> Source:

@@ -188,7 +188,8 @@ class _Loop:
     def run(self) -> int:
         """The exit status: 0 all done, 1 some failed."""
         arguments = self.arguments
-        sources = list_photos(arguments.photos, self.out, arguments.recursive)
+        tell = None if arguments.quiet or rank() > 0 else say
+        sources = list_photos(arguments.photos, self.out, arguments.recursive, tell)
         if self.corrections is not None:
             sources = [source for source in sources if source.name in self.corrections]
         refuse_shared(sources, self.job.companions, self.job.max_pixels)

@@ -10,7 +10,7 @@ import pytest
 from conftest import files
 from loop import calls, command, photo, same
 
-from engine.inputs import list_photos
+from engine.inputs import list_photos, passed_over
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +52,43 @@ def test_folders(tmp_path):
     tree = list_photos([tmp_path], tmp_path / "out", recursive=True)
     assert [s.name for s in tree] == ["a", "b", "sub/c", "sub/sub/c"]
     assert not any(s.error for s in tree)
+
+
+def test_a_folder_names_what_it_passes_over(tmp_path, capsys):
+    """In one line, once, even if nothing else is in it; hidden files and companions are not worth a word."""
+    for name in ("a.png", "a_IR.tif", "b.MPO", "sub/c.j2c"):
+        photo(tmp_path / "in" / name)
+    others = "x.dng y.DNG plain sub/z.dng sub/z.txt ._a.jpg .DS_Store Thumbs.db sub/desktop.ini"
+    for name in others.split():
+        (tmp_path / "in" / name).write_bytes(b"II*")
+    assert command(tmp_path / "in", tmp_path / "out") == 0
+    line = f"{tmp_path}/in: 3 files passed over: 2 .dng, 1 without a suffix"
+    assert capsys.readouterr().err.splitlines()[0] == line
+    assert calls == ["a", "b"]
+    assert command(tmp_path / "in", tmp_path / "tree", "--recursive") == 0
+    error = capsys.readouterr().err
+    assert error.splitlines()[0] == f"{tmp_path}/in: 5 files passed over: 3 .dng, 1 .txt, 1 without a suffix"
+    assert error.count("passed over") == 1
+    assert command(tmp_path / "in", tmp_path / "again", "--quiet") == 0
+    assert command(tmp_path / "in/a.png", tmp_path / "file") == 0
+    assert "passed over" not in capsys.readouterr().err
+
+
+def test_many_kinds_passed_over_are_one_short_line():
+    line = passed_over([Path(f"{number}.k{number}") for number in range(12)] + [Path("x.txt")] * 2)
+    assert line == "14 files passed over: 2 .txt, 1 .k0, 1 .k1, 1 .k10, 1 .k11, 1 .k2, 1 .k3, 1 .k4, 5 others"
+    assert passed_over([Path("notes.TXT")]) == "1 file passed over: 1 .txt"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no pipes")
+def test_a_folder_without_photographs_says_what_it_holds(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/film.mov").touch()
+    os.mkfifo(tmp_path / "in/pipe")
+    assert command(tmp_path / "in", tmp_path / "out") == 1
+    errors = [line for line in capsys.readouterr().err.splitlines() if "photo/s" not in line and line]
+    assert errors[0] == f"{tmp_path}/in: 1 file passed over: 1 .mov"
+    assert f"{tmp_path}/in: no photographs in this folder" in errors
 
 
 def test_a_second_run_into_the_input_folder_takes_no_results(tmp_path):
