@@ -16,7 +16,7 @@ from pathlib import Path
 
 from data.errors import PhotoError, UserError
 from data.files import write_whole
-from engine import PROGRAM, options
+from engine import PROGRAM, options, streams
 
 
 def stage_parser(doc: str):
@@ -34,16 +34,28 @@ def run_command(parser: argparse.ArgumentParser, argv) -> int:
     A user error prints one line and returns 2, Ctrl-C returns 130. Any other exception is a bug and shows its
     traceback.
     """
-    args = parser.parse_args(argv)
+    with streams.guarded():
+        try:
+            return _run(parser, argv)
+        except (UserError, OSError) as error:
+            print(f"{parser.prog}: {str(error).strip()}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            return 130
+
+
+def _run(parser: argparse.ArgumentParser, argv) -> int:
+    """Parses and runs a command; returns the exit status. Raises PhotoError if standard output fails."""
+    try:
+        args = parser.parse_args(argv)
+    except SystemExit:  # --help, --version or a usage error
+        streams.flush_output()
+        raise
     run = args.run
     del args.run  # the rest are the options
-    try:
-        return run(args)
-    except (UserError, OSError) as error:
-        print(f"{parser.prog}: {str(error).strip()}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    status = run(args)
+    streams.flush_output()
+    return status
 
 
 def train_command(

@@ -31,7 +31,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 from tqdm import tqdm
@@ -42,7 +41,7 @@ from data.errors import PhotoError, UserError
 from data.files import sha256
 from data.formats import lost
 from data.photo import MAX_PIXELS, Photo, encode, read_bytes, read_photo
-from engine import PROGRAM
+from engine import PROGRAM, streams
 from engine.delivery import clear, deliver, refuse_existing
 from engine.inputs import STDIO, Source, correct, list_photos, pair, refuse_shared
 from engine.launch import rank, terminable, under_torchrun, world
@@ -183,7 +182,7 @@ class _Loop:
         self.commit = job.commit and self.out != STDIO
         self.corrections = job.corrections
         self.made: set[Path] = set()  # files written by this run
-        self.stdin = b""
+        self.stdin: bytes | PhotoError = b""
 
     def run(self) -> int:
         """The exit status: 0 all done, 1 some failed."""
@@ -197,9 +196,9 @@ class _Loop:
         failed = False
         # Not in the reading thread, where a blocked read could not be interrupted.
         if any(source.path == STDIO for source in sources):
-            self.stdin = sys.stdin.buffer.read()
+            self.stdin = _read_input()
         with contextlib.ExitStack() as stack:
-            lines = stack.enter_context(_open_lines(arguments.json))
+            log = stack.enter_context(contextlib.closing(streams.Log(arguments.json)))
             disable = True if arguments.quiet else None
             bar = stack.enter_context(tqdm(total=len(sources), unit="photo", disable=disable))
             for source, loading in stack.enter_context(contextlib.closing(_read_ahead(self.load, sources))):
@@ -210,9 +209,11 @@ class _Loop:
                     facts = {"input": {"name": str(source)}, "error": report_failure(str(source), error)}
                 if status == "skipped" and not arguments.quiet:
                     say(f"{source}: already done")
-                if lines:
-                    lines.write(report.dumps({"status": status, **facts}))
-                    lines.flush()
+                try:
+                    log.write(report.dumps({"status": status, **facts}))
+                except PhotoError as error:
+                    failed = True
+                    say(str(error))
                 bar.update()
         return int(failed)
 
@@ -221,6 +222,8 @@ class _Loop:
         if source.error:
             raise PhotoError(source.error)
         data = self.stdin if source.path == STDIO else read_bytes(source.path)
+        if isinstance(data, PhotoError):
+            raise data
         digest, source = sha256(data), pair(source, self.job.companions)
         if self.corrections is not None:
             source = correct(source, self.corrections[source.name], digest)
@@ -288,21 +291,18 @@ class _Loop:
     def write(self, encoded: dict[Path, bytes], final: Path, facts: dict) -> None:
         if self.out == STDIO:
             (data,) = encoded.values()
-            sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
+            streams.write_output(data)
         else:
             content = report.dumps(facts, indent=2).encode()
             deliver(encoded, final, content, self.commit, self.arguments.overwrite)
 
 
-@contextlib.contextmanager
-def _open_lines(path: Path | None) -> Iterator[TextIO | None]:
-    """The target of the JSON lines: a file, standard output, or none."""
-    if path is None or path == STDIO:
-        yield sys.stdout if path else None
-        return
-    with open(path, "a", encoding="utf-8") as file:
-        yield file
+def _read_input() -> bytes | PhotoError:
+    """Standard input, or why it cannot be read."""
+    try:
+        return streams.read_input()
+    except PhotoError as error:
+        return error
 
 
 def _read_ahead(
