@@ -33,7 +33,7 @@ import numpy as np
 from data import evaluation, findings
 from data.color import into_profile, tones
 from data.errors import UserError
-from data.folder import evenly_chosen, images_in, thinned, validation, validation_photos
+from data.folder import evenly_chosen, images_in, small_photos, thinned, validation, validation_photos
 from data.hints import Hints, simulate
 from data.images import read_role_hints
 from data.photo import read_photo
@@ -184,15 +184,15 @@ def evaluate(net, *, data: Path, processes, infer: dict | None = None) -> dict:
     """Metrics of chroma and color on the validation photographs, with the grey picture for comparison.
 
     Without `infer`, as in training, only some photographs are used and `samples` has pictures. With it, the
-    slow parts are included: CIEDE2000, and the error with a few simulated hints. Raises UserError if no
-    photograph has color.
+    slow parts are included: CIEDE2000, the error with a few simulated hints, and `color_small/`. Raises
+    UserError if no photograph has color.
     """
     import torch
 
     from losses import metrics, summary
 
     training, photos = infer is None, validation_photos(data)
-    photos = thinned(photos, 16) if training else photos
+    photos = thinned(photos, 16) if training else photos + small_photos(data)
     colorizer = Colorizer(net, processes.device, **(infer or {}))
     rows, samples = [], []
     for number, path in processes.share(list(enumerate(photos))):
@@ -203,7 +203,11 @@ def evaluate(net, *, data: Path, processes, infer: dict | None = None) -> dict:
         picture = merge_chroma(grey, colorizer.chroma(grey))
         ours, truth = planes(picture), planes(pixels)
         flat = torch.from_numpy(grey).expand(3, -1, -1)
-        row = {"photo": path.name, "group": path.parent.name, **metrics.coloring(ours, truth, flat)}
+        row = {
+            "photo": path.name,
+            "group": evaluation.color_group(path),
+            **metrics.coloring(ours, truth, flat),
+        }
         if training:
             samples.append((path.stem, (grey, picture, pixels)))
         else:

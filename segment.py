@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data.errors import UserError
+from data.evaluation import hard_negatives, with_lookalike
 from data.files import write_whole
-from data.folder import images_in, measured_pairs, pairs_in, thinned, validation
+from data.folder import damage_in, images_in, measured_pairs, measured_scans, pairs_in, thinned, validation
 from data.images import read_protection
 from data.infrared import AUTO, mark
 from data.photo import Photo, encode, probability_file, read_mask, read_photo
@@ -113,8 +114,8 @@ def evaluate(
 
     Without `infer`, as in training, the settings are searched and returned in it, only a few undamaged
     photographs are used, and `samples` has pictures. With it, the slow parts are included: all undamaged
-    photographs, also with each kind of hard negative. hold_out: the fold "I/N" of labelled/ to evaluate on,
-    in place of val/. Raises UserError if there is no damage to evaluate on.
+    photographs, also with each kind of hard negative. hold_out: the fold "I/N" of labelled/ and negatives/ to
+    evaluate on, in place of those of val/. Raises UserError if there is no damage to evaluate on.
     """
     from losses import detection, operating_point, summary
 
@@ -134,16 +135,22 @@ def evaluate(
     threshold = infer["threshold"]
     rows = processes.gather([detection.overlap(finder, case, threshold) for case in cases])
     clean = images_in(validation(data) / "clean")
-    clean = thinned(clean, 12) if training else clean
-    alarms = processes.gather([alarm(finder, path, threshold) for path in processes.share(clean)])
+    clean, scans = thinned(clean, 12) if training else clean, measured_scans(data, hold_out)
+    alarms, scan_alarms = (
+        processes.gather([alarm(finder, path, threshold) for path in processes.share(paths)])
+        for paths in (clean, scans)
+    )
 
     found = [row for row, labelled in zip(rows, histograms, strict=True) if labelled["damaged"]]
-    result = {"infer": infer, **summary.defects(found, histograms), **summary.false_alarms(alarms)}
+    result = {"infer": infer, **summary.defects(found, histograms)}
+    result |= summary.false_alarms(alarms) | summary.false_alarms(scan_alarms, "scans")
     if training:
         result["samples"] = dict(processes.gather([strip(finder, case) for case in cases[:6]])[:6])
-    elif alarms:
-        result["negatives"] = negatives(finder, threshold, clean, processes)
-    return {**result, "rows": rows, "clean_rows": alarms}
+    else:
+        result["groups"] = summary.by_damage(found, damage_in(data, hold_out))
+        if alarms:
+            result["negatives"] = negatives(finder, threshold, clean, processes)
+    return {**result, "rows": rows, "clean_rows": alarms, "scan_rows": scan_alarms}
 
 
 def detect(finder: Finder, path: Path, mask_path: Path) -> Case:
@@ -177,19 +184,15 @@ def negatives(finder: Finder, threshold: float, clean: list, processes) -> dict:
     """kind of hard negative -> share of its pixels that are marked, on up to ten undamaged photographs per
     kind.
     """
-    from data.synthesis import lookalikes
     from losses import summary
 
-    cases = [(kind, path) for kind in lookalikes.KINDS for path in thinned(clean, 10)[:10]]
     rows = []
-    for number, (kind, path) in processes.share(list(enumerate(cases))):
-        grey = luma(read_photo(path).pixels)
-        grey = np.clip(resize(grey, finder.working_size(grey.shape[::-1]), "bicubic"), 0, 1)
-        changed = lookalikes.hard_negative(grey, np.random.default_rng([5, number]), [kind])
+    for kind, path, seed in processes.share(hard_negatives(clean)):
+        grey, changed = with_lookalike(path, kind, seed, finder.working_size)
         drawn = np.abs(changed - grey) > 0.02
         found = finder.mask(finder(changed), grey.shape[::-1], threshold).numpy()
         rows.append((kind, int((found & drawn).sum()), int(drawn.sum())))
-    return summary.marked_by_kind(processes.gather(rows), list(lookalikes.KINDS))
+    return summary.marked_by_kind(processes.gather(rows))
 
 
 # ------------------------------------------------------------------------------------------- detecting
@@ -346,23 +349,13 @@ def finding_options(parser) -> None:
     add("--probability", action="store_true", help=text)
 
 
-LABELLED_SHARE = {
-    "type": options.share,
-    "default": 0.25,
-    "metavar": "SHARE",
-    "help": "share of the samples from labelled/, 0 to 1 (default: 0.25)",
-}
-
-
 def training_options(parser) -> None:
     """Options of `train` that only this stage has."""
     options.encoder_options(parser, 18)
     options.context_options(parser)
     add = parser.add_argument
-    add("--labelled-share", **LABELLED_SHARE)
-    text = "cross-validation: evaluate on every N-th labelled pair, starting with the I-th, and train on the "
-    text += "others (default: evaluate on val/)"
-    add("--hold-out", type=options.fold, metavar="I/N", help=text)
+    options.labelled_share_option(parser)
+    options.hold_out_option(parser, ", and train on the others")
     options.corrections_options(parser)
     text = "weight of damaged pixels relative to intact ones; auto: intact / damaged pixels of the global "
     text += "batch, 1 to 10 (default: auto)"
@@ -379,7 +372,7 @@ def preview_options(parser) -> None:
     text = "side of the samples, in px (default: 256)"
     add("--crop", type=options.count(32), default=256, help=text)
     add("--seed", type=options.count(0), default=0, help="seed of the samples (default: 0)")
-    add("--labelled-share", **LABELLED_SHARE)
+    options.labelled_share_option(parser)
     options.overwrite_option(parser, "OUT.png")
 
 
@@ -387,7 +380,9 @@ def main(argv=None) -> int:
     parser, subparsers = commands.stage_parser(__doc__)
     training = commands.train_command(subparsers, STAGE, train, batch_size=16, crop=256, norm="inplace")
     training_options(training)
-    working_options(commands.eval_command(subparsers, STAGE, build, evaluate, WEIGHTS))
+    evaluation = commands.eval_command(subparsers, STAGE, build, evaluate, WEIGHTS)
+    working_options(evaluation)
+    options.hold_out_option(evaluation)
     marking_options(commands.sheet_command(subparsers, STAGE, sheet, WEIGHTS))
     finding_options(commands.infer_command(subparsers, infer, WEIGHTS))
     drawing = subparsers.add_parser("preview", help="draw training samples and masks", allow_abbrev=False)

@@ -15,7 +15,7 @@ from data import portraits
 from data.corrections import labelled_photographs
 from data.crops import crop, crop_pair, read_old_scan
 from data.errors import PhotoError
-from data.folder import held_out, images_in, pairs_in
+from data.folder import SMALL, held_out, images_in, pairs_in
 from data.hints import simulate
 from data.photo import IMAGE_SUFFIXES, read_mask, read_photo
 from data.pixels import luma, rgb_to_ycbcr
@@ -87,8 +87,9 @@ class SegmentSamples(_Samples):
 
     Synthetic damage, mixed with hand-labelled photographs and with undamaged old scans; see
     `synthesis/shares.py`. labelled_share: share of the samples from `labelled/`, if there are any. hold_out:
-    the fold "I/N" of `labelled/` to leave out. corrections: files of the review page, whose photographs join
-    those of `labelled/`; photos: the folder of these, or None if they are where restore.py read them.
+    the fold "I/N" of `labelled/` and of `negatives/` to leave out. corrections: files of the review page,
+    whose photographs join those of `labelled/`; photos: the folder of these, or None if they are where
+    restore.py read them.
     """
 
     def __init__(
@@ -108,7 +109,8 @@ class SegmentSamples(_Samples):
         for path in corrections or ():
             self.labelled += labelled_photographs(Path(path), photos, WORKING_SIDE)
         self.labelled_share = labelled_share if self.labelled else 0.0
-        self.old = [read_old_scan(path) for path in images_in(data / "negatives")]
+        old, _ = held_out(images_in(data / "negatives"), hold_out)
+        self.old = [read_old_scan(path) for path in old]
         super().__init__(data, seed=seed, side=side, clean=self.labelled_share < 1)
 
     def sample(self, rng) -> dict:
@@ -253,7 +255,7 @@ class ColorizeSamples(_Samples):
         )
         self.people = data / "clean/people"
         self.has_people = self.people.is_dir()
-        self.small = images_in(data / "color_small")
+        self.small = images_in(data / SMALL)
         self.hint_share = hint_share
 
     def sample(self, rng) -> dict:

@@ -1,4 +1,4 @@
-"""Photographs for `eval`: small, in 8 bits, and with reproducible holes."""
+"""Photographs for `eval`: small, in 8 bits, with reproducible holes, or with a drawn hard negative."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from data.folder import SMALL, thinned
 from data.photo import read_photo
 from data.pixels import luma, resize
+from data.synthesis import lookalikes
 from data.synthesis.holes import draw_holes
 
 SIDE = 512  # px, longer side; larger ones would take long and say little more
@@ -36,6 +38,11 @@ def read_color(path: Path) -> np.ndarray | None:
     return pixels.clip(0, 255).astype("uint8")
 
 
+def color_group(path: Path) -> str:
+    """Group of a validation photograph: "small" from `color_small/`, or else its folder's name."""
+    return "small" if SMALL in path.parts else path.parent.name
+
+
 def holes(shape: tuple[int, int], seed: list[int], share: tuple[float, float], textures) -> np.ndarray:
     """Synthetic holes (H, W) uint8, 255 in holes: a function of the shape and the seed.
 
@@ -43,3 +50,18 @@ def holes(shape: tuple[int, int], seed: list[int], share: tuple[float, float], t
     """
     least, most = share
     return draw_holes(shape, np.random.default_rng(seed), (max(least, LEAST_HOLES), most), textures)
+
+
+def hard_negatives(photos: list[Path]) -> list[tuple[str, Path, list[int]]]:
+    """(kind, photograph, seed) for up to ten of the photographs for each kind of hard negative."""
+    cases = [(kind, path) for kind in lookalikes.KINDS for path in thinned(photos, 10)[:10]]
+    return [(kind, path, [5, number]) for number, (kind, path) in enumerate(cases)]
+
+
+def with_lookalike(path: Path, kind: str, seed: list[int], working_size) -> tuple[np.ndarray, np.ndarray]:
+    """Luma (H, W) float32 in [0, 1] of a photograph at its working size, without and with a hard negative of
+    this kind. working_size((width, height)) -> (width, height).
+    """
+    grey = luma(read_photo(path).pixels)
+    grey = np.clip(resize(grey, working_size(grey.shape[::-1]), "bicubic"), 0, 1)
+    return grey, lookalikes.hard_negative(grey, np.random.default_rng(seed), [kind])

@@ -5,10 +5,13 @@ TRAINING.md describes it: `clean/`, `labelled/images` and `labelled/masks`, `tex
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 from data.errors import PhotoError
 from data.photo import IMAGE_SUFFIXES
+
+SMALL = "color_small"  # folder of photographs too small for anything but color
 
 
 def images_in(folder: Path) -> list[Path]:
@@ -44,6 +47,11 @@ def validation_photos(data: Path) -> list[Path]:
     return images_in(folder) or _nothing(folder, "photographs")
 
 
+def small_photos(data: Path) -> list[Path]:
+    """The validation photographs that are too small for anything but color."""
+    return images_in(validation(data) / SMALL)
+
+
 def validation_pairs(data: Path) -> list[tuple[Path, Path]]:
     """The damaged validation photographs with their masks. Raises PhotoError if there are none."""
     folder = validation(data) / "labelled"
@@ -62,15 +70,20 @@ def evenly_chosen(items: list, number: int) -> list:
 
 
 def held_out(pairs: list, fold: str | None) -> tuple[list, list]:
-    """Splits labelled pairs into those to train on and those to validate on.
+    """Splits labelled pairs, or photographs, into those to train on and those to validate on.
 
-    fold: "I/N" holds out every N-th pair from the I-th on; None holds out nothing.
+    fold: "I/N" holds out every N-th item from the I-th on; None holds out nothing.
     """
     if fold is None:
         return pairs, []
     part, parts = (int(number) for number in fold.split("/"))
     kept = [pair for index, pair in enumerate(pairs) if index % parts != part - 1]
     return kept, pairs[part - 1 :: parts]
+
+
+def _measured(data: Path, fold: str | None) -> Path:
+    """The folder that a training run is validated on: `val/`, or the whole data folder for a fold of it."""
+    return validation(data) if fold is None else Path(data)
 
 
 def measured_pairs(data: Path, fold: str | None) -> list[tuple[Path, Path]]:
@@ -82,6 +95,23 @@ def measured_pairs(data: Path, fold: str | None) -> list[tuple[Path, Path]]:
         return validation_pairs(data)
     folder = Path(data) / "labelled"
     return held_out(pairs_in(folder), fold)[1] or _nothing(folder, f"labelled photographs in fold {fold}")
+
+
+def measured_scans(data: Path, fold: str | None) -> list[Path]:
+    """The undamaged old scans to evaluate on: those of `val/negatives`, or a fold of `negatives/`."""
+    scans = images_in(_measured(data, fold) / "negatives")
+    return held_out(scans, fold)[1] if fold else scans
+
+
+def damage_in(data: Path, fold: str | None) -> dict[str, str]:
+    """stem -> kinds of damage of the labelled photographs, from `kinds.tsv` beside them with the columns
+    "name" and "damage"; empty if there is no such file.
+    """
+    table = _measured(data, fold) / "labelled/kinds.tsv"
+    if not table.is_file():
+        return {}
+    with table.open(encoding="utf-8", newline="") as lines:
+        return {row["name"]: row["damage"] for row in csv.DictReader(lines, delimiter="\t")}
 
 
 def _nothing(folder: Path, what: str):

@@ -166,7 +166,17 @@ def context_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-# ------------------------------------------------------------------------------------------- measuring
+def labelled_share_option(parser: argparse.ArgumentParser) -> None:
+    """Adds `--labelled-share`."""
+    text = "share of the samples from labelled/, 0 to 1 (default: 0.25)"
+    parser.add_argument("--labelled-share", type=share, default=0.25, metavar="SHARE", help=text)
+
+
+def hold_out_option(parser: argparse.ArgumentParser, others: str = "") -> None:
+    """Adds `--hold-out`. others: what happens to the other pairs."""
+    text = "cross-validation: evaluate on every N-th labelled pair, starting with the I-th"
+    text += f"{others} (default: evaluate on val/)"
+    parser.add_argument("--hold-out", type=fold, metavar="I/N", help=text)
 
 
 def corrections_options(parser: argparse.ArgumentParser) -> None:
@@ -175,6 +185,9 @@ def corrections_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--corrections", action="append", metavar="ZIP", help=text)
     text = "folder of the photographs of --corrections (default: where restore.py read them)"
     parser.add_argument("--photos", type=Path, metavar="FOLDER", help=text)
+
+
+# ------------------------------------------------------------------------------------------- measuring
 
 
 def data_option(parser: argparse.ArgumentParser, stage: str, text: str = "data folder") -> None:

@@ -37,6 +37,7 @@ def overlap(finder: Finder, case: Case, threshold: float) -> dict:
     found = finder.mask(case.prediction, case.size, threshold)
     return {
         "photo": case.path.name,
+        "damaged": float((case.mask == 255).float().mean()),
         **metrics.overlap(found, case.mask),
         "tolerant_dice": metrics.tolerant_dice(found, case.mask),
         "marked": float(found.float().mean()),

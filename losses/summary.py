@@ -1,8 +1,20 @@
 """Summarizes rows of single photographs for `eval`: means and 95 % intervals."""
 
+from pathlib import Path
+
 import torch
 
 from losses import metrics
+
+MUCH = 0.03  # share of damaged pixels above which a photograph counts as heavily damaged
+# Groups of damaged photographs, and the words that name their damage
+DAMAGE = {
+    "cracks, creases, tears": ("crack", "crease", "tear", "torn"),
+    "scratches": ("scratch",),
+    "spots, stains": ("spot", "stain", "dust", "foxing", "rust", "silvering"),
+    "missing parts, peeled emulsion": ("missing", "peel", "hole", "chip", "cut corner"),
+    "worn edges": ("edge", "corner"),
+}
 
 
 def mean(values: list[float]) -> float:
@@ -38,8 +50,36 @@ def defects(rows: list[dict], histograms: list[dict]) -> dict:
     }
 
 
-def false_alarms(rows: list[dict]) -> dict:
-    """What was marked in undamaged photographs; empty if there are none.
+def by_damage(rows: list[dict], damage: dict[str, str]) -> dict[str, dict]:
+    """Group of damaged photographs -> "photos", mean "dice" and "tolerant_dice", "unmarked" (number of
+    photographs in which nothing is marked).
+
+    rows: of `detection.overlap`. damage: stem -> kinds of damage in words; a photograph is in the group of
+    each. All photographs and those with much or little damage are groups of their own.
+    """
+    groups = {
+        "all": rows,
+        f"more than {100 * MUCH:g} % damaged": [row for row in rows if row["damaged"] > MUCH],
+        f"up to {100 * MUCH:g} % damaged": [row for row in rows if row["damaged"] <= MUCH],
+    }
+    for group, words in DAMAGE.items():
+        groups[group] = [
+            row for row in rows if any(word in damage.get(Path(row["photo"]).stem, "") for word in words)
+        ]
+    return {
+        group: {
+            "photos": len(members),
+            "dice": mean([row["dice"] for row in members]),
+            "tolerant_dice": mean([row["tolerant_dice"] for row in members]),
+            "unmarked": sum(row["marked"] == 0 for row in members),
+        }
+        for group, members in groups.items()
+        if members
+    }
+
+
+def false_alarms(rows: list[dict], name: str = "clean") -> dict:
+    """What was marked in undamaged photographs, as NAME_marked and so on; empty if there are none.
 
     rows: "marked" and "widened", shares of the pixels of each photograph.
     """
@@ -47,17 +87,17 @@ def false_alarms(rows: list[dict]) -> dict:
         return {}
     marked = [row["marked"] for row in rows]
     return {
-        "clean_marked": mean(marked),
-        "clean_marked_95": metrics.bootstrap(marked),
-        "clean_widened": mean([row["widened"] for row in rows]),
-        "clean_without_mark": mean([share == 0 for share in marked]),
-        "clean_photos": len(rows),
+        f"{name}_marked": mean(marked),
+        f"{name}_marked_95": metrics.bootstrap(marked),
+        f"{name}_widened": mean([row["widened"] for row in rows]),
+        f"{name}_without_mark": mean([share == 0 for share in marked]),
+        f"{name}_photos": len(rows),
     }
 
 
-def marked_by_kind(rows: list[tuple[str, int, int]], kinds: list[str]) -> dict[str, float]:
+def marked_by_kind(rows: list[tuple[str, int, int]]) -> dict[str, float]:
     """kind of hard negative -> share of its pixels that are marked. rows: kind, marked and all pixels."""
-    totals = {kind: [0, 0] for kind in kinds}
+    totals = {kind: [0, 0] for kind, _, _ in rows}
     for kind, marked, pixels in rows:
         totals[kind][0] += marked
         totals[kind][1] += pixels
@@ -81,7 +121,7 @@ def paintings(rows: list[dict], painters: list[str], hole_shares) -> dict:
 
 
 def colors(rows: list[dict]) -> dict:
-    """Metrics of colors, of all photographs, of people and of others.
+    """Metrics of colors, of all photographs but the small ones, of people, of others, and of the small ones.
 
     "score" is the negative mean squared error of chroma relative to that of the grey picture. rows: "photo",
     "group" (the folder of the photograph), and metrics.
@@ -91,10 +131,13 @@ def colors(rows: list[dict]) -> dict:
         interval = metrics.bootstrap([row["mse"] for row in members])
         return {**means(members, leave_out=("photo", "group")), "mse_95": interval}
 
+    small = [row for row in rows if row["group"] == "small"]
+    rows = [row for row in rows if row["group"] != "small"] or small
     result = {"photos": len(rows), **measures(rows)}
     groups = {
         "people": [row for row in rows if row["group"] == "people"],
         "others": [row for row in rows if row["group"] != "people"],
+        "small": small,
     }
     result |= {name: measures(members) for name, members in groups.items() if members}
     return {**result, "score": -result["mse"] / max(result["mse_grey"], 1e-6)}

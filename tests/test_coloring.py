@@ -62,6 +62,17 @@ def test_colorize_eval(data_folder, tiny_weights, capsys):
     assert row["mse"] == pytest.approx(ours, rel=1e-4)
 
 
+def test_small_photographs_are_a_group_of_their_own(tmp_path, portrait, tiny_weights, capsys):
+    save(tmp_path / "val/clean/others/a.png", portrait[:48, :64])
+    before = evaluated(colorize, tmp_path, tiny_weights, capsys)
+    save(tmp_path / "val/color_small/period/b.png", portrait[60:100, 80:140])
+    result = evaluated(colorize, tmp_path, tiny_weights, capsys)
+    assert result["small"]["mse"] == result["rows"][1]["mse"]
+    assert {name: result[name] for name in ("photos", "mse", "others", "score")} == {
+        name: before[name] for name in ("photos", "mse", "others", "score")
+    }
+
+
 def test_colorize_eval_needs_color_and_reads_16_bits(tmp_path, portrait, tiny_weights, capsys):
     save(tmp_path / "clean/grey.png", portrait[:48, :64, 0])
     assert command(colorize, "eval", "--data", tmp_path, weights=tiny_weights) == 2

@@ -1,6 +1,7 @@
 """segment.py: masks, confidence, working size, tiles, eval and preview."""
 
 import itertools
+import shutil
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from data import checkpoint
 from data.photo import read_photo
 from data.pixels import luma
 from data.synthesis import lookalikes
-from losses import metrics
+from losses import metrics, summary
 from nets.finder import Finder
 from nets.ops.detection import Prediction
 
@@ -184,6 +185,36 @@ def test_segment_eval(data_folder, tiny_weights, capsys):
     assert set(result["negatives"]) == set(lookalikes.KINDS)
     assert all(0 <= share <= 1 for share in result["negatives"].values())
     assert result["clean_without_mark"] in (0, 0.5, 1)
+
+
+def test_damaged_photographs_are_grouped_by_share_and_kind_of_damage():
+    rows = [
+        {"photo": f"{name}.png", "damaged": share, "dice": dice, "tolerant_dice": dice, "marked": marked}
+        for name, share, dice, marked in (("a", 0.1, 0.8, 0.1), ("b", 0.01, 0.0, 0.0), ("c", 0.03, 0.4, 0.2))
+    ]
+    groups = summary.by_damage(rows, {"a": "long crack, stains", "b": "creases", "z": "scratches"})
+    assert {name: (group["photos"], group["dice"]) for name, group in groups.items()} == {
+        "all": (3, pytest.approx(0.4)),
+        "more than 3 % damaged": (1, 0.8),
+        "up to 3 % damaged": (2, 0.2),
+        "cracks, creases, tears": (2, 0.4),
+        "spots, stains": (1, 0.8),
+    }
+    assert groups["all"]["unmarked"] == groups["cracks, creases, tears"]["unmarked"] == 1
+
+
+def test_eval_on_a_fold_takes_its_old_scans_too(data_folder, tiny_weights, tmp_path, capsys):
+    folder = tmp_path / "data"
+    shutil.copytree(data_folder, folder)
+    for name in "ab":
+        save(folder / f"negatives/{name}.png", np.asarray(Image.open(folder / "val/labelled/images/v.png")))
+    result = evaluated(segment, folder, tiny_weights, capsys, "--hold-out", "1/2")
+    assert [row["photo"] for row in result["rows"]] == ["scratched.png"]
+    assert [row["photo"] for row in result["scan_rows"]] == ["a.png"]
+    assert result["scans_photos"] == 1
+    assert 0 <= result["scans_marked"] <= result["scans_widened"]
+    assert result["groups"]["all"]["photos"] == 1
+    assert "scans_marked" not in evaluated(segment, folder, tiny_weights, capsys)
 
 
 def test_eval_takes_the_folder_itself_without_val(tmp_path, data_folder, tiny_weights, capsys):

@@ -6,7 +6,16 @@ import pytest
 from PIL import Image
 
 from data.errors import PhotoError
-from data.folder import evenly_chosen, held_out, images_in, pairs_in, thinned, validation
+from data.folder import (
+    damage_in,
+    evenly_chosen,
+    held_out,
+    images_in,
+    measured_scans,
+    pairs_in,
+    thinned,
+    validation,
+)
 
 
 def paint(path, level, size=(40, 30)):
@@ -72,3 +81,20 @@ def test_held_out():
     assert held_out(pairs, None) == (pairs, [])
     assert held_out(pairs, "1/3") == (list("bcef"), list("adg"))
     assert held_out(pairs, "3/3") == (list("abdeg"), list("cf"))
+
+
+def test_old_scans_are_held_out_like_labelled_pairs(tmp_path):
+    for name in ("negatives/a.png", "negatives/b.png", "negatives/c.png", "val/negatives/v.png"):
+        paint(tmp_path / name, 90)
+    assert [path.stem for path in measured_scans(tmp_path, "1/2")] == ["a", "c"]
+    assert [path.stem for path in measured_scans(tmp_path, None)] == ["v"]
+
+
+def test_the_table_of_damage_belongs_to_what_is_measured(tmp_path):
+    assert damage_in(tmp_path, None) == {}
+    for folder, words in (("labelled", "cracks"), ("val/labelled", "stains, “peel”")):
+        (tmp_path / folder).mkdir(parents=True)
+        table = f"name\tkind\tdamage\nscan\tprint\t{words}\n"
+        (tmp_path / folder / "kinds.tsv").write_text(table, "utf-8")
+    assert damage_in(tmp_path, "1/2") == {"scan": "cracks"}
+    assert damage_in(tmp_path, None) == {"scan": "stains, “peel”"}
