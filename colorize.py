@@ -303,7 +303,7 @@ def infer(args) -> int:
 
     job = Job(
         work,
-        outputs=["_color.{ext}"],
+        args.outputs,
         options={"precision": args.precision},
         weights={STAGE: fingerprint(args.weights)},
         companions={"hints": args.hints},
@@ -388,7 +388,7 @@ def main(argv=None) -> int:
     parser, subparsers = commands.stage_parser(__doc__)
     training_options(commands.train_command(subparsers, STAGE, train, batch_size=32, crop=256))
     commands.eval_command(subparsers, STAGE, build, evaluate, WEIGHTS)
-    hints_option(commands.infer_command(subparsers, infer, WEIGHTS, tiled=False))
+    hints_option(commands.infer_command(subparsers, infer, WEIGHTS, "_color.{ext}", tiled=False))
     commands.sheet_command(subparsers, STAGE, sheet, WEIGHTS)
     ballot.vote_command(subparsers, vote, include="grey")
     ballot.tally_command(subparsers)

@@ -310,7 +310,7 @@ def infer(args) -> int:
 
     job = Job(
         work,
-        outputs=["_restored.{ext}"],
+        args.outputs,
         options=settings,
         weights={STAGE: fingerprint(args.weights)},
         companions={"mask": args.mask},
@@ -387,7 +387,7 @@ def main(argv=None) -> int:
     training_options(training)
     commands.eval_command(subparsers, STAGE, build, evaluate, WEIGHTS)
     painting_options(commands.sheet_command(subparsers, STAGE, sheet, WEIGHTS))
-    inferring = commands.infer_command(subparsers, infer, WEIGHTS)
+    inferring = commands.infer_command(subparsers, infer, WEIGHTS, "_restored.{ext}")
     mask_option(inferring)
     painting_options(inferring)
     mask_option(ballot.vote_command(subparsers, vote, include="telea"))

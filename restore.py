@@ -2,7 +2,7 @@
 
     python restore.py photo.jpg out/                         one photograph
     python restore.py scans/ out/ --recursive                a folder and its subfolders
-    python restore.py photo.jpg out/ --only restored         no color
+    python restore.py photo.jpg new.tif --only restored      no color; a single result may go to a file
     python restore.py photo.jpg out/ --mask edited_mask.png  repair what this mask marks
     python restore.py photo.jpg out/ --tone                  also bring back the contrast of a faded print
     python restore.py photo.jpg out/ --psd                   also a Photoshop file with all steps as layers
@@ -52,6 +52,12 @@ from engine.restored import PICTURES, TONED, Restored
 
 if TYPE_CHECKING:
     from nets.finder import Finder
+
+
+def requested(only: list[str] | None, tone: str | None) -> list[str]:
+    """The pictures that these options ask for, in the order of PICTURES."""
+    default = PICTURES if tone else PICTURES.keys() - TONED
+    return [name for name in PICTURES if name in (only or default)]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -138,8 +144,7 @@ class Restorer:
     @property
     def wanted(self) -> list[str]:
         """The pictures of `only`, in the order of PICTURES."""
-        default = PICTURES if self.tone else PICTURES.keys() - TONED
-        return [name for name in PICTURES if name in (self.only or default)]
+        return requested(self.only, self.tone)
 
     def stages(self, masked: bool) -> list[str]:
         """The stages needed for the pictures in `only`. masked: whether masks are given."""
@@ -241,6 +246,15 @@ def layered(restored: Restored) -> bytes:
     return photoshop(restored.photo, layers, merged.pixels, packet)
 
 
+def output_keys(args: argparse.Namespace) -> list[str]:
+    """The suffixes of the files requested by the options."""
+    keys = [PICTURES[name] for name in requested(args.only, args.tone)]
+    keys += ["_compare.png"] * args.compare
+    keys += ["_probability.png"] * args.probability
+    keys += [".{psd}"] * args.psd
+    return keys + [review.SUFFIX] * args.page
+
+
 def output_files(restored: Restored, name: str, args: argparse.Namespace) -> dict[str, bytes | Picture]:
     """The files requested by the options: suffix -> content. name: of the results."""
     wanted = restored.restorer.wanted
@@ -293,14 +307,9 @@ def restore(args: argparse.Namespace) -> int:
             restored.hints()  # before anything is computed
         return output_files(restored, source.name, args), restored.facts()
 
-    outputs = [PICTURES[name] for name in restorer.wanted]
-    outputs += ["_compare.png"] * args.compare
-    outputs += ["_probability.png"] * args.probability
-    outputs += [".{psd}"] * args.psd
-    outputs += [review.SUFFIX] * args.page
     job = Job(
         work,
-        outputs,
+        output_keys(args),
         options=restorer.report_options(masked),
         weights=weights,
         companions={"mask": args.mask, "protect": args.protect, "hints": args.hints}
@@ -350,8 +359,7 @@ def main(argv=None) -> int:
 
     def checked(args) -> int:
         args.words = sys.argv[1:] if argv is None else argv
-        several = args.compare or args.psd or args.probability or args.page
-        options.check(parser, args, stdout=len(args.only or ()) == 1 and not several)
+        options.check(parser, args, output_keys(args))
         alone = args.infrared == "only" or set(args.only or ()) == {"color"}
         if args.probability and (args.mask or args.corrections or alone):
             parser.error("--probability: nothing is searched for defects here")

@@ -271,7 +271,7 @@ def infer(args) -> int:
 
     job = Job(
         work,
-        outputs=["_mask.png"] + ["_probability.png"] * args.probability,
+        args.outputs,
         options=report_options(finder, threshold, args.infrared, dilate=args.dilate, **settings),
         weights={} if alone else {STAGE: fingerprint(args.weights)},
         companions={"protect": args.protect, "infrared": BESIDE if args.infrared != "off" else None},
@@ -384,7 +384,7 @@ def main(argv=None) -> int:
     working_options(evaluation)
     options.hold_out_option(evaluation)
     marking_options(commands.sheet_command(subparsers, STAGE, sheet, WEIGHTS))
-    finding_options(commands.infer_command(subparsers, infer, WEIGHTS))
+    finding_options(commands.infer_command(subparsers, infer, WEIGHTS, "_mask.png"))
     drawing = subparsers.add_parser("preview", help="draw training samples and masks", allow_abbrev=False)
     preview_options(drawing)
     drawing.set_defaults(run=preview)

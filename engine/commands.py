@@ -133,14 +133,22 @@ def sheet_command(
 
 
 def infer_command(
-    subparsers, run: Callable[[argparse.Namespace], int], weights: Path, tiled: bool = True
+    subparsers,
+    run: Callable[[argparse.Namespace], int],
+    weights: Path,
+    output: str,
+    tiled: bool = True,
 ) -> argparse.ArgumentParser:
-    """Adds `infer` with `--weights` and the shared options, which are checked before `run` is called. tiled:
-    whether the network runs in tiles.
+    """Adds `infer` with `--weights` and the shared options, which are checked before `run` is called.
+
+    output: the result, as a key of `engine.photos.Job.outputs`. run(args) also gets all of them, with that of
+    `--probability`, as `args.outputs`, and what `engine.options.check` sets. tiled: whether the network runs
+    in tiles.
     """
 
     def checked(args: argparse.Namespace) -> int:
-        options.check(parser, args)
+        args.outputs = [output] + ["_probability.png"] * vars(args).get("probability", False)
+        options.check(parser, args, args.outputs)
         return run(args)
 
     parser = subparsers.add_parser("infer", help="process photographs", allow_abbrev=False)

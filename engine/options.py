@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 
-from engine.inputs import STDIO
-from engine.photos import FORMATS
+from engine.inputs import STDIO, list_photos
+from engine.launch import rank
+from engine.photos import FORMATS, say
+from engine.targets import check_out
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 INFRARED = ("auto", "off", "only")
@@ -237,7 +238,9 @@ def infer_options(parser: argparse.ArgumentParser, tiled: bool = True) -> None:
     """Adds the options that `infer` and restore.py share. tiled: whether the networks run in tiles."""
     add = parser.add_argument
     add("photos", nargs="+", type=Path, metavar="PHOTO", help="a file, a folder, or - for standard input")
-    add("out", type=Path, metavar="OUT", help="output folder, created if missing")
+    text = "output folder, created if missing; for one result of one photograph also a file, whose suffix is "
+    text += "the format, or - for standard output"
+    add("out", type=Path, metavar="OUT", help=text)
     device_option(parser)
     precision_option(parser)
     if tiled:
@@ -296,39 +299,19 @@ def tile_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace, stdout: bool = False) -> None:
-    """Ends with a usage error (status 2) if the options of `infer_options` contradict each other; creates
-    OUT.
+def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace, outputs: list[str]) -> None:
+    """Lists the photographs as `sources` of the arguments, and creates OUT. Ends with a usage error (status
+    2) if the options of `infer_options` contradict each other or do not fit the photographs.
 
-    stdout: the command writes exactly one file per photograph, so that OUT may be `-` for one photograph.
+    outputs: as in `engine.photos.Job`; if it is one, OUT may be `-` or a file for one photograph.
     """
     if hasattr(arguments, "tile") and arguments.overlap >= arguments.tile:
         parser.error(f"--overlap {arguments.overlap} must be smaller than --tile {arguments.tile}")
-    if arguments.out == STDIO:
-        if not stdout or len(arguments.photos) != 1 or arguments.photos[0].is_dir():
-            parser.error("OUT can be - for one photograph with one result only")
-        if arguments.json == STDIO:
-            parser.error("OUT and --json cannot both be standard output")
-    else:
-        _check_folder(parser, arguments)
+    tell = None if arguments.quiet or rank() > 0 else say
+    arguments.sources = list_photos(arguments.photos, arguments.out, arguments.recursive, tell)
+    check_out(parser, arguments, outputs)
     if arguments.json not in (None, STDIO):
         try:
             open(arguments.json, "a").close()
         except OSError as error:
             parser.error(f"--json {arguments.json} cannot be written: {error.strerror}")
-
-
-def _check_folder(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    """Creates the folder OUT, or ends with a usage error."""
-    out = arguments.out
-    for photo in arguments.photos:
-        if photo != STDIO and photo.is_dir() and photo.resolve() == out.resolve():
-            parser.error(f"OUT must be another folder than the input folder {photo}")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        parser.error(f"OUT must be a folder, but {out} is a file")
-    except OSError as error:
-        parser.error(f"OUT {out} cannot be made: {error.strerror}")
-    if not os.access(out, os.W_OK | os.X_OK):
-        parser.error(f"OUT {out} cannot be written to")

@@ -43,7 +43,7 @@ from data.formats import lost
 from data.photo import MAX_PIXELS, Photo, encode, read_bytes, read_photo
 from engine import PROGRAM, streams
 from engine.delivery import clear, deliver, refuse_existing
-from engine.inputs import STDIO, Source, correct, list_photos, pair, refuse_shared
+from engine.inputs import STDIO, Source, correct, pair, refuse_shared
 from engine.launch import rank, terminable, under_torchrun, world
 
 FORMATS = {"png": "PNG", "tif": "TIFF", "webp": "WEBP", "jpg": "JPEG"}  # suffix -> Pillow's name
@@ -179,7 +179,8 @@ class _Loop:
         self.arguments, self.job, self.out = arguments, job, arguments.out
         options = {**job.options, "format": arguments.format, "outputs": job.outputs}
         self.settings = {"options": options, "weights": job.weights}
-        self.commit = job.commit and self.out != STDIO
+        self.is_file = arguments.is_file  # OUT is not a folder, but the only result
+        self.commit = job.commit and self.out != STDIO and not self.is_file
         self.corrections = job.corrections
         self.made: set[Path] = set()  # files written by this run
         self.stdin: bytes | PhotoError = b""
@@ -187,8 +188,7 @@ class _Loop:
     def run(self) -> int:
         """The exit status: 0 all done, 1 some failed."""
         arguments = self.arguments
-        tell = None if arguments.quiet or rank() > 0 else say
-        sources = list_photos(arguments.photos, self.out, arguments.recursive, tell)
+        sources = arguments.sources
         if self.corrections is not None:
             sources = [source for source in sources if source.name in self.corrections]
         refuse_shared(sources, self.job.companions, self.job.max_pixels)
@@ -230,7 +230,7 @@ class _Loop:
         hashes = {role: _hash(role, path) for role, path in source.companions.items()}
         settings = {**self.settings, "companions": hashes}
         if self.commit and (not self.arguments.overwrite or self.corrections is not None):
-            former = report.done(self.target(source, ".json"), digest, settings)
+            former = report.done(self.final(source), digest, settings)
             if former:
                 return _Loaded(source, settings, None, former)
         return _Loaded(source, settings, read_photo(data, self.job.max_pixels))
@@ -238,7 +238,7 @@ class _Loop:
     def process(self, loaded: _Loaded) -> tuple[str, dict]:
         """Computes and writes one photograph; returns its status and report. Raises PhotoError."""
         source, photo = loaded.source, loaded.photo
-        final = self.target(source, ".json")
+        final = self.final(source)
         if self.out != STDIO:
             clear(final)
         if photo is None:
@@ -261,7 +261,12 @@ class _Loop:
         return "done", facts
 
     def target(self, source: Source, suffix: str) -> Path:
-        return self.out / f"{source.name}{suffix}"
+        return self.out if self.is_file else self.out / f"{source.name}{suffix}"
+
+    def final(self, source: Source) -> Path:
+        """Where the report goes; if OUT is a file, it only names the hidden folder of the delivery."""
+        name = f"{self.out.name if self.is_file else source.name}.json"
+        return self.out.with_name(name) if self.is_file else self.out / name
 
     def check_free(self, paths: list[Path]) -> None:
         """Raises PhotoError if a file to be written exists and must not be replaced."""

@@ -24,7 +24,6 @@ from data.corrections import Correction, read_corrections
 from data.errors import PhotoError, UserError
 from data.files import sha256, write_whole
 from data.photo import Photo, read_bytes
-from engine.inputs import list_photos
 from engine.launch import rank
 from engine.page import data_url, inline_json, template
 from engine.photos import say
@@ -151,7 +150,7 @@ def requested_corrections(args: argparse.Namespace) -> dict[str, Correction] | N
     if not args.corrections:
         return None
     decided = {entry.name: entry for path in args.corrections for entry in read_corrections(path)}
-    names = {source.name for source in list_photos(args.photos, args.out, args.recursive)}
+    names = {source.name for source in args.sources}
     files = ", ".join(map(str, args.corrections))
     missing = sorted(decided.keys() - names)
     if missing and not decided.keys() & names:
@@ -186,7 +185,7 @@ def write_pages(args: argparse.Namespace) -> None:
     Raises PhotoError if a file that is no such page has the name of one and --overwrite is not given.
     """
     if rank() == 0:
-        names = [source.name for source in list_photos(args.photos, args.out, args.recursive)]
+        names = [source.name for source in args.sources]
         _write_pages(args.out, names, command_words(args.words), args.overwrite)
 
 

@@ -93,12 +93,13 @@ def test_help_gives_every_default():
 
 def test_infer_command_checks_before_it_runs(tmp_path, monkeypatch, capsys):
     parser = ArgumentParser()
-    inferring = commands.infer_command(parser.add_subparsers(), lambda arguments: 7, Path("w.pt"))
+    inferring = commands.infer_command(parser.add_subparsers(), lambda arguments: 7, Path("w.pt"), "_a.png")
     inferring.add_argument("--mask")
+    inferring.add_argument("--probability", action="store_true")
     monkeypatch.chdir(tmp_path)
     arguments = parser.parse_args(["infer", "a.png", "out", "--mask", "m"])
     assert (arguments.run(arguments), arguments.weights, arguments.mask) == (7, Path("w.pt"), "m")
-    arguments = parser.parse_args(["infer", "a.png", "-", "--weights", "x.pt"])
+    arguments = parser.parse_args(["infer", "a.png", "-", "--weights", "x.pt", "--probability"])
     with pytest.raises(SystemExit):
         arguments.run(arguments)
     assert "one result only" in capsys.readouterr().err

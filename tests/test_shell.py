@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from conftest import files, save
 
+from data.photo import read_photo
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -58,4 +60,5 @@ def test_the_chapter(tmp_path, portrait):
     assert {"b c_restored.png", "deep/d_restored.png"} <= set(files(tmp_path / "out"))
     assert files(tmp_path / "picked") == ["b c.json", "b c_restored.png"]
     assert files(tmp_path / "careful") == ["d.json", "d_restored.png"]
+    assert read_photo(tmp_path / "a_restored.tif").size == (64, 48)
     assert (tmp_path / "a_mask.png").read_bytes() == (tmp_path / "out/a_mask.png").read_bytes()

@@ -25,7 +25,7 @@ def work(photo, source):
         os.write(2, b"stray\\n")
     return {"_restored.{ext}": photos.Picture(photo.pixels)}, {}
 def infer(args):
-    check(parser, args, stdout=True)
+    check(parser, args, ["_restored.{ext}"])
     return photos.run(args, photos.Job(work, ["_restored.{ext}"], {}, {}, commit=True))
 parser = argparse.ArgumentParser(prog="small.py")
 infer_options(parser)
