@@ -28,6 +28,7 @@ BLOCKS = {
     "segment": (quality.detection, ["quality"]),
     "inpaint": (quality.inpainting, ["quality"]),
     "colorize": (quality.color, ["quality"]),
+    "faces": (quality.faces, ["faces"]),
     "working_size": (quality.working_size, ["working_size"]),
     "cost": (training.cost, ["training_cost"]),
     "stages": (speed.stages, ["speed_stages"]),
@@ -59,6 +60,7 @@ To measure everything again, run the commands with `--store` on an otherwise idl
 
 SECTIONS = {  # title -> (block, remark)
     "Quality: damage detection": ("segment", ""),
+    "Quality: eyes, mouths and ornaments": ("faces", ""),
     "Quality: working size": ("working_size", ""),
     "Quality: training recipes, cross-validated": (
         "cross_validation",

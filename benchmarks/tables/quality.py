@@ -134,6 +134,32 @@ def worst_kind(result: dict) -> str:
     return f"{percent(sum(kinds.values()) / len(kinds))}; {worst.replace('_', ' ')} {percent(kinds[worst])}"
 
 
+def faces() -> str:
+    """Marks on eyes, mouths and ornaments, in undamaged and in damaged photographs."""
+    stored = record.read("faces")
+    groups = {name: stored["results"][name] for name in ("undamaged", "damaged")}
+    rows = [
+        {"part": f"{part}s", "group": name, "photos": group["photos"], **group[part]}
+        for part in ("eye", "mouth", "ornament")
+        for name, group in groups.items()
+    ]
+
+    def shares(key):
+        """A cell: a share before and after dilation."""
+        return lambda row: f"{percent(row[key.format('marked')])}; {percent(row[key.format('widened')])}"
+
+    settings = f"threshold {stored['threshold']:.2f}" + ", one view" * (not stored["tta"])
+    return columns(
+        rows,
+        (settings, "part"),
+        ("photographs", lambda row: f"{row['photos']} {row['group']}"),
+        ("boxes", "boxes"),
+        ("pixels marked; after dilation, as repaired", shares("{}")),
+        ("boxes with any mark; after dilation", shares("boxes_{}")),
+        ("share of all marked pixels; after dilation", shares("of_all_{}")),
+    )
+
+
 def working_size() -> str:
     rows = results("working_size")
     return columns(
