@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections import Counter
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from pathlib import Path
 from data.corrections import Correction
 from data.errors import PhotoError, UserError
 from data.photo import IMAGE_SUFFIXES, MAX_PIXELS, read_size
+from engine import streams
 
 STDIO = Path("-")  # standard input or output
 BESIDE = Path("STEM_IR.tif")  # for `pair`: this file in the photograph's own folder
@@ -39,6 +41,24 @@ class Source:
         if role not in self.companions:
             raise PhotoError(f"no {role} for it in {given}")
         return self.companions[role]
+
+
+def read_list(path: Path) -> list[Path]:
+    """The files and folders named in a file or on standard input, in order.
+
+    They are separated by NUL if there is any, else by line ends (LF or CRLF); blank lines do not count. Names
+    need not be UTF-8. Raises UserError if it cannot be read or names nothing.
+    """
+    try:
+        data = streams.read_input() if path == STDIO else path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    data = data.removeprefix(codecs.BOM_UTF8)
+    names = data.split(b"\0") if b"\0" in data else [line.removesuffix(b"\r") for line in data.split(b"\n")]
+    paths = [Path(os.fsdecode(name)) for name in names if name.strip()]
+    if not paths:
+        raise UserError(f"{'standard input' if path == STDIO else path} names no photographs")
+    return paths
 
 
 def list_photos(

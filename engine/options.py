@@ -11,8 +11,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from engine.inputs import STDIO, list_photos
-from engine.launch import rank
+from data.errors import UserError
+from engine.inputs import STDIO, list_photos, read_list
+from engine.launch import rank, world
 from engine.photos import FORMATS, say
 from engine.targets import check_out
 
@@ -237,10 +238,15 @@ def overwrite_option(parser: argparse.ArgumentParser, what: str) -> None:
 def infer_options(parser: argparse.ArgumentParser, tiled: bool = True) -> None:
     """Adds the options that `infer` and restore.py share. tiled: whether the networks run in tiles."""
     add = parser.add_argument
-    add("photos", nargs="+", type=Path, metavar="PHOTO", help="a file, a folder, or - for standard input")
+    text = "a file, a folder, or - for standard input; may be missing with --files-from"
+    photos = add("photos", nargs="+", type=Path, metavar="PHOTO", help=text)
     text = "output folder, created if missing; for one result of one photograph also a file, whose suffix is "
     text += "the format, or - for standard output"
-    add("out", type=Path, metavar="OUT", help=text)
+    out = add("out", type=Path, metavar="OUT", help=text)
+    photos.required = out.required = False  # `_take_words` knows which of them must be there
+    text = "also take the files and folders listed in FILE or, with -, on standard input: one a line, or "
+    text += "separated by NUL as by find -print0 (default: none)"
+    add("--files-from", type=Path, metavar="FILE|-", help=text)
     device_option(parser)
     precision_option(parser)
     if tiled:
@@ -307,6 +313,7 @@ def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace, output
     """
     if hasattr(arguments, "tile") and arguments.overlap >= arguments.tile:
         parser.error(f"--overlap {arguments.overlap} must be smaller than --tile {arguments.tile}")
+    _take_words(parser, arguments)
     tell = None if arguments.quiet or rank() > 0 else say
     arguments.sources = list_photos(arguments.photos, arguments.out, arguments.recursive, tell)
     check_out(parser, arguments, outputs)
@@ -315,3 +322,27 @@ def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace, output
             open(arguments.json, "a").close()
         except OSError as error:
             parser.error(f"--json {arguments.json} cannot be written: {error.strerror}")
+
+
+def _take_words(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Settles which words are `photos` and which is `out`, and adds what `--files-from` lists; or ends with a
+    usage error.
+    """
+    listing = arguments.files_from
+    words = [*(arguments.photos or []), *filter(None, [arguments.out])]
+    if len(words) < (1 if listing else 2):
+        parser.error(f"the following arguments are required: {'OUT' if words or listing else 'PHOTO, OUT'}")
+    *arguments.photos, arguments.out = words
+    if listing is None:
+        return
+    if listing == STDIO and STDIO in arguments.photos:
+        parser.error("PHOTO and --files-from cannot both be standard input")
+    if listing == STDIO and world() > 1:
+        parser.error("--files-from - works for one process only: give a file")
+    try:
+        listed = read_list(listing)
+    except UserError as error:
+        parser.error(f"--files-from: {error}")
+    if listing == STDIO and STDIO in listed:
+        parser.error("--files-from: standard input names -, which is standard input itself")
+    arguments.photos += listed

@@ -1,6 +1,7 @@
 """Which photographs a command takes: files, folders, their names, and what belongs to them."""
 
 import errno
+import io
 import json
 import os
 import sys
@@ -10,7 +11,7 @@ import pytest
 from conftest import files
 from loop import calls, command, photo, same
 
-from engine.inputs import list_photos, passed_over
+from engine.inputs import list_photos, passed_over, read_list
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +79,62 @@ def test_many_kinds_passed_over_are_one_short_line():
     line = passed_over([Path(f"{number}.k{number}") for number in range(12)] + [Path("x.txt")] * 2)
     assert line == "14 files passed over: 2 .txt, 1 .k0, 1 .k1, 1 .k10, 1 .k11, 1 .k2, 1 .k3, 1 .k4, 5 others"
     assert passed_over([Path("notes.TXT")]) == "1 file passed over: 1 .txt"
+
+
+@pytest.mark.parametrize(
+    "text, names",
+    [
+        (b"a.png\n\nx y.png\n", ["a.png", "x y.png"]),
+        (b"a.png\r\n \r\nsub\r\n", ["a.png", "sub"]),
+        (b"\xef\xbb\xbfa.png", ["a.png"]),
+        (b"two\nlines.png\0 b.png\0\0", ["two\nlines.png", " b.png"]),
+        (b"d\xe9j\xe0 vu.png\n", ["d\udce9j\udce0 vu.png"]),
+        (b"-\n", ["-"]),
+    ],
+)
+def test_lists_of_files(tmp_path, monkeypatch, text, names):
+    (tmp_path / "list").write_bytes(text)
+    assert read_list(tmp_path / "list") == [Path(name) for name in names]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
+    assert read_list(Path("-")) == [Path(name) for name in names]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other disks refuse such names")
+@pytest.mark.parametrize("stdin", [False, True])
+def test_photographs_from_a_list(tmp_path, monkeypatch, capsys, stdin):
+    """With those of the command line, each once; folders too. What is not there fails by itself."""
+    names = ["x/a.png", "y/b.png", "y/d\udce9j\udce0.png", "y/two\nlines.png", "z/c.png"]
+    for name in names:
+        photo(tmp_path / name)
+    listed = b"\0".join(os.fsencode(name) for name in ["x", *names[1:4], "x/a.png", "gone.png"])
+    (tmp_path / "list").write_bytes(listed)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(listed)))
+    monkeypatch.chdir(tmp_path)
+    words = ["--quiet", "--files-from", "-" if stdin else "list"]
+    assert command("z/c.png", *words, "out") == 1
+    assert capsys.readouterr().err == "gone.png: no such file\n"
+    assert calls == ["c", "a", "b", "d\udce9j\udce0", "two\nlines"]
+
+
+@pytest.mark.parametrize(
+    "text, world, reason", [(b"-\n", "1", "names -, which"), (b"a\n", "2", "one process only")]
+)
+def test_standard_input_is_read_once(tmp_path, monkeypatch, capsys, text, world, reason):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
+    monkeypatch.setenv("WORLD_SIZE", world)
+    with pytest.raises(SystemExit, match="2"):
+        command("--files-from", "-", tmp_path / "out")
+    assert reason in capsys.readouterr().err
+    assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize("words", [["--files-from", "list", "out"], ["out", "--files-from", "list"]])
+def test_out_alone_is_enough_with_a_list(tmp_path, monkeypatch, words):
+    photo(tmp_path / "a.png")
+    (tmp_path / "list").write_text("a.png\n")
+    monkeypatch.chdir(tmp_path)
+    assert command(*words) == 0
+    assert "a_restored.png" in files(tmp_path / "out")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no pipes")

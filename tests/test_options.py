@@ -1,5 +1,6 @@
 """Number types of the options, and the checks of those that `infer` and restore.py share."""
 
+import os
 from argparse import ArgumentParser, ArgumentTypeError
 from pathlib import Path
 
@@ -48,7 +49,13 @@ def test_device_names(name):
 @pytest.mark.parametrize(
     "words, reason",
     [
+        ([], "required: PHOTO, OUT"),
         (["a.png"], "required: OUT"),
+        (["--files-from", "list"], "required: OUT"),
+        (["--files-from", "gone", "out"], "--files-from: gone cannot be read: No such file"),
+        (["--files-from", ".", "out"], "--files-from: . cannot be read: Is a directory"),
+        (["--files-from", os.devnull, "out"], f"{os.devnull} names no photographs"),
+        (["--files-from", "-", "-", "out"], "cannot both be standard input"),
         (["a.png", "a.png"], "a.png is a file"),
         (["a.png", "a.png/below"], "cannot be made"),
         ([".", "."], "another folder"),
@@ -76,6 +83,7 @@ def test_help_gives_every_default():
     options.infer_options(parser)
     actions = [action for action in parser._actions if action.option_strings and action.dest != "help"]
     assert [o.dest for o in actions] == [
+        "files_from",
         "device",
         "precision",
         "tile",
