@@ -85,8 +85,8 @@ class Restorer:
     device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
     precision: str = "fp32"  # fp32, bf16 or fp16
     tile: int = 1024  # px, largest side that a network processes at once
-    overlap: int = 128  # px, of tiles
-    threshold: float | None = None  # of the probability of damage, 0 to 1; None: that of the weights
+    overlap: int = 128  # px, of tiles, at most half of `tile`
+    threshold: float | None = None  # of the probability of damage, above 0 to 1; None: that of the weights
     dilate: int = segment.DILATE  # px of the working size
     infrared: str = "auto"  # use of the infrared channel: auto, off or only
     tta: bool = True
@@ -101,21 +101,22 @@ class Restorer:
     _cache: dict = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self):
+        for name in options.TYPES.keys() - ({"threshold"} if self.threshold is None else set()):
+            object.__setattr__(self, name, options.converted(name, getattr(self, name)))
+        if wrong := options.overlap_error(self.tile, self.overlap):
+            raise UserError(wrong)
         valid = {
             "precision": self.precision in options.PRECISIONS,
-            "tile": self.tile > 0,
-            "overlap": 0 <= self.overlap < self.tile,
-            "threshold": self.threshold is None or 0 <= self.threshold <= 1,
-            "dilate": self.dilate >= 0,
-            "max_side": self.max_side > 0,
             "infrared": self.infrared in options.INFRARED,
             "format": self.format in ("auto", *FORMATS),
             "tone": self.tone in (None, *tone.MODES),
-            "only": set(self.only or ()) <= set(PICTURES),
         }
         for name in (name for name, is_valid in valid.items() if not is_valid):
             option = name.replace("_", "-")
             raise UserError(f"{name}: {getattr(self, name)!r} is no value of restore.py --{option}")
+        only = () if isinstance(self.only, str) else self.only
+        if only is not None and not (only and set(only) <= set(PICTURES)):
+            raise UserError(f"only: {self.only!r}: give a list of {', '.join(PICTURES)}, or None for all")
         if self.tone is None and set(self.only or ()) & set(TONED):
             raise UserError("only: toned pictures need a tone (--tone)")
 

@@ -321,20 +321,18 @@ def working_options(parser) -> None:
     add = parser.add_argument
     text = "test-time augmentation: average smaller and mirrored views, takes twice as long (default: on)"
     add("--tta", action=argparse.BooleanOptionalAction, default=True, help=text)
-    text = f"longer side of the copy in which damage is detected (default: {MAX_SIDE} px)"
-    add("--max-side", type=options.positive(int), default=MAX_SIDE, metavar="PX", help=text)
+    text = f"longer side of the copy in which damage is detected (default: {MAX_SIDE} px, at least 64)"
+    add("--max-side", type=options.working_side, default=MAX_SIDE, metavar="PX", help=text)
 
 
 def marking_options(parser) -> None:
     """Options that turn a probability into a mask, shared by `infer`, `sheet` and restore.py."""
     add = parser.add_argument
-    text = (
-        "probability from which a pixel counts as damaged, 0 to 1; below the default, the check that leaves "
-    )
-    text += "undamaged photographs alone is off too (default: stored in the weights)"
-    add("--threshold", type=options.share, metavar="P", help=text)
-    text = f"dilate detected masks by this many px of the working size (default: {DILATE})"
-    add("--dilate", type=options.count(0), default=DILATE, metavar="PX", help=text)
+    text = "probability from which a pixel counts as damaged, above 0 to 1; below the default, the check "
+    text += "that leaves undamaged photographs alone is off too (default: stored in the weights)"
+    add("--threshold", type=options.threshold, metavar="P", help=text)
+    text = f"dilate detected masks by this many px of the working size, 0 to 100 (default: {DILATE})"
+    add("--dilate", type=options.dilation, default=DILATE, metavar="PX", help=text)
     working_options(parser)
 
 

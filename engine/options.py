@@ -36,15 +36,30 @@ def positive(kind: type) -> Callable[[str], int | float]:
     return parse
 
 
-def count(least: int) -> Callable[[str], int]:
-    """An argparse type: a whole number of at least `least`."""
+def count(least: int, most: float = math.inf) -> Callable[[str], int]:
+    """An argparse type: a whole number from `least` to `most`."""
 
     def parse(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
+        if not (text.isascii() and text.isdecimal() and least <= int(text) <= most):
+            reach = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number {reach}")
         return int(text)
 
     return parse
+
+
+tile_side = count(128)  # px, as in `nets.ops.tiling.Tiling`; less shows a network too little, and takes long
+working_side = count(64)  # px of --max-side; in less no damage can be told from grain
+dilation = count(0, 100)  # px; more would repaint the photograph around each speck
+
+
+def threshold(text: str) -> float:
+    """An argparse type: a number above 0 up to 1."""
+    value = float(text)
+    if not 0 < value <= 1:
+        hint = " (0 would mark everything)" if value == 0 else ""
+        raise argparse.ArgumentTypeError(f"{text!r} is not above 0 and at most 1{hint}")
+    return value
 
 
 def loss_weight(text: str) -> float:
@@ -83,6 +98,30 @@ def device(text: str) -> str:
     return text
 
 
+TYPES = {  # keywords of `restore.Restorer` that are checked as the options are
+    "device": device,
+    "tile": tile_side,
+    "overlap": count(0),
+    "threshold": threshold,
+    "dilate": dilation,
+    "max_side": working_side,
+    "max_pixels": count(1),
+}
+
+
+def converted(name: str, value):
+    """A keyword in `TYPES` as the option would be, so that a number of numpy becomes one of Python.
+
+    Raises UserError.
+    """
+    try:
+        return TYPES[name](str(value))
+    except argparse.ArgumentTypeError as error:
+        raise UserError(f"{name}: {error}") from None
+    except ValueError:
+        raise UserError(f"{name}: {value!r} is not a number") from None
+
+
 def chosen(owner, *names: str) -> dict:
     """name -> value of these options of a Namespace, or of anything with such attributes."""
     return {name: getattr(owner, name) for name in names}
@@ -114,7 +153,7 @@ def train_options(parser: argparse.ArgumentParser, stage: str, **defaults) -> No
     add("--workers", "data loader processes per training process", 2, type=count(0))
     add("--seed", "seed of weights and samples", 0, type=count(0))
     add("--keep", "number of best checkpoints to keep", 1, type=positive(int))
-    add("--device", "auto, cpu, cuda or cuda:N", "auto")
+    add("--device", "auto, cpu, cuda or cuda:N", "auto", type=device, metavar="auto|cpu|cuda[:N]|mps")
     parser.add_argument(
         "--weights",
         type=Path,
@@ -290,19 +329,26 @@ def tile_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "--tile",
-        type=count(1),
+        type=tile_side,
         default=1024,
         metavar="PX",
-        help="largest side that a network processes at once, in px (default: 1024; at most 512 for "
-        "inpainting above 16 megapixels)",
+        help="largest side that a network processes at once, in px, at least 128 (default: 1024; at most "
+        "512 for inpainting above 16 megapixels)",
     )
     add(
         "--overlap",
         type=count(0),
         default=128,
         metavar="PX",
-        help="overlap of tiles, in px (default: 128)",
+        help="overlap of tiles, in px, at most half of --tile (default: 128)",
     )
+
+
+def overlap_error(tile: int, overlap: int) -> str:
+    """What is wrong if tiles overlap by more than half, when each pixel would be computed many times; else
+    nothing.
+    """
+    return f"--overlap {overlap} must be at most half of --tile {tile}" if overlap > tile // 2 else ""
 
 
 def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace, outputs: list[str]) -> None:
@@ -311,8 +357,8 @@ def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace, output
 
     outputs: as in `engine.photos.Job`; if it is one, OUT may be `-` or a file for one photograph.
     """
-    if hasattr(arguments, "tile") and arguments.overlap >= arguments.tile:
-        parser.error(f"--overlap {arguments.overlap} must be smaller than --tile {arguments.tile}")
+    if hasattr(arguments, "tile") and (wrong := overlap_error(arguments.tile, arguments.overlap)):
+        parser.error(wrong)
     _take_words(parser, arguments)
     tell = None if arguments.quiet or rank() > 0 else say
     arguments.sources = list_photos(arguments.photos, arguments.out, arguments.recursive, tell)

@@ -30,6 +30,8 @@ def pick_device(name: str, training: bool = False) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
     if name == "cuda":
         name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+    if name == "mps" and not torch.backends.mps.is_available():
+        raise UserError("--device mps: there is none on this machine; auto takes what there is")
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:

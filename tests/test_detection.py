@@ -73,7 +73,7 @@ def test_where_nothing_is_surely_damaged_nothing_is_marked(scan, tmp_path, tiny_
 
     weights = storing(tmp_path / "w.pt", tiny_weights, threshold=0.01, sure=1.1)
     # who asks for less than the weights does not get more
-    for threshold, share in ((None, 0.0), (0.0, 1.0), (0.011, 0.0)):
+    for threshold, share in ((None, 0.0), (1e-9, 1.0), (0.011, 0.0)):
         out, words = tmp_path / str(threshold), ["--threshold", threshold] if threshold is not None else []
         assert (
             command(
@@ -118,7 +118,7 @@ def test_protected_pixels_are_never_found(scan, tmp_path, tiny_weights):
 
 
 def test_max_side_is_a_working_size_only(scan, tmp_path, tiny_weights):
-    small, _, _ = found(scan, tmp_path / "small", tiny_weights, "--max-side", 32)
+    small, _, _ = found(scan, tmp_path / "small", tiny_weights, "--max-side", 64)
     large, _, _ = found(scan, tmp_path / "large", tiny_weights)
     assert small.shape == large.shape == (48, 64)
     assert (small != large).any()

@@ -69,19 +69,19 @@ def test_a_photo_too_large_for_the_gpu_is_done_in_smaller_tiles(scan, tmp_path, 
 
     def padded(net, x, size_divisor):
         sides.append(max(x.shape[-2:]))
-        if sides[-1] > 20:
+        if sides[-1] > 40:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
         return whole(net, x, size_divisor)
 
     monkeypatch.setattr(tiling, "padded", padded)
     monkeypatch.setattr(tiling.Tiling, "min_tile", 16)
     assert (
-        run(scan, tmp_path / "out", "--threshold", 0.4, "--tile", 40, "--overlap", 8, "--only", "restored")
+        run(scan, tmp_path / "out", "--threshold", 0.4, "--tile", 128, "--overlap", 8, "--only", "restored")
         == 0
     )
     report = json.loads((tmp_path / "out/scan.json").read_text())
     assert [warning for warning in report["warnings"] if "memory" in warning] == 2 * [
-        "GPU memory ran out: done in tiles of 20 px, which are used from here on"
+        "GPU memory ran out: done in tiles of 32 px, which are used from here on"
     ]
 
 

@@ -8,6 +8,7 @@ import pytest
 from loop import command, photo
 
 from engine import commands, options
+from nets.ops.tiling import Tiling
 
 
 def test_numbers():
@@ -31,7 +32,11 @@ def test_what_is_not_positive(kind, text):
     [
         (options.share, ("-0.1", "1.1", "nan")),
         (options.loss_weight, ("-1", "inf", "nan")),
-        (options.count(2), ("1", "-3", "2.0", "")),
+        (options.count(2), ("1", "-3", "2.0", "", "\u00b2")),
+        (options.threshold, ("0", "-0.1", "1.01", "nan")),
+        (options.tile_side, ("0", "1", "127")),
+        (options.working_side, ("1", "63")),
+        (options.dilation, ("-1", "101", "1000000")),
         (options.device, ("gpu", "cuda:", "cuda:x", "")),
     ],
 )
@@ -60,10 +65,10 @@ def test_device_names(name):
         (["a.png", "a.png/below"], "cannot be made"),
         ([".", "."], "another folder"),
         (["a.png", "-"], "one result only"),
-        (["a.png", "out", "--tile", "0"], "at least 1"),
+        (["a.png", "out", "--tile", "1"], "'1' is not a whole number of at least 128"),
         (["a.png", "out", "--tile", "1e3"], "whole number"),
         (["a.png", "out", "--overlap", "-1"], "--overlap"),
-        (["a.png", "out", "--overlap", "1024"], "smaller than --tile"),
+        (["a.png", "out", "--overlap", "513"], "at most half of --tile 1024"),
         (["a.png", "out", "--device", "gpu"], "'gpu' is none of"),
         (["a.png", "out", "--over"], "unrecognized"),
         (["a.png", "out", "--json", "missing/log"], "--json"),
@@ -76,6 +81,11 @@ def test_usage_errors(tmp_path, monkeypatch, capsys, words, reason):
         command(*words)
     assert caught.value.code == 2
     assert reason in capsys.readouterr().err
+
+
+def test_least_tile():
+    """The one to which tiles are halved when memory runs out."""
+    assert options.tile_side(str(Tiling.min_tile)) == Tiling.min_tile
 
 
 def test_help_gives_every_default():

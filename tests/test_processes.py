@@ -12,8 +12,10 @@ from data.errors import UserError
 from engine.processes import Processes, StopSignals, pick_device
 
 
-@pytest.mark.parametrize("name", ["gpu", "cuda:99"])
+@pytest.mark.parametrize("name", ["gpu", "cuda:99", "mps"])
 def test_a_device_that_is_not_there_is_one_line(name):
+    if name == "mps" and torch.backends.mps.is_available():
+        pytest.skip("it is there")
     with pytest.raises(UserError, match=f"--device {name}: ") as caught:
         pick_device(name)
     assert "\n" not in str(caught.value)

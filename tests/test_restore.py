@@ -63,10 +63,10 @@ def test_outside_the_mask_every_bit_is_the_input(tmp_path, portrait, run, median
     "options",
     [
         ["--precision", "bf16"],
-        ["--tile", 32, "--overlap", 8],
+        ["--tile", 128, "--overlap", 32],
         ["--no-tta"],
         ["--no-grain"],
-        ["--max-side", 40],
+        ["--max-side", 64],
         ["--format", "webp"],
     ],
     ids=str,

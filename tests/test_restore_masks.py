@@ -77,7 +77,7 @@ def test_protected_pixels_stay(scan, tmp_path, run, given):
     protect = square(box=np.s_[5:40, 5:35])
     save(tmp_path / "keep/scan.png", protect)
     save(tmp_path / "m.png", square())
-    words = ["--mask", tmp_path / "m.png"] if given else ["--threshold", 0]
+    words = ["--mask", tmp_path / "m.png"] if given else ["--threshold", 1e-9]
     assert run(scan, tmp_path / "out", "--protect", tmp_path / "keep", *words) == 0
     expected = np.where(protect == 255, 0, square() if given else 255)
     np.testing.assert_array_equal(pixels(tmp_path / "out/scan_mask.png"), expected)

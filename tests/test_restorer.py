@@ -309,19 +309,34 @@ def test_keywords_are_options_with_their_defaults():
     "option, value",
     [
         ("only", ["everything"]),
+        ("only", []),
+        ("only", "mask"),
+        ("device", "gpu"),
+        ("max_pixels", 0),
+        ("tile", None),
+        ("threshold", 0),
+        ("threshold", "low"),
+        ("dilate", 101),
         ("precision", "fp8"),
         ("format", "gif"),
-        ("overlap", 1024),
+        ("overlap", 513),
         ("threshold", 1.5),
-        ("tile", 0),
+        ("tile", 127),
         ("dilate", -1),
-        ("max_side", 0),
+        ("max_side", 63),
         ("tone", "warm"),
     ],
 )
 def test_values_that_the_command_would_refuse(option, value):
     with pytest.raises(UserError, match=option):
         Restorer(**{option: value})
+
+
+def test_numbers_of_numpy():
+    """They become those of Python, which the report can hold."""
+    restorer = Restorer(tile=np.int64(256), threshold=np.float32(0.5))
+    assert (type(restorer.tile), type(restorer.threshold)) == (int, float)
+    assert (restorer.tile, restorer.threshold) == (256, 0.5)
 
 
 def test_what_cannot_be_loaded(restorer, weights, scan, tmp_path):

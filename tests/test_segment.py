@@ -94,12 +94,12 @@ def test_sheet(data_folder, tiny_weights, tmp_path, capsys):
         tmp_path / "sheet.png",
         ["--data", data_folder, "--weights", tiny_weights["segment"], "--device", "cpu"],
     )
-    assert run("sheet", *words, sheet, "--threshold", 0, "--dilate", 0, "--cell", 64) == 0
+    assert run("sheet", *words, sheet, "--threshold", 1e-9, "--dilate", 0, "--cell", 64) == 0
     picture = np.asarray(Image.open(sheet)).astype(int)
     overlay = picture[:, 2 * 72 :]
     red, green = ((overlay == color).all(2).sum() for color in ((255, 26, 26), (26, 230, 51)))
     truth = np.asarray(Image.open(data_folder / "val/labelled/masks/v.png")) == 255
-    # a threshold of 0 marks all, of the undamaged one, too
+    # such a threshold marks all, of the undamaged one, too
     assert green == truth.sum() > 0
     assert red > (~truth).sum()
     assert run("sheet", *words, sheet) == 2
