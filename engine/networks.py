@@ -65,12 +65,21 @@ def _load_published(encoder: nn.Module, name: int | str, option: str, source: st
         raise UserError(f"{option} {source}: {error}") from None
 
 
-def load_vgg(vgg: type[nn.Module], source: str, device: str) -> nn.Module:
-    """VGG-16 of the class `vgg`, with the weights named by `--vgg-weights`, on the device that training with
+def load_features(args, vgg: type[nn.Module], lite: type[nn.Module]) -> nn.Module:
+    """The frozen network whose features losses compare, of `--features` or else `--vgg-weights`.
+
+    vgg, lite: classes of VGG-16 and of EfficientNet-Lite features. It is on the device that training with
     `--device` takes. Raises UserError.
     """
+    if args.features:
+        option, source = "--features", args.features
+    else:
+        option, source = "--vgg-weights", args.vgg_weights
     try:
-        net = vgg(published_vgg16(source))
+        if args.features:
+            net = lite(published_encoder("imagenet", source), source)
+        else:
+            net = vgg(published_vgg16(source))
     except ValueError as error:
-        raise UserError(f"--vgg-weights {source}: {error}") from None
-    return net.to(pick_device(device, training=True), memory_format=torch.channels_last)
+        raise UserError(f"{option} {source}: {error}") from None
+    return net.to(pick_device(args.device, training=True), memory_format=torch.channels_last)

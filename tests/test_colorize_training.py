@@ -57,7 +57,7 @@ def test_the_sum_of_all_terms(vgg_state):
     net, samples, vgg = generator_net(channels=4), one_batch(hints=True), VGG16(vgg_state)
     critic = Discriminator(8)
     weights = {"l1_weight": 0.5, "adversarial_weight": 0.1, "perceptual_weight": 0.01}
-    losses = compute_losses(net, samples, **weights, discriminator=critic, vgg=vgg)
+    losses = compute_losses(net, samples, **weights, discriminator=critic, features=vgg)
     assert losses.keys() == {"l1", "perceptual", "adversarial", "loss", "discriminator"}
     assert torch.allclose(
         losses["loss"], 0.5 * losses["l1"] + 0.1 * losses["adversarial"] + 0.01 * losses["perceptual"]
@@ -158,9 +158,10 @@ def test_mistakes_in_the_losses(data_folder, tmp_path, tiny_weights, capsys):
     nobody, own = tmp_path / "nobody.pt", tiny_weights["colorize"]
     for words, reason in (
         (["--l1-weight", 0], "nothing to train on"),
-        (["--perceptual-weight", 1], "--perceptual-weight needs --vgg-weights"),
+        (["--perceptual-weight", 1], "--perceptual-weight needs --vgg-weights or --features"),
         (["--perceptual-weight", 1, "--vgg-weights", nobody], "no such weights file"),
         (["--perceptual-weight", 1, "--vgg-weights", own], f"--vgg-weights {own}: not a torchvision"),
+        (["--vgg-weights", "hed", "--features", "lite0"], "--vgg-weights and --features: give one"),
         (["--critic-weights", nobody], "--critic-weights needs --adversarial-weight"),
         (["--critic-weights", nobody, "--adversarial-weight", 1], "no such weights file"),
     ):

@@ -12,8 +12,9 @@ import torch
 from runs import STAGES, log, train
 
 import colorize
+import inpaint
 import segment
-from data import checkpoint
+from data import checkpoint, published
 from data.datasets import SegmentSamples
 from data.errors import UserError
 from data.folder import measured_pairs
@@ -196,6 +197,15 @@ def test_color_trains_with_a_published_lite_encoder(data_folder, tmp_path, lite_
     assert content["build"]["depth"] == "lite0"
     kernel = torch.load(lite_file, weights_only=True)["_blocks.3._depthwise_conv.weight"]
     assert torch.equal(content["state"]["encoder.blocks.3.depthwise_conv.weight"], kernel.half())
+
+
+@pytest.mark.parametrize("stage", [colorize, inpaint])
+def test_losses_on_the_features_of_a_lite_encoder(data_folder, tmp_path, lite_file, monkeypatch, stage):
+    monkeypatch.setattr(published, "_lite_file", lambda variant: {"lite0": lite_file}[variant])
+    words = ["--features", "lite0", "--perceptual-weight", "0.5"]
+    assert train(stage, data_folder, tmp_path / "run", *words, steps=1) == 0
+    row = next(row for row in log(tmp_path / "run") if "loss" in row)
+    assert row["perceptual"] > 0
 
 
 def test_a_context_is_added_to_weights_that_have_none(trained, data_folder, tmp_path, lite_file):

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from conftest import randomized
 
 from nets.efficientnet import EfficientNetLite, MBConv, SamePadding, from_published
+from nets.features import LiteFeatures
 from nets.norm import NormAct, fold
 from nets.resnet import DEVIATION, MEAN
 
@@ -139,6 +140,27 @@ def test_folding_changes_nothing():
     with torch.no_grad():
         for ours, theirs in zip(folded(x), encoder(x), strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
+
+
+def test_features_for_losses_are_those_of_the_encoder():
+    state = published(EfficientNetLite("lite0", 3))
+    encoder, features = EfficientNetLite("lite0", 3).eval(), LiteFeatures(state, "lite0").train()
+    encoder.load_published(state)
+    rgb = torch.rand(2, 3, 48, 64, requires_grad=True)
+    with torch.no_grad():
+        expected = encoder(F.pad((rgb - MEAN) / DEVIATION, (0, 0, 0, 16)))
+    found = features(rgb)
+    assert [tuple(x.shape[1:]) for x in found] == [(16, 24, 32), (24, 12, 16), (40, 6, 8), (112, 3, 4)]
+    for ours, theirs in zip(found[:2], expected, strict=False):  # the padding reaches into the deeper ones
+        torch.testing.assert_close(ours[..., :4, :], theirs[..., :4, :], rtol=1e-4, atol=1e-4)
+    sum(x.square().mean() for x in found).backward()
+    assert rgb.grad.abs().max() > 0
+    assert not any(parameter.requires_grad for parameter in features.parameters())
+    grey = torch.rand(1, 1, 32, 32)
+    for ours, theirs in zip(features(grey), features(grey.expand(-1, 3, -1, -1)), strict=True):
+        torch.testing.assert_close(ours, theirs)
+    with pytest.raises(ValueError, match="not the EfficientNet-Lite of the same variant"):
+        LiteFeatures(state, "lite2")
 
 
 @pytest.mark.parametrize("variant", ["lite0", "lite1"])

@@ -1,5 +1,6 @@
 """Training of the inpaint stage: its losses, VGG-16 among them, and its own options."""
 
+import argparse
 import json
 from urllib.error import URLError
 
@@ -13,6 +14,7 @@ import inpaint
 from data import checkpoint
 from engine import networks
 from losses import inpainting
+from nets.features import LiteFeatures
 from nets.vgg import VGG16
 
 CPU = torch.device("cpu")
@@ -47,7 +49,7 @@ def test_step_with_features_judges_the_output_and_the_composite():
     truth, hole = samples["luma"], 1 - samples["mask"]
     painted.requires_grad_()
     losses = inpaint.compute_losses(
-        lambda picture, mask: painted, samples, **WEIGHTS, vgg=lambda x: [x, 2 * x]
+        lambda picture, mask: painted, samples, **WEIGHTS, features=lambda x: [x, 2 * x]
     )
     error = (painted - truth).abs()
     torch.testing.assert_close(losses["perceptual"], 3 * (error.mean() + (error * hole).mean()))
@@ -125,7 +127,7 @@ def test_without_vgg_weights_the_features_are_off(data_folder, tmp_path):
 def test_a_weight_without_vgg_is_a_usage_error(data_folder, tmp_path, capsys, name):
     assert train(data_folder, tmp_path / "run", name, 0.1) == 2
     error = capsys.readouterr().err
-    assert "need --vgg-weights" in error
+    assert "needs --vgg-weights or --features" in error
     assert error.count("\n") == 1
     assert files(tmp_path) == []
 
@@ -174,9 +176,9 @@ def test_imagenet_is_torchvisions_verified_download(data_folder, tmp_path, capsy
         return vgg_state
 
     monkeypatch.setattr(torchvision.models.VGG16_Weights, "get_state_dict", get_state_dict)
-    assert torch.equal(
-        networks.load_vgg(VGG16, "imagenet", CPU).features[0].bias, vgg_state["features.0.bias"].float()
-    )
+    args = argparse.Namespace(vgg_weights="imagenet", features=None, device=CPU)
+    net = networks.load_features(args, VGG16, LiteFeatures)
+    assert torch.equal(net.features[0].bias, vgg_state["features.0.bias"].float())
     assert asked == [("VGG16_Weights.IMAGENET1K_V1", {"check_hash": True})]
     for reason in ("no route to host", "invalid hash value"):
         assert train(data_folder, tmp_path / "run", "--vgg-weights", "imagenet") == 2
@@ -188,7 +190,7 @@ def test_imagenet_is_torchvisions_verified_download(data_folder, tmp_path, capsy
 
 
 def test_a_dry_run_downloads_nothing(data_folder, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(networks, "load_vgg", pytest.fail)
+    monkeypatch.setattr(networks, "load_features", pytest.fail)
     assert train(data_folder, tmp_path / "run", "--vgg-weights", "imagenet", "--dry-run") == 0
     assert json.loads(capsys.readouterr().out)["style_weight"] == 120
 
