@@ -29,8 +29,8 @@ from data.photo import Photo, read_bytes, read_photo
 from engine import options
 from engine.delivery import refuse_existing
 from engine.inputs import Source, list_photos, pair, refuse_shared
+from engine.messages import report_failure, say
 from engine.page import data_url, inline_json, template
-from engine.photos import report_failure, say
 
 VERSION = 1  # of the key and vote files
 MOST = 9  # pictures per photograph, one for each digit on the keyboard

@@ -23,8 +23,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import sys
-import traceback
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -37,7 +35,7 @@ from tqdm import tqdm
 
 from data import deep, psd, report
 from data.corrections import Correction
-from data.errors import PhotoError, UserError
+from data.errors import PhotoError
 from data.files import sha256
 from data.formats import lost
 from data.photo import MAX_PIXELS, Photo, encode, read_bytes, read_photo
@@ -45,6 +43,7 @@ from engine import PROGRAM, streams
 from engine.delivery import clear, deliver, refuse_existing
 from engine.inputs import STDIO, Source, correct, pair, refuse_shared
 from engine.launch import rank, terminable, under_torchrun, world
+from engine.messages import Progress, report_failure, say
 
 FORMATS = {"png": "PNG", "tif": "TIFF", "webp": "WEBP", "jpg": "JPEG"}  # suffix -> Pillow's name
 
@@ -115,23 +114,6 @@ def _run_together(arguments: argparse.Namespace, job: Job) -> int:
     return worst_status(store, status)
 
 
-def say(line: str) -> None:
-    """Prints one line on standard error, even if names contain line breaks or bytes that are not UTF-8."""
-    tqdm.write("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line), file=sys.stderr)
-
-
-def report_failure(name: str, error: Exception) -> str:
-    """Prints why a photograph failed, and returns it as one line. Bugs also print their traceback."""
-    if isinstance(error, MemoryError):
-        error = PhotoError("not enough memory")
-    ours = isinstance(error, UserError)
-    reason = " ".join((str(error) if ours else f"{type(error).__name__}: {error}").split())
-    say(f"{name}: {reason}")
-    if not ours:
-        tqdm.write("".join(traceback.format_exception(error)).rstrip(), file=sys.stderr)
-    return reason
-
-
 def extension(photo: Photo, format: str) -> str:
     """The suffix of the pictures made from this photograph. format: as in `--format`."""
     if format == "auto":
@@ -193,7 +175,7 @@ class _Loop:
             sources = [source for source in sources if source.name in self.corrections]
         refuse_shared(sources, self.job.companions, self.job.max_pixels)
         sources = sources[rank() :: world()]
-        failed = False
+        progress, failed = Progress(self.out, arguments.quiet), False
         # Not in the reading thread, where a blocked read could not be interrupted.
         if any(source.path == STDIO for source in sources):
             self.stdin = _read_input()
@@ -207,14 +189,14 @@ class _Loop:
                 except Exception as error:  # the other photographs must not suffer from a bug
                     failed, status = True, "failed"
                     facts = {"input": {"name": str(source)}, "error": report_failure(str(source), error)}
-                if status == "skipped" and not arguments.quiet:
-                    say(f"{source}: already done")
+                progress.add(str(source), status, facts.get("warnings", []))
                 try:
                     log.write(report.dumps({"status": status, **facts}))
                 except PhotoError as error:
                     failed = True
                     say(str(error))
                 bar.update()
+        progress.end()
         return int(failed)
 
     def load(self, source: Source) -> _Loaded:

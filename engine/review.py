@@ -25,8 +25,8 @@ from data.errors import PhotoError, UserError
 from data.files import sha256, write_whole
 from data.photo import Photo, read_bytes
 from engine.launch import rank
+from engine.messages import say
 from engine.page import data_url, inline_json, template
-from engine.photos import say
 
 VERSION = 1  # of STEM_review.json
 SUFFIX = "_review.json"

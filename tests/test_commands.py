@@ -123,5 +123,6 @@ def test_a_stage_as_a_program(tmp_path, scan, tiny_weights):
     )
     assert done.returncode == 1
     assert done.stdout == ""
-    assert done.stderr == f"{tmp_path}/missing.png: no such file\n"
+    last = f"1 photograph done, 1 failed: results in {tmp_path}/out\n"
+    assert done.stderr == f"{tmp_path}/missing.png: no such file\n{last}"
     assert files(tmp_path / "out") == ["scan_mask.png"]

@@ -247,7 +247,7 @@ def test_silver_film_is_a_sentence_in_the_report(tmp_path, portrait, run, median
 
 def test_only_fails_without_a_channel(tmp_path, scan, film, run, capsys):
     tifffile.imwrite(tmp_path / "in/film.tif", np.dstack(film[::-1]), photometric="rgb", extrasamples=(0,))
-    assert run(tmp_path / "in", tmp_path / "out", "--only", "mask", "--infrared", "only") == 1
+    assert run(tmp_path / "in", tmp_path / "out", "--only", "mask", "--infrared", "only", "--quiet") == 1
     err = capsys.readouterr().err
     assert err.count("\n") == 1 and "scan.png: has no infrared channel" in err
     assert "film_mask.png" in files(tmp_path / "out")

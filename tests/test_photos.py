@@ -90,7 +90,9 @@ def test_what_is_done_is_skipped_and_said(tmp_path, capsys):
     assert command(scan, out) == 0
     assert command(scan, out, "--json", tmp_path / "log") == 0
     assert calls == ["a"]
-    assert f"{scan}: already done" in capsys.readouterr().err
+    assert (
+        capsys.readouterr().err.splitlines()[-1] == f"1 photograph skipped (already done): results in {out}"
+    )
     assert json.loads((tmp_path / "log").read_text())["status"] == "skipped"
 
     # Whatever differs: not done, and nothing is overwritten or even computed.
@@ -190,7 +192,7 @@ def test_a_full_memory_is_no_bug(tmp_path, capsys):
         raise MemoryError
 
     scan = photo(tmp_path / "a.png")
-    assert command(scan, tmp_path / "out", work=work) == 1
+    assert command(scan, tmp_path / "out", "--quiet", work=work) == 1
     assert capsys.readouterr().err == f"{scan}: not enough memory\n"
 
 
@@ -201,7 +203,7 @@ class Bytes:
         self.buffer = io.BytesIO(data)
 
 
-def test_standard_input_and_output(tmp_path, monkeypatch):
+def test_standard_input_and_output(tmp_path, monkeypatch, capsys):
     data = photo(tmp_path / "a.png").read_bytes()
     monkeypatch.setattr(sys, "stdin", Bytes(data))
     assert command("-", tmp_path / "out") == 0
@@ -214,7 +216,9 @@ def test_standard_input_and_output(tmp_path, monkeypatch):
     def work(photo, source):
         return {"_restored.{ext}": Picture(photo.pixels)}, {}
 
+    capsys.readouterr()
     assert command("-", "-", work=work, outputs=["_restored.{ext}"]) == 0
+    assert capsys.readouterr().err == ""
     np.testing.assert_array_equal(read_photo(sys.stdout.buffer.getvalue()).pixels, read_photo(data).pixels)
     assert files(tmp_path) == ["a.png", "out/stdin.json", "out/stdin_mask.png", "out/stdin_restored.png"]
 

@@ -66,7 +66,7 @@ def test_what_is_done_is_skipped(scan, tmp_path, run, tiny_weights, capsys):
     before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in out.iterdir()}
     capsys.readouterr()
     assert run(scan, out) == 0
-    assert f"{scan}: already done" in capsys.readouterr().err
+    assert capsys.readouterr().err == f"1 photograph skipped (already done): results in {out}\n"
     assert before == {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in out.iterdir()}
     # Other weights or options are other work, and are refused rather than mixed up.
     content = checkpoint.read(tiny_weights["colorize"])
