@@ -44,7 +44,7 @@ from data.images import ImageLike, read_image
 from data.photo import MAX_PIXELS, Photo, encode
 from data.psd import photoshop, restoration_layers
 from data.sheet import compare
-from engine import PROGRAM, commands, options, review
+from engine import PROGRAM, commands, marking, options, review
 from engine.inputs import BESIDE, infrared_beside
 from engine.lazy import once
 from engine.photos import FORMATS, Job, Picture, run, tool
@@ -89,6 +89,8 @@ class Restorer:
     threshold: float | None = None  # of the probability of damage, above 0 to 1; None: that of the weights
     dilate: int = segment.DILATE  # px of the working size
     infrared: str = "auto"  # use of the infrared channel: auto, off or only
+    smallest: float | None = None  # px of the working size, the area below which marks are dropped
+    largest: float | None = None  # share of the photograph, the area above which marks are dropped
     tta: bool = True
     max_side: int = segment.MAX_SIDE  # px, working size of detection
     grain: bool = True
@@ -101,7 +103,8 @@ class Restorer:
     _cache: dict = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self):
-        for name in options.TYPES.keys() - ({"threshold"} if self.threshold is None else set()):
+        unset = {name for name in ("threshold", "smallest", "largest") if getattr(self, name) is None}
+        for name in options.TYPES.keys() - unset:
             object.__setattr__(self, name, options.converted(name, getattr(self, name)))
         if wrong := options.overlap_error(self.tile, self.overlap):
             raise UserError(wrong)
@@ -186,6 +189,7 @@ class Restorer:
         names = ["dilate", "tta", "max_side", "grain", "precision", "infrared"]
         names += ["tile", "overlap"] if stages != [colorize.STAGE] else []
         names += ["tone"] if set(TONED) & set(self.wanted) else []
+        names += [] if masked else [name for name in ("smallest", "largest") if getattr(self, name)]
         return segment.report_options(finder, threshold, **options.chosen(self, *names))
 
     @once
@@ -213,10 +217,10 @@ class Restorer:
         return colorize.load(self.colorize_weights, self.torch_device(), precision=self.precision)
 
     def detect(self, photo: Photo, infrared: ImageLike | None = None):
-        """What `segment.find` gives for a photograph: mask, probability, notes, pixels marked by infrared."""
+        """What `segment.find` gives for a photograph."""
         finder, threshold = (None, None) if self.infrared == "only" else self.finder()
-        given = self.infrared, infrared
-        return segment.find(finder, photo, threshold, self.dilate, given, self.max_side)
+        given, sizes = (self.infrared, infrared), (self.smallest, self.largest)
+        return segment.find(finder, photo, threshold, self.dilate, given, self.max_side, sizes)
 
     def dilated(self, probability) -> np.ndarray:
         """A probability (h, w) at the working size, dilated as the mask is."""
@@ -332,7 +336,7 @@ def restoring_options(parser: argparse.ArgumentParser) -> None:
         text = f"weights file of the {stage.STAGE} stage (default: the bundled one)"
         add(f"--{stage.STAGE}-weights", type=Path, default=stage.WEIGHTS, metavar="FILE", help=text)
     options.infer_options(parser)
-    segment.finding_options(parser)
+    marking.finding_options(parser)
     inpaint.painting_options(parser)
     text = "repair what these masks mark with 255 and skip detection; a folder is paired by stem (default: "
     add("--mask", type=Path, metavar="FILE_OR_FOLDER", help=text + "detect damage)")

@@ -13,7 +13,6 @@ The network is AlbuNet-18 with a stem at full resolution, which keeps cracks of 
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 from functools import partial
@@ -28,11 +27,13 @@ from data.files import write_whole
 from data.folder import damage_in, images_in, measured_pairs, measured_scans, pairs_in, thinned, validation
 from data.images import read_protection
 from data.infrared import AUTO, mark
+from data.marks import ANY_SIZE, Found, drop
 from data.photo import Photo, encode, probability_file, read_mask, read_photo
 from data.pixels import luma, resize
 from data.sheet import grid, overlay, side_by_side
-from engine import commands, options
+from engine import commands, marking, options
 from engine.inputs import BESIDE
+from engine.marking import DILATE, MAX_SIDE
 from engine.photos import Job, run
 
 if TYPE_CHECKING:
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
 
 STAGE = "segment"
 WEIGHTS = Path(__file__).parent / "weights" / "segment.pt"
-MAX_SIDE = 1024  # px, working size: longer side of the copy in which damage is detected
-DILATE = 2  # px of the working size, so that the anti-aliased edge of a crack is repaired too
 # Confidence that a photograph is damaged, below which nothing is marked in it. Weights store a lower one if
 # this one costs too much Dice.
 MIN_CONFIDENCE = 0.96
@@ -220,12 +219,20 @@ def load(weights: Path, device, threshold: float | None = None, **settings) -> t
     return make_finder(net, device, min_confidence=confidence, **settings), threshold
 
 
-def find(finder: Finder | None, photo: Photo, threshold, dilate: int, infrared=AUTO, max_side=MAX_SIDE):
-    """The mask, the probability of damage, notes for the report, and the number of pixels marked by infrared.
+def find(
+    finder: Finder | None,
+    photo: Photo,
+    threshold,
+    dilate: int,
+    infrared=AUTO,
+    max_side=MAX_SIDE,
+    sizes=ANY_SIZE,
+) -> Found:
+    """The damage of a photograph. Raises PhotoError.
 
     finder: None for infrared alone, without a probability. dilate: px of the working size by which the mask
-    is widened. infrared: as in `data.infrared.mark`. The mask is (H, W) uint8, 255 damaged and 0 intact; the
-    probability is (h, w), at the working size. Raises PhotoError.
+    is widened. infrared: as in `data.infrared.mark`. sizes: smallest and largest mark of the widened mask, as
+    in `data.marks.drop`, where the copy is the working size.
     """
     from nets.finder import working_size
 
@@ -234,12 +241,19 @@ def find(finder: Finder | None, photo: Photo, threshold, dilate: int, infrared=A
         prediction = finder(luma(photo.pixels))
         probability, notes = prediction.probability, finder.tiling.warned()
         mask = finder.mask(prediction, photo.size, threshold, dilate).byte().mul_(255).numpy()
-    reach = math.ceil(dilate * max(photo.size) / max(working_size(photo.size, max_side)))
-    count, said = mark(mask, photo, infrared, reach)
+    scale = max(photo.size) / max(working_size(photo.size, max_side))
+    shown, count, said = mark(photo, infrared, math.ceil(dilate * scale))
+    if shown is not None:
+        mask[shown] = 255
     if finder and finder.min_confidence is not None and not mask.any() and (probability >= threshold).any():
         note = "nothing is surely damaged, so nothing was marked; a --threshold below that of the weights "
-        notes.append(note + "marks what may be")
-    return mask, probability, notes + said, count
+        said = [note + "marks what may be", *said]
+    dropped = drop(mask, *sizes, scale)
+    if dropped and any(dropped.values()) and not mask.any():
+        said.append("all marks were dropped by --smallest or --largest, so nothing is repaired")
+    if shown is not None:
+        shown &= mask == 255
+    return Found(mask, probability, shown, notes + said, {"infrared": count, "dropped": dropped})
 
 
 def report_options(finder: Finder | None, threshold: float | None, infrared="auto", **others) -> dict:
@@ -253,6 +267,7 @@ def infer(args) -> int:
     from engine.processes import pick_device
 
     settings = options.chosen(args, "tta", "max_side", "precision", "tile", "overlap")
+    sizes = {name: value for name, value in options.chosen(args, "smallest", "largest").items() if value}
     finder, threshold, alone = None, None, args.infrared == "only"
     if alone and args.probability:
         raise UserError("--probability: --infrared only does not run the network")
@@ -261,18 +276,20 @@ def infer(args) -> int:
 
     def work(photo, source):
         protected, said = read_protection(source.companions.get("protect"), photo.size)
-        infrared = (args.infrared, source.companions.get("infrared")), args.max_side
-        mask, probability, notes, count = find(finder, photo, threshold, args.dilate, *infrared)
-        mask[protected] = 0
-        files = {"_mask.png": encode(mask, None, "PNG")}
+        infrared = args.infrared, source.companions.get("infrared")
+        limits = args.smallest, args.largest
+        found = find(finder, photo, threshold, args.dilate, infrared, args.max_side, limits)
+        found.mask[protected] = 0
+        files = {"_mask.png": encode(found.mask, None, "PNG")}
         if args.probability:
-            files["_probability.png"] = probability_file(finder.enlarge(probability, photo.size).numpy())
-        return files, {"warnings": notes + said, "infrared": count}
+            probability = finder.enlarge(found.probability, photo.size)
+            files["_probability.png"] = probability_file(probability.numpy())
+        return files, {"warnings": found.notes + said, **found.facts}
 
     job = Job(
         work,
         args.outputs,
-        options=report_options(finder, threshold, args.infrared, dilate=args.dilate, **settings),
+        options=report_options(finder, threshold, args.infrared, **sizes, dilate=args.dilate, **settings),
         weights={} if alone else {STAGE: fingerprint(args.weights)},
         companions={"protect": args.protect, "infrared": BESIDE if args.infrared != "off" else None},
     )
@@ -316,37 +333,6 @@ def preview(args) -> int:
     return 0
 
 
-def working_options(parser) -> None:
-    """Options of the working size and test-time augmentation, shared by `infer`, `eval` and restore.py."""
-    add = parser.add_argument
-    text = "test-time augmentation: average smaller and mirrored views, takes twice as long (default: on)"
-    add("--tta", action=argparse.BooleanOptionalAction, default=True, help=text)
-    text = f"longer side of the copy in which damage is detected (default: {MAX_SIDE} px, at least 64)"
-    add("--max-side", type=options.working_side, default=MAX_SIDE, metavar="PX", help=text)
-
-
-def marking_options(parser) -> None:
-    """Options that turn a probability into a mask, shared by `infer`, `sheet` and restore.py."""
-    add = parser.add_argument
-    text = "probability from which a pixel counts as damaged, above 0 to 1; below the default, the check "
-    text += "that leaves undamaged photographs alone is off too (default: stored in the weights)"
-    add("--threshold", type=options.threshold, metavar="P", help=text)
-    text = f"dilate detected masks by this many px of the working size, 0 to 100 (default: {DILATE})"
-    add("--dilate", type=options.dilation, default=DILATE, metavar="PX", help=text)
-    working_options(parser)
-
-
-def finding_options(parser) -> None:
-    """Options of detection, shared by `infer` and restore.py."""
-    marking_options(parser)
-    options.infrared_option(parser)
-    add = parser.add_argument
-    text = "never repair what these masks mark with 255; a folder is paired by stem (default: none)"
-    add("--protect", type=Path, metavar="FILE_OR_FOLDER", help=text)
-    text = "also write the damage probability, OUT/STEM_probability.png, 16 bits (default: no)"
-    add("--probability", action="store_true", help=text)
-
-
 def training_options(parser) -> None:
     """Options of `train` that only this stage has."""
     options.encoder_options(parser, 18)
@@ -379,10 +365,10 @@ def main(argv=None) -> int:
     training = commands.train_command(subparsers, STAGE, train, batch_size=16, crop=256, norm="inplace")
     training_options(training)
     evaluation = commands.eval_command(subparsers, STAGE, build, evaluate, WEIGHTS)
-    working_options(evaluation)
+    marking.working_options(evaluation)
     options.hold_out_option(evaluation)
-    marking_options(commands.sheet_command(subparsers, STAGE, sheet, WEIGHTS))
-    finding_options(commands.infer_command(subparsers, infer, WEIGHTS, "_mask.png"))
+    marking.marking_options(commands.sheet_command(subparsers, STAGE, sheet, WEIGHTS))
+    marking.finding_options(commands.infer_command(subparsers, infer, WEIGHTS, "_mask.png"))
     drawing = subparsers.add_parser("preview", help="draw training samples and masks", allow_abbrev=False)
     preview_options(drawing)
     drawing.set_defaults(run=preview)

@@ -1,4 +1,4 @@
-"""Facts and sentences for the report: damaged regions, differences, cautions."""
+"""Facts and sentences for the report: differences, cautions."""
 
 from __future__ import annotations
 
@@ -8,60 +8,7 @@ from data.color import space, tones
 from data.photo import Photo
 from data.pixels import bands, luma, resize, rgb_to_ycbcr
 
-LARGEST = 100  # largest regions listed in a report
 SMALL = 256  # px of the shorter side, below which faces have too few pixels for all stages
-
-
-def regions(mask: np.ndarray, most: int = LARGEST) -> dict:
-    """The connected parts (8-neighborhood) of a mask (H, W) where it is 255.
-
-    count: the number of all parts; largest: up to `most` of them, largest first, each with its box [left,
-    top, width, height] and pixels. Works on runs, the marked stretches of a row: each run is joined to the
-    runs of the next row that it touches, then joined runs take the smallest label among them.
-    """
-    height, width = mask.shape
-    pitch = width + 1  # an empty column after each row, so that no run continues into the next row
-    marked = np.zeros(height * pitch + 1, bool)
-    marked[1:].reshape(height, pitch)[:, :width] = mask == 255
-    # (runs,) each; a run is [start, end)
-    starts, ends = np.flatnonzero(marked[1:] != marked[:-1]).reshape(-1, 2).T
-
-    part = _parts(starts, ends, pitch)
-    pixels = np.bincount(part, ends - starts).astype(int)
-    row, left, right = starts // pitch, starts % pitch, ends - starts // pitch * pitch
-    boxes = np.tile([width, height, 0, 0], (len(pixels), 1))  # left, top, right, bottom
-    for column, least in ((0, left), (1, row)):
-        np.minimum.at(boxes[:, column], part, least)
-    for column, greatest in ((2, right), (3, row + 1)):
-        np.maximum.at(boxes[:, column], part, greatest)
-    boxes[:, 2:] -= boxes[:, :2]
-    largest = np.argsort(-pixels, kind="stable")[:most]
-    return {
-        "count": len(pixels),
-        "largest": [{"box": boxes[i].tolist(), "pixels": int(pixels[i])} for i in largest],
-    }
-
-
-def _parts(starts: np.ndarray, ends: np.ndarray, pitch: int) -> np.ndarray:
-    """The part that each run [start, end) belongs to, (runs,): 0, 1, ... in the order of their first pixels.
-
-    pitch: distance from one row to the next.
-    """
-    # The first run of the next row that ends after the start, and how many runs from there begin before the
-    # end.
-    first = np.searchsorted(ends, starts + pitch)
-    touched = np.searchsorted(starts, ends + pitch, "right") - first
-    upper = np.repeat(np.arange(len(starts)), touched)
-    lower = np.arange(len(upper)) + np.repeat(first - np.cumsum(touched) + touched, touched)
-
-    label = np.arange(len(starts))
-    while (differ := label[upper] != label[lower]).any():
-        upper, lower = upper[differ], lower[differ]
-        pair = np.sort([label[upper], label[lower]], 0)
-        np.minimum.at(label, pair[1], pair[0])
-        while ((next := label[label]) != label).any():
-            label = next
-    return (np.cumsum(label == np.arange(len(label))) - 1)[label]
 
 
 def difference(before: np.ndarray, after: np.ndarray, where: np.ndarray) -> float:

@@ -39,36 +39,35 @@ class InfraredError(ValueError):
 
 
 def mark(
-    mask: np.ndarray, photo: Photo, use: tuple[str, ImageLike | None], reach: int
-) -> tuple[int | None, list[str]]:
-    """Sets `mask` (H, W) to 255 where infrared shows defects, dilated by `reach` px.
+    photo: Photo, use: tuple[str, ImageLike | None], reach: int
+) -> tuple[np.ndarray | None, int | None, list[str]]:
+    """Where infrared shows defects, (H, W) bool, dilated by `reach` px; None if infrared was not used.
 
     use: auto, off or only; and a picture of the infrared channel, for a photograph without one of its own.
-    Returns the number of defective pixels before dilation, None if infrared was not used, and notes for
+    Also returns the number of defective pixels before dilation, None if infrared was not used, and notes for
     the report. Raises PhotoError if only infrared is to be used and there is none, or if its picture
     cannot be read.
     """
     mode, beside = use
     if mode == "off":
-        return None, []
+        return None, None, []
     infrared = photo.infrared
     if infrared is None and beside is not None:
         infrared = read_role_infrared(beside, photo.size)
     if infrared is None:
         if mode == "only":
             raise PhotoError("has no infrared channel, and no STEM_IR.tif beside it: use --infrared auto")
-        return None, []
+        return None, None, []
     try:
-        if infrared.shape != mask.shape:
-            sizes = [f"{width} x {height}" for height, width in (infrared.shape, mask.shape)]
+        if infrared.shape != photo.pixels.shape[:2]:
+            sizes = [f"{width} x {height}" for height, width in (infrared.shape, photo.pixels.shape[:2])]
             raise InfraredError(
                 f"the infrared channel was not used: it has {sizes[0]} px, the photograph has {sizes[1]}"
             )
         defects = infrared_defects(infrared, photo.pixels)
     except InfraredError as error:
-        return None, [str(error)]
-    mask[_local_maximum(defects, reach)] = 255
-    return int(defects.sum()), []
+        return None, None, [str(error)]
+    return _local_maximum(defects, reach), int(defects.sum()), []
 
 
 def infrared_defects(infrared: np.ndarray, pixels: np.ndarray) -> np.ndarray:

@@ -15,6 +15,8 @@ the same object preceded by `status`: done, skipped (the report of the earlier r
     regions     count: connected parts of the mask; largest: the 100 largest, in descending order, each with
                 its box [left, top, width, height] and pixels; null without a mask
     infrared    number of pixels that the infrared channel marks, before dilation; only if it was used
+    dropped     small, large: number of detected marks left out of the mask because of --smallest and
+                --largest; only with one of these options
     measured    largest differences in steps of 1/255, each only if such a picture was made:
                 outside_mask: between input and restored picture outside the repairs, 0 unless the format
                 is lossy; luma_color, luma_restored_color, luma_toned_color: of luma (BT.601), caused by
@@ -47,6 +49,7 @@ def build(
     invented: float | None = None,
     regions: dict | None = None,
     infrared: int | None = None,
+    dropped: dict[str, int] | None = None,
     measured: dict[str, float] | None = None,
     seconds: dict[str, float] | None = None,
     warnings: list[str] | tuple[str, ...] = (),
@@ -71,6 +74,7 @@ def build(
         "invented": None if invented is None else round(float(invented), 6),
         "regions": regions,
         **({} if infrared is None else {"infrared": infrared}),
+        **({} if dropped is None else {"dropped": dropped}),
         "measured": {key: round(float(value), 3) for key, value in (measured or {}).items()},
         "tone": tone,
         "seconds": {stage: round(float(time), 3) for stage, time in (seconds or {}).items()},

@@ -78,6 +78,13 @@ def share(text: str) -> float:
     return value
 
 
+def positive_share(text: str) -> float:
+    """An argparse type: a number above 0, up to 1."""
+    if not 0 < float(text) <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not above 0 and at most 1")
+    return float(text)
+
+
 def auto_or_positive(text: str) -> float | str:
     """An argparse type: "auto", or a number above 0."""
     return text if text == "auto" else positive(float)(text)
@@ -104,6 +111,8 @@ TYPES = {  # keywords of `restore.Restorer` that are checked as the options are
     "overlap": count(0),
     "threshold": threshold,
     "dilate": dilation,
+    "smallest": positive(float),
+    "largest": positive_share,
     "max_side": working_side,
     "max_pixels": count(1),
 }
@@ -339,14 +348,6 @@ def infer_options(parser: argparse.ArgumentParser, tiled: bool = True) -> None:
         help="append each report to FILE as one line of JSON, - for standard output (default: none)",
     )
     add("--quiet", action="store_true", help="print failures only, no progress (default: no)")
-
-
-def infrared_option(parser: argparse.ArgumentParser) -> None:
-    """Adds `--infrared`."""
-    text = "infrared channel of a film scanner, in the file or in STEM_IR.tif beside it: auto adds the dust "
-    text += "and scratches in it to the detected damage, only runs no network for detection, off ignores it "
-    text += "(default: auto)"
-    parser.add_argument("--infrared", choices=INFRARED, default="auto", help=text)
 
 
 def tile_options(parser: argparse.ArgumentParser) -> None:

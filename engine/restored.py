@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from data import findings, report, tone
+from data import findings, marks, report, tone
 from data.errors import UserError
 from data.hints import Hints
 from data.images import ImageLike, digest, read_protection, read_role_hints, read_role_mask
@@ -54,7 +54,7 @@ class Restored:
     @property
     def mask(self) -> np.ndarray:
         """The area to repair: (H, W) uint8, 255 damaged, 0 intact, 128 ignored."""
-        return self._detect()[0]
+        return self._detect().mask
 
     @property
     @once
@@ -64,12 +64,17 @@ class Restored:
             reason = "the mask is given, and" if self.masked else "infrared is only, and by the network"
             raise UserError(f"no probability: {reason} nothing is detected")
         finder, _ = self.restorer.finder()
-        return _read_only(finder.enlarge(self._detect()[1], self.photo.size).numpy())
+        return _read_only(finder.enlarge(self._detect().probability, self.photo.size).numpy())
 
     @property
     def dilated_probability(self) -> np.ndarray:
         """The probability (h, w) at the working size, dilated as the mask is; not if a mask is given."""
-        return self.restorer.dilated(self._detect()[1])
+        return self.restorer.dilated(self._detect().probability)
+
+    @property
+    def infrared_mask(self) -> np.ndarray | None:
+        """What of the mask infrared shows, (H, W) bool; None if it was not used."""
+        return self._detect().infrared
 
     @property
     def restored(self) -> np.ndarray:
@@ -131,19 +136,16 @@ class Restored:
         return read_role_hints(self.given.get("hints"), self.photo.size)
 
     @once
-    def _detect(self):
-        """Mask, probability at the working size (None if no network ran), notes, and pixels marked by
-        infrared.
-        """
-        probability, count = None, None
+    def _detect(self) -> marks.Found:
+        """The marks that the network and infrared find, or those of a given mask, without protected areas."""
         protected, said = read_protection(self.given.get("protect"), self.photo.size)
         if self.masked:
             mask, notes = read_role_mask(self.given["mask"], "mask", self.photo.size)
+            found = marks.Found(mask, None, None, notes, {})
         else:
-            arguments = self.photo, self.given.get("infrared")
-            mask, probability, notes, count = self._timed(SEGMENT, self.restorer.detect, *arguments)
-        mask[protected] = 0
-        return _read_only(mask), probability, notes + said, count
+            found = self._timed(SEGMENT, self.restorer.detect, self.photo, self.given.get("infrared"))
+        found.mask[protected] = 0
+        return found._replace(mask=_read_only(found.mask), notes=found.notes + said)
 
     @once
     def _inpaint(self):
@@ -185,9 +187,9 @@ class Restored:
         if coloring:
             warnings += color_depth(self.photo, self.restorer.format)[1] + self.hints()[1]
         if wanted != ["color"]:
-            warnings += self._detect()[2]
-            facts = {"invented": (self.mask == 255).mean(), "regions": findings.regions(self.mask)}
-            facts["infrared"] = self._detect()[3]
+            warnings += self._detect().notes
+            facts = {"invented": (self.mask == 255).mean(), "regions": marks.regions(self.mask)}
+            facts |= self._detect().facts
         if INPAINT in self.stages:
             warnings += self._inpaint()[1]
             restored = self._as_written(self.restored)

@@ -1,81 +1,12 @@
-"""Regions of a mask, differences of pictures, and cautions about a photograph."""
-
-import json
-import time
+"""Differences of pictures, and cautions about a photograph."""
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
 
 from data import findings
 from data.photo import Photo
 from data.pixels import luma
 from data.synthesis.ageing import tint
-
-
-def marks(shape, share, seed):
-    return ((np.random.default_rng(seed).random(shape) < share) * 255).astype(np.uint8)
-
-
-def serpentine(side):
-    """One long line that turns at every edge."""
-    mask = np.zeros((side, side), np.uint8)
-    mask[::2] = 255
-    mask[1::4, -1] = mask[3::4, 0] = 255
-    return mask
-
-
-SHAPES = [(1, 1), (1, 9), (9, 1), (7, 5), (40, 60)]
-MASKS = [marks(shape, share, seed) for seed, share in enumerate((0, 0.05, 0.3, 0.5, 1)) for shape in SHAPES]
-MASKS += [serpentine(101), serpentine(101).T.copy()]
-
-
-# joined by corners only
-MASKS += [np.diag([255] * 30).astype(np.uint8), np.diag([255] * 30)[::-1].astype(np.uint8)]
-
-
-@pytest.mark.parametrize("mask", MASKS)
-def test_regions_are_those_of_scikit_image(mask):
-    from skimage.measure import label, regionprops
-
-    parts = regionprops(label(mask == 255, connectivity=2))
-    expected = sorted(
-        (int(p.area), p.bbox[1], p.bbox[0], p.bbox[3] - p.bbox[1], p.bbox[2] - p.bbox[0]) for p in parts
-    )
-    found = findings.regions(mask, most=10**6)
-    assert found["count"] == len(parts)
-    assert sorted((region["pixels"], *region["box"]) for region in found["largest"]) == expected
-    sizes = [region["pixels"] for region in found["largest"]]
-    assert sizes == sorted(sizes, reverse=True)
-    json.dumps(found)  # plain types
-
-
-def test_only_the_largest_regions_are_listed():
-    mask = np.zeros((9, 900), np.uint8)
-    for number in range(150):
-        mask[:, 6 * number : 6 * number + 1 + number // 50] = 255
-    mask[:, 2] = 128  # not a hole
-    found = findings.regions(mask)
-    assert found["count"] == 150
-    assert len(found["largest"]) == findings.LARGEST == 100
-    # of equal ones the first in the photo
-    assert found["largest"][0] == {"box": [600, 0, 3, 9], "pixels": 27}
-    assert {region["pixels"] for region in found["largest"]} == {27, 18}
-
-
-def test_regions_of_a_large_scan_take_no_time():
-    picture = Image.new("L", (4000, 3000))
-    draw, rng = ImageDraw.Draw(picture), np.random.default_rng(0)
-    for left, top, size in zip(
-        rng.integers(0, 4000, 5000).tolist(),
-        rng.integers(0, 3000, 5000).tolist(),
-        rng.integers(1, 9, 5000).tolist(),
-    ):
-        draw.ellipse((left, top, left + size, top + size), fill=255)
-    mask = np.asarray(picture)
-    began = time.process_time()
-    assert 4000 < findings.regions(mask)["count"] < 5000
-    assert time.process_time() - began < 0.5
 
 
 def test_differences_are_in_steps_of_8_bits():
