@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -23,8 +24,9 @@ import segment
 from benchmarks import record
 from benchmarks.example import photograph
 from benchmarks.timing import compare
+from data.synthesis.holes import draw_holes
 from engine.networks import load_net
-from nets.ops import tiling
+from nets.ops import filling
 from nets.ops.tiling import ready
 
 CPU = torch.device("cpu")
@@ -84,24 +86,33 @@ def autocast():
     )
 
 
-def tiles_with_holes():
-    """A photograph of 2048 px with one crack, against inpainting every tile."""
+def windows_around_holes():
+    """A photograph of 2048 px with cracks in 2 % of it, against windows that cover all of it."""
     luma = np.resize(photograph((512, 512))[0], (2048, 2048))
-    mask = np.zeros((2048, 2048), np.uint8)
-    mask[:, 1000:1004] = 255
-    painter = inpaint.Painter(network(inpaint), CPU, tile=512, overlap=64, grain=False)
-    strips = tiling.strips
+    mask = draw_holes((2048, 2048), np.random.default_rng(0), (0.018, 0.022), ())
+    painter = inpaint.Painter(network(inpaint), CPU, tile=1024, overlap=128, grain=False)
+    windows = filling.windows
 
-    def every():
-        tiling.strips = lambda net, x, multiple, tile, overlap, wanted: strips(
-            net, x, multiple, tile, overlap
-        )
+    def everywhere():
+        filling.windows = lambda holes, grid: windows(torch.ones_like(holes), grid)
         try:
             painter.grey(luma, mask)
         finally:
-            tiling.strips = strips
+            filling.windows = windows
 
-    return lambda: painter.grey(luma, mask), every
+    return lambda: painter.grey(luma, mask), everywhere
+
+
+def distances():
+    """What is deep in holes by growing distances, against a wide maximum."""
+    valid = torch.from_numpy(photograph((2048, 2048))[1] == 0)[None, None]
+    reach = filling.REACH
+
+    def pooled():
+        near = F.max_pool2d(valid.float(), (2 * reach + 1, 1), 1, (reach, 0))
+        return F.max_pool2d(near, (1, 2 * reach + 1), 1, (0, reach)) == 0
+
+    return lambda: filling.inner(valid, slice(0, 2048)), pooled
 
 
 def scan_tiles():
@@ -147,7 +158,8 @@ KEPT = {
     "channels last (inpaint, 512 px)": lambda: layouts(inpaint),
     "channels last (colorize, 256 px)": lambda: layouts(colorize),
     "inference mode, against no_grad (segment, 512 px)": modes,
-    "only tiles with holes (one crack through 2048 px)": tiles_with_holes,
+    "windows around holes (cracks in 2 % of 2048 px)": windows_around_holes,
+    "depth of holes by growing distances, against max pooling (2048 px)": distances,
     "tiles of 512 px, against 1024 (cracks in parts of 4096 px)": scan_tiles,
     "color at 256 px, against 1024 px": color_scale,
 }

@@ -102,20 +102,6 @@ def test_a_network_over_tiles_is_close_to_the_whole():
     assert (parts - whole).abs().mean() < 0.1 * whole.std()
 
 
-def test_tiles_that_are_not_wanted_are_not_computed():
-    net, x = Blur(), torch.zeros(1, 1, 64, 200)
-    x[..., 150:160] = 1
-    output = tiled(net, x, net.size_divisor, 64, 8, wanted=lambda x: bool(x.any()))
-    assert starts(200, 64, 8) == [0, 45, 90, 136]
-    assert len(net.shapes) == 2
-    assert output.shape == (1, 2, 64, 200)
-    assert (output[..., :91] == 0).all()
-    assert (output[..., 146:164] > 0).all()
-    nothing = tiled(net, x, net.size_divisor, 64, 8, wanted=lambda x: False)
-    assert len(net.shapes) == 2
-    assert not nothing.any()
-
-
 @pytest.mark.parametrize(
     "length, tile, overlap, grid",
     [(900, 384, 256, 64), (200, 64, 8, 8), (65, 64, 0, 16), (5000, 1024, 128, 64)],

@@ -1,1 +1,1 @@
-"""Parameter-free: tiling, detection (dilation), filling, coloring, guided filter, exposure, grain, hints."""
+"""Parameter-free: tiling, windows, detection, filling, coloring, guided filter, exposure, grain, hints."""

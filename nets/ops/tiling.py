@@ -98,17 +98,16 @@ def padded(net, x, size_divisor: int):
     return net(x)[..., :height, :width]
 
 
-def tiled(net, x, size_divisor: int, tile: int, overlap: int, wanted=None):
+def tiled(net, x, size_divisor: int, tile: int, overlap: int):
     """net over x (B, C, H, W) in tiles, blended linearly over their overlap: (B, out_channels, H, W) float32.
 
     Equal to `padded` if the network's receptive field reaches at most a quarter of the overlap. The output
-    must have the size of the input. tile, overlap: px. wanted(tile): if given, tiles for which it is False
-    are not computed, and the result is 0 where only such tiles lie.
+    must have the size of the input. tile, overlap: px.
     """
-    return torch.cat(list(strips(net, x, size_divisor, tile, overlap, wanted)), 2)
+    return torch.cat(list(strips(net, x, size_divisor, tile, overlap)), 2)
 
 
-def strips(net, x, size_divisor: int, tile: int, overlap: int, wanted=None):
+def strips(net, x, size_divisor: int, tile: int, overlap: int):
     """The result of `tiled` from top to bottom, in strips (B, out_channels, rows, W), each as soon as it is
     complete.
 
@@ -128,8 +127,6 @@ def strips(net, x, size_divisor: int, tile: int, overlap: int, wanted=None):
             if weight is None:
                 total = part.new_zeros(1, 1, rows, width, dtype=torch.float32)
                 weight = torch.zeros(rows, width, device=part.device)
-            if wanted is not None and not wanted(part):
-                continue
             output = padded(net, part, size_divisor).float()
             down = ramp(rows, overlap, top == tops[0], top == tops[-1], part)
             across = ramp(output.shape[-1], overlap, left == lefts[0], left == lefts[-1], part)
