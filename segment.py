@@ -96,7 +96,7 @@ def train(args) -> int:
         build,
         samples=partial(SegmentSamples, args.data, seed=args.seed, side=args.crop, **drawn),
         losses=partial(compute_losses, **options.chosen(args, "positive_weight", "dice_weight")),
-        evaluate=partial(evaluate, data=args.data, hold_out=args.hold_out),
+        evaluate=partial(evaluate, data=args.data, hold_out=args.hold_out, tta=True),  # as `infer` detects
         validation_set=partial(measured_pairs, args.data, args.hold_out),
         initialize=partial(load_encoders, network=network, **published),
     )

@@ -6,6 +6,8 @@ from losses import metrics
 
 # Share of the best mean Dice to keep: it allows a higher threshold, and then a higher required confidence.
 NEARLY_BEST = 0.96
+PLAIN = 0.005  # share of damaged pixels from which anyone sees the damage
+MOST_LEFT = 0.02  # share of the plainly damaged photographs that may be left alone
 
 
 def search(counts: list, certainty: list[float], most: float) -> dict:
@@ -17,16 +19,24 @@ def search(counts: list, certainty: list[float], most: float) -> dict:
     curves = torch.stack([metrics.dice_by_threshold(photo) for photo in counts])  # (N, BINS)
     mean = curves.mean(0)
     best = int((mean >= NEARLY_BEST * mean.max()).nonzero()[-1])
-    return {"threshold": best / metrics.BINS, "sure": surest(curves[:, best].tolist(), certainty, most)}
+    plain = [bool(photo[1].sum() >= PLAIN * photo.sum()) for photo in counts]
+    return {
+        "threshold": best / metrics.BINS,
+        "sure": surest(curves[:, best].tolist(), certainty, plain, most),
+    }
 
 
-def surest(dice: list[float], certainty: list[float], most: float) -> float:
-    """The highest confidence up to `most` to require: the photographs that have it keep nearly the mean Dice
-    when all others are left alone. 0 if there is none.
+def surest(dice: list[float], certainty: list[float], plain: list[bool], most: float) -> float:
+    """The highest confidence up to `most` to require; 0 if there is none.
+
+    The photographs that have it keep nearly the mean Dice when all others are left alone, and of those with
+    plain damage hardly any is left alone, since a check that protects undamaged photographs must not hide
+    broken ones.
     """
 
-    def kept(least: float) -> float:
-        return sum(score for score, sure in zip(dice, certainty, strict=True) if sure >= least)
+    def keeps_enough(least: float) -> bool:
+        kept = sum(score for score, sure in zip(dice, certainty, strict=True) if sure >= least)
+        left = sum(sure < least for sure, is_plain in zip(certainty, plain, strict=True) if is_plain)
+        return kept >= NEARLY_BEST * sum(dice) and left <= MOST_LEFT * sum(plain)
 
-    enough = NEARLY_BEST * sum(dice)
-    return max((x for x in [*certainty, most] if x <= most and kept(x) >= enough), default=0.0)
+    return max((x for x in [*certainty, most] if x <= most and keeps_enough(x)), default=0.0)
