@@ -12,7 +12,7 @@
 
 Writes for each photograph: STEM_mask.png (the repaired area), STEM_restored, STEM_restored_color, STEM_color
 (color only, in case the detected damage is wrong) and STEM.json (a report; data/report.py explains its keys);
-with --tone also STEM_toned and STEM_toned_color.
+with --tone also STEM_toned and STEM_toned_color. STEM is its name without suffix, unless --name is given.
 
 The same in a Python program:
 

@@ -50,6 +50,21 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
         raise PhotoError(f"{path} exists: give --overwrite to replace it")
 
 
+def refuse_long(files: list[Path], final: Path, folder: Path) -> None:
+    """Raises PhotoError if a name is too long for the disk, also of what `deliver` writes meanwhile.
+
+    folder: any on that disk that exists.
+    """
+    try:
+        limit = os.pathconf(folder, "PC_NAME_MAX")
+    except (AttributeError, OSError):  # Windows; a disk that does not tell
+        limit = 255
+    longest = max(len(os.fsencode(path.name)) for path in [*files, final, _part(final)])
+    if longest > limit > 0:
+        what = f"its results would have names of up to {longest} bytes, more than the {limit} of this disk"
+        raise PhotoError(f"{what}: give a shorter --name or OUT")
+
+
 def clear(final: Path) -> None:
     """Removes what a killed run left of a photograph: the hidden folder, and files already moved out of it.
 

@@ -13,6 +13,7 @@ from data.corrections import Correction
 from data.errors import PhotoError, UserError
 from data.photo import IMAGE_SUFFIXES, MAX_PIXELS, read_size
 from engine import streams
+from engine.naming import STEM, Entry, names, owners
 
 STDIO = Path("-")  # standard input or output
 BESIDE = Path("STEM_IR.tif")  # for `pair`: this file in the photograph's own folder
@@ -27,6 +28,7 @@ class Source:
 
     path: Path  # STDIO: standard input
     name: str  # outputs are OUT/NAME_restored.png etc.; may contain folders
+    stem: str | None  # its masks and hints in folders are named so; None if another photograph has it too
     error: str = ""  # why it cannot be processed at all
     # role -> file, or its bytes, for this photograph; set by `pair` and `correct`
     companions: dict[str, Path | bytes] = field(default_factory=dict)
@@ -62,60 +64,52 @@ def read_list(path: Path) -> list[Path]:
 
 
 def list_photos(
-    photos: list[Path], out: Path, recursive: bool, tell: Callable[[str], object] | None = None
+    photos: list[Path],
+    out: Path,
+    recursive: bool,
+    tell: Callable[[str], object] | None = None,
+    name: str = STEM,
 ) -> list[Source]:
     """The photographs in files and folders, in order, each once. Those that cannot be processed have `error`
     set.
 
     Folders give their files with an image suffix, sorted. Infrared companions of others (STEM_IR.tif), hidden
     files, linked folders (which may form loops) and everything in OUT (results of an earlier run) are left
-    out. tell: called with one line for each folder that has files of other kinds.
+    out. tell: called with one line for each folder that has files of other kinds. name: template for the
+    names of the results.
     """
-    listed: list[_Entry] = []
+    listed: list[Entry] = []
     for path in photos:
         if path != STDIO and os.path.isdir(path):
-            missing = _Entry(path, Path(path.name), "no photographs in this folder")
+            missing = Entry(path, Path(path.name), "no photographs in this folder")
             found, passed = _walk(path, out, recursive)
             listed += found or [missing]
             if passed and tell:
                 tell(f"{path}: {passed_over(passed)}")
         else:
-            listed.append(_Entry(path, Path("stdin" if path == STDIO else path.name)))
-    unique: dict[str, _Entry] = {}
+            listed.append(Entry(path, Path("stdin" if path == STDIO else path.name)))
+    unique: dict[str, Entry] = {}
     for entry in listed:
         # Not Path.resolve, which before Python 3.13 raises for circular links.
         key = str(STDIO) if entry.path == STDIO else os.path.realpath(entry.path)
         unique.setdefault(key, entry)
-    return _named(list(unique.values()))
+    return _named(list(unique.values()), name)
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """A listed photograph before its outputs are named."""
-
-    path: Path
-    relative: Path  # below the input folder
-    error: str = ""
-
-    @property
-    def stem(self) -> Path:
-        return self.relative.with_suffix("")
-
-
-def _named(entries: list[_Entry]) -> list[Source]:
-    """Sources with the names of their outputs: a photograph's stem, or its file name if several share the
-    stem.
-    """
-    # Case is folded, since many file systems do not distinguish A and a.
-    stems = Counter(str(entry.stem).casefold() for entry in entries if not entry.error)
-    sources, owners = [], {}  # owners: name, folded -> path of the photo that has it
-    for entry in entries:
-        shared = stems[str(entry.stem).casefold()] > 1
-        name, error = (entry.relative if shared else entry.stem).as_posix(), entry.error
-        if not error and owners.setdefault(name.casefold(), entry.path) != entry.path:
-            other = owners[name.casefold()]
-            error = f"its results would have the names of those of {other}: give another OUT"
-        sources.append(Source(entry.path, name, error))
+def _named(entries: list[Entry], template: str) -> list[Source]:
+    """Sources with the names of their results, and an error for those whose name another one has."""
+    stems, results = names(entries), names(entries, template)
+    same_stem, same_name = owners(entries, stems), owners(entries, results)
+    sources = []
+    for index, entry in enumerate(entries):
+        error, other = entry.error, same_name[index]
+        if other:
+            error = (
+                f"its results would have the names of those of {other}: give another OUT, or a --name with "
+            )
+            error += "{parent} or {number}"
+        stem = None if same_stem[index] else stems[index]
+        sources.append(Source(entry.path, results[index], stem, error))
     return sources
 
 
@@ -131,7 +125,7 @@ def passed_over(paths: list[Path]) -> str:
     return f"{len(paths)} file{'s' if len(paths) > 1 else ''} passed over: {', '.join(parts)}"
 
 
-def _walk(folder: Path, out: Path, recursive: bool) -> tuple[list[_Entry], list[Path]]:
+def _walk(folder: Path, out: Path, recursive: bool) -> tuple[list[Entry], list[Path]]:
     """The photographs of a folder, then the folders in it that cannot be read; and its files of other
     kinds.
     """
@@ -146,10 +140,10 @@ def _walk(folder: Path, out: Path, recursive: bool) -> tuple[list[_Entry], list[
         paths += [path for path in photos if path not in infrared]
         passed += [parent / name for name in files if _is_other(parent / name)]
     failed = [
-        _Entry(Path(error.filename), Path(error.filename), f"cannot be read: {error.strerror}")
+        Entry(Path(error.filename), Path(error.filename), f"cannot be read: {error.strerror}")
         for error in unreadable
     ]
-    return [_Entry(path, path.relative_to(folder)) for path in paths] + failed, passed
+    return [Entry(path, path.relative_to(folder)) for path in paths] + failed, passed
 
 
 def infrared_beside(photo: Path) -> Path | None:
@@ -227,7 +221,9 @@ def _companion(given: Path, role: str, source: Source) -> Path | None:
         return None if source.path == STDIO else infrared_beside(source.path)
     if not given.is_dir():
         return given
-    stem = given / source.name
+    if source.stem is None:
+        raise PhotoError(f"its {role} in {given} has the name of that of another photograph of this run")
+    stem = given / source.stem
     fitting = [
         path
         for path in (sorted(stem.parent.iterdir()) if stem.parent.is_dir() else ())

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from data.errors import UserError
+from engine import naming
 from engine.inputs import STDIO, list_photos, read_list
 from engine.launch import rank, world
 from engine.photos import FORMATS, say
@@ -320,6 +321,11 @@ def infer_options(parser: argparse.ArgumentParser, tiled: bool = True) -> None:
     text = "also take the files and folders listed in FILE or, with -, on standard input: one a line, or "
     text += "separated by NUL as by find -print0 (default: none)"
     add("--files-from", type=Path, metavar="FILE|-", help=text)
+    text = (
+        "name of the results in place of STEM, made of {stem}, {parent} (the folder of the photograph) and "
+    )
+    text += "{number} (its position in the run); _restored.png etc. are appended (default: {stem})"
+    add("--name", type=naming.template, default=naming.STEM, metavar="TEMPLATE", help=text)
     device_option(parser)
     precision_option(parser)
     if tiled:
@@ -387,7 +393,8 @@ def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace, output
         parser.error(wrong)
     _take_words(parser, arguments)
     tell = None if arguments.quiet or rank() > 0 else say
-    arguments.sources = list_photos(arguments.photos, arguments.out, arguments.recursive, tell)
+    listed = arguments.photos, arguments.out, arguments.recursive
+    arguments.sources = list_photos(*listed, tell, arguments.name)
     check_out(parser, arguments, outputs)
     if arguments.json not in (None, STDIO):
         try:

@@ -40,7 +40,7 @@ from data.files import sha256
 from data.formats import lost
 from data.photo import MAX_PIXELS, Photo, encode, read_bytes, read_photo
 from engine import PROGRAM, streams
-from engine.delivery import clear, deliver, refuse_existing
+from engine.delivery import clear, deliver, refuse_existing, refuse_long
 from engine.inputs import STDIO, Source, correct, pair, refuse_shared
 from engine.launch import rank, terminable, under_torchrun, world
 from engine.messages import Progress, report_failure, say
@@ -221,13 +221,15 @@ class _Loop:
         """Computes and writes one photograph; returns its status and report. Raises PhotoError."""
         source, photo = loaded.source, loaded.photo
         final = self.final(source)
-        if self.out != STDIO:
-            clear(final)
         if photo is None:
+            clear(final)
             return "skipped", loaded.former
         suffixes = {"ext": extension(photo, self.arguments.format), "psd": psd.ending(photo)}
         targets = {key: self.target(source, key.format(**suffixes)) for key in self.job.outputs}
         written = [*targets.values(), *([final] if self.commit else [])]
+        if self.out != STDIO:
+            refuse_long(written, final, self.out.parent if self.is_file else self.out)
+            clear(final)
         self.check_free(written)
 
         files, facts = self.job.work(photo, source)

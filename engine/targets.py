@@ -8,6 +8,7 @@ from pathlib import Path
 
 from data.photo import IMAGE_SUFFIXES
 from engine.inputs import STDIO
+from engine.naming import STEM
 from engine.photos import FORMATS
 
 _FORMAT_OF = {**{f".{suffix}": suffix for suffix in FORMATS}, ".tiff": "tif", ".jpeg": "jpg"}
@@ -24,6 +25,8 @@ def check_out(parser: argparse.ArgumentParser, arguments: argparse.Namespace, ou
     """
     out, single = arguments.out, len(arguments.sources) == len(outputs) == 1
     arguments.is_file = out != STDIO and names_file(out)
+    if arguments.name != STEM and (out == STDIO or arguments.is_file):
+        parser.error(f"--name works with a folder only: leave it out, or give a folder in place of {out}")
     if out == STDIO:
         if not single:
             parser.error("OUT can be - for one photograph with one result only")

@@ -60,6 +60,7 @@ def test_device_names(name):
         (["--files-from", "gone", "out"], "--files-from: gone cannot be read: No such file"),
         (["--files-from", ".", "out"], "--files-from: . cannot be read: Is a directory"),
         (["--files-from", os.devnull, "out"], f"{os.devnull} names no photographs"),
+        (["a.png", "out", "--name", "new"], "argument --name: 'new' must contain {stem}"),
         (["--files-from", "-", "-", "out"], "cannot both be standard input"),
         (["a.png", "a.png"], "a.png is a file"),
         (["a.png", "a.png/below"], "cannot be made"),
@@ -94,6 +95,7 @@ def test_help_gives_every_default():
     actions = [action for action in parser._actions if action.option_strings and action.dest != "help"]
     assert [o.dest for o in actions] == [
         "files_from",
+        "name",
         "device",
         "precision",
         "tile",

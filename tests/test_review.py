@@ -548,6 +548,25 @@ def test_corrections_of_other_photographs_are_named(tmp_path, scan, tiny_weights
     assert np.array_equal(mask_of(tmp_path / "out/scan_mask.png"), square())
 
 
+def test_results_of_another_name_are_corrected(tmp_path, scan, tiny_weights):
+    """The page and its corrections know a photograph by the name of its results."""
+    words = ["--page", "--name", "{number}_{stem}", "--only", "restored"]
+    assert restored(scan, tmp_path / "out", tiny_weights, *words) == 0
+    assert files(tmp_path / "out") == [
+        "1_scan.json",
+        "1_scan_restored.png",
+        "1_scan_review.json",
+        "review.html",
+    ]
+    record = json.loads((tmp_path / "out/1_scan_review.json").read_text())
+    changes = {key: record[key] for key in ("name", "input", "sha256")}
+    assert changes["name"] == "1_scan"
+    path = archive(tmp_path / "c.zip", [changes])
+    assert restored(scan, tmp_path / "out", tiny_weights, *words, "--corrections", path, "--overwrite") == 0
+    report = json.loads((tmp_path / "out/1_scan.json").read_text())
+    assert report["invented"] == pytest.approx((square() == 255).mean(), abs=1e-6)
+
+
 # ------------------------------------------------------------------------------------------ training
 
 

@@ -58,7 +58,7 @@ def test_the_chapter(tmp_path, portrait):
         if row["status"] == "done"
     ]
     assert {"b c_restored.png", "deep/d_restored.png"} <= set(files(tmp_path / "out"))
-    assert files(tmp_path / "picked") == ["b c.json", "b c_restored.png"]
+    assert files(tmp_path / "picked") == ["scans_b c.json", "scans_b c_restored.png"]
     assert files(tmp_path / "careful") == ["d.json", "d_restored.png"]
     assert read_photo(tmp_path / "a_restored.tif").size == (64, 48)
     assert (tmp_path / "a_mask.png").read_bytes() == (tmp_path / "out/a_mask.png").read_bytes()
