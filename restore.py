@@ -44,7 +44,7 @@ from data.images import ImageLike, read_image
 from data.photo import MAX_PIXELS, Photo, encode
 from data.psd import photoshop, restoration_layers
 from data.sheet import compare
-from engine import PROGRAM, commands, marking, options, review
+from engine import PROGRAM, commands, inferring, marking, options, review
 from engine.inputs import BESIDE, infrared_beside
 from engine.lazy import once
 from engine.photos import FORMATS, Job, Picture, run, tool
@@ -335,7 +335,7 @@ def restoring_options(parser: argparse.ArgumentParser) -> None:
     for stage in (segment, inpaint, colorize):
         text = f"weights file of the {stage.STAGE} stage (default: the bundled one)"
         add(f"--{stage.STAGE}-weights", type=Path, default=stage.WEIGHTS, metavar="FILE", help=text)
-    options.infer_options(parser)
+    inferring.infer_options(parser)
     marking.finding_options(parser)
     inpaint.painting_options(parser)
     text = "repair what these masks mark with 255 and skip detection; a folder is paired by stem (default: "
@@ -364,7 +364,7 @@ def main(argv=None) -> int:
 
     def checked(args) -> int:
         args.words = sys.argv[1:] if argv is None else argv
-        options.check(parser, args, output_keys(args))
+        inferring.check(parser, args, output_keys(args))
         alone = args.infrared == "only" or set(args.only or ()) == {"color"}
         if args.probability and (args.mask or args.corrections or alone):
             parser.error("--probability: nothing is searched for defects here")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from data.errors import PhotoError, UserError
 from data.files import write_whole
-from engine import PROGRAM, options, streams
+from engine import PROGRAM, inferring, options, streams
 
 
 def stage_parser(doc: str):
@@ -142,17 +142,17 @@ def infer_command(
     """Adds `infer` with `--weights` and the shared options, which are checked before `run` is called.
 
     output: the result, as a key of `engine.photos.Job.outputs`. run(args) also gets all of them, with that of
-    `--probability`, as `args.outputs`, and what `engine.options.check` sets. tiled: whether the network runs
-    in tiles.
+    `--probability`, as `args.outputs`, and what `engine.inferring.check` sets. tiled: whether the network
+    runs in tiles.
     """
 
     def checked(args: argparse.Namespace) -> int:
         args.outputs = [output] + ["_probability.png"] * vars(args).get("probability", False)
-        options.check(parser, args, args.outputs)
+        inferring.check(parser, args, args.outputs)
         return run(args)
 
     parser = subparsers.add_parser("infer", help="process photographs", allow_abbrev=False)
     options.weights_option(parser, weights)
-    options.infer_options(parser, tiled)
+    inferring.infer_options(parser, tiled)
     parser.set_defaults(run=checked)
     return parser

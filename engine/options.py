@@ -12,11 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from data.errors import UserError
-from engine import naming
-from engine.inputs import STDIO, list_photos, read_list
-from engine.launch import rank, world
-from engine.photos import FORMATS, say
-from engine.targets import check_out
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 INFRARED = ("auto", "off", "only")
@@ -309,53 +304,6 @@ def overwrite_option(parser: argparse.ArgumentParser, what: str) -> None:
 # ------------------------------------------------------------------------------------------- photographs
 
 
-def infer_options(parser: argparse.ArgumentParser, tiled: bool = True) -> None:
-    """Adds the options that `infer` and restore.py share. tiled: whether the networks run in tiles."""
-    add = parser.add_argument
-    text = "a file, a folder, or - for standard input; may be missing with --files-from"
-    photos = add("photos", nargs="+", type=Path, metavar="PHOTO", help=text)
-    text = "output folder, created if missing; for one result of one photograph also a file, whose suffix is "
-    text += "the format, or - for standard output"
-    out = add("out", type=Path, metavar="OUT", help=text)
-    photos.required = out.required = False  # `_take_words` knows which of them must be there
-    text = "also take the files and folders listed in FILE or, with -, on standard input: one a line, or "
-    text += "separated by NUL as by find -print0 (default: none)"
-    add("--files-from", type=Path, metavar="FILE|-", help=text)
-    text = (
-        "name of the results in place of STEM, made of {stem}, {parent} (the folder of the photograph) and "
-    )
-    text += "{number} (its position in the run); _restored.png etc. are appended (default: {stem})"
-    add("--name", type=naming.template, default=naming.STEM, metavar="TEMPLATE", help=text)
-    device_option(parser)
-    precision_option(parser)
-    if tiled:
-        tile_options(parser)
-    add(
-        "--recursive",
-        action="store_true",
-        help="include subfolders; OUT gets the same tree (default: no)",
-    )
-    add(
-        "--overwrite",
-        action="store_true",
-        help="replace existing results (default: no, the photograph fails)",
-    )
-    add(
-        "--format",
-        choices=["auto", *FORMATS],
-        default="auto",
-        help="format of the pictures; jpg is lossy (default: auto, where TIFF stays TIFF and everything else "
-        "becomes PNG)",
-    )
-    add(
-        "--json",
-        type=Path,
-        metavar="FILE|-",
-        help="append each report to FILE as one line of JSON, - for standard output (default: none)",
-    )
-    add("--quiet", action="store_true", help="print failures only, no progress (default: no)")
-
-
 def tile_options(parser: argparse.ArgumentParser) -> None:
     """Adds `--tile` and `--overlap`."""
     add = parser.add_argument
@@ -381,47 +329,3 @@ def overlap_error(tile: int, overlap: int) -> str:
     nothing.
     """
     return f"--overlap {overlap} must be at most half of --tile {tile}" if overlap > tile // 2 else ""
-
-
-def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace, outputs: list[str]) -> None:
-    """Lists the photographs as `sources` of the arguments, and creates OUT. Ends with a usage error (status
-    2) if the options of `infer_options` contradict each other or do not fit the photographs.
-
-    outputs: as in `engine.photos.Job`; if it is one, OUT may be `-` or a file for one photograph.
-    """
-    if hasattr(arguments, "tile") and (wrong := overlap_error(arguments.tile, arguments.overlap)):
-        parser.error(wrong)
-    _take_words(parser, arguments)
-    tell = None if arguments.quiet or rank() > 0 else say
-    listed = arguments.photos, arguments.out, arguments.recursive
-    arguments.sources = list_photos(*listed, tell, arguments.name)
-    check_out(parser, arguments, outputs)
-    if arguments.json not in (None, STDIO):
-        try:
-            open(arguments.json, "a").close()
-        except OSError as error:
-            parser.error(f"--json {arguments.json} cannot be written: {error.strerror}")
-
-
-def _take_words(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    """Settles which words are `photos` and which is `out`, and adds what `--files-from` lists; or ends with a
-    usage error.
-    """
-    listing = arguments.files_from
-    words = [*(arguments.photos or []), *filter(None, [arguments.out])]
-    if len(words) < (1 if listing else 2):
-        parser.error(f"the following arguments are required: {'OUT' if words or listing else 'PHOTO, OUT'}")
-    *arguments.photos, arguments.out = words
-    if listing is None:
-        return
-    if listing == STDIO and STDIO in arguments.photos:
-        parser.error("PHOTO and --files-from cannot both be standard input")
-    if listing == STDIO and world() > 1:
-        parser.error("--files-from - works for one process only: give a file")
-    try:
-        listed = read_list(listing)
-    except UserError as error:
-        parser.error(f"--files-from: {error}")
-    if listing == STDIO and STDIO in listed:
-        parser.error("--files-from: standard input names -, which is standard input itself")
-    arguments.photos += listed

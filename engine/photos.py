@@ -1,6 +1,6 @@
 """The loop over photographs: read, process, write, report, skip if done; exit status 0 or 1.
 
-A command adds the shared options (`engine.options.infer_options`), checks them, loads its networks, and
+A command adds the shared options (`engine.inferring.infer_options`), checks them, loads its networks, and
 defines what to do with one photograph:
 
     def work(photo, source):                                    # data.photo.Photo, engine.inputs.Source

@@ -8,7 +8,7 @@ from PIL import Image
 
 from data.images import read_role_mask
 from data.photo import encode
-from engine.options import check, infer_options
+from engine.inferring import check, infer_options
 from engine.photos import Job, Picture, run
 
 OUTPUTS = ["_mask.png", "_restored.{ext}"]

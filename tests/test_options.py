@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from loop import command, photo
 
-from engine import commands, options
+from engine import commands, inferring, options
 from nets.ops.tiling import Tiling
 
 
@@ -91,7 +91,7 @@ def test_least_tile():
 
 def test_help_gives_every_default():
     parser = ArgumentParser(prog="x")
-    options.infer_options(parser)
+    inferring.infer_options(parser)
     actions = [action for action in parser._actions if action.option_strings and action.dest != "help"]
     assert [o.dest for o in actions] == [
         "files_from",

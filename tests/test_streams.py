@@ -17,7 +17,7 @@ COMMAND = """
 import argparse, contextlib, os, sys
 sys.path[:0] = [".", "tests"]
 from engine import commands, photos
-from engine.options import check, infer_options
+from engine.inferring import check, infer_options
 def work(photo, source):
     with open(os.devnull) as file:
         assert file.fileno() > 2
