@@ -137,4 +137,4 @@ def test_a_result_that_cannot_be_written(small, tmp_path, target, reason):
 
 
 def test_a_photograph_from_a_closed_standard_input(small):
-    assert small("- OUT <&-") == (1, ["stdin: standard input is closed"])
+    assert small("- OUT --quiet <&-") == (1, ["stdin: standard input is closed"])
