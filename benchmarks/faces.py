@@ -7,7 +7,7 @@ DIR/val/labelled (damaged). Damage is detected as `infer` does by default, and c
 default dilation ("widened"). In damaged photographs, pixels that the hand-made mask calls damaged or
 undecided are not counted in a box, and a box without other pixels is left out. For each part: the number of
 boxes, the share of their pixels that is marked, the share of boxes with any mark, and the share of all marked
-pixels of the photographs that lies in boxes. "rows" has the pixels of each photograph with a mark in a box.
+pixels of the photographs that lies in boxes. "rows" has the counts of each photograph with a mark in a box.
 """
 
 import argparse
@@ -120,10 +120,15 @@ def share(some: int, whole: int) -> float:
     return round(some / max(whole, 1), 5)
 
 
+def with_marks(row: dict) -> dict:
+    """The counts of one photograph without the parts that have no mark."""
+    return {name: counts for name, counts in row.items() if name == "all" or counts["widened"]}
+
+
 def photographs(folder: Path, boxes: dict[str, list[Box]]) -> dict[str, tuple[Path, Path | None]]:
     """name -> (photograph, hand-made mask or None) of those with boxes. Raises FileNotFoundError."""
     masks = dict(pairs_in(folder / "labelled"))
-    paths = {str(path.relative_to(folder).with_suffix("")): path for path in images_in(folder)}
+    paths = {path.relative_to(folder).with_suffix("").as_posix(): path for path in images_in(folder)}
     missing = sorted(boxes.keys() - paths)
     if missing:
         raise FileNotFoundError(f"{folder} has no {missing[0]} ({len(missing)} of {len(boxes)} are missing)")
@@ -157,9 +162,8 @@ def main() -> None:
         group: summary([row for name, row in counts.items() if name.startswith(f"{folder}/")])
         for group, folder in GROUPS.items()
     }
-    results["rows"] = {
-        name: row for name, row in counts.items() if any(row[part]["widened"] for part in PARTS)
-    }
+    marked = {name: with_marks(row) for name, row in counts.items()}
+    results["rows"] = {name: row for name, row in marked.items() if row.keys() != {"all"}}
     facts = {"weights_sha256": fingerprint(args.weights), "threshold": threshold, "tta": args.tta}
     record.emit("faces", results, args.store, **facts)
 

@@ -141,7 +141,9 @@ def test_the_benchmark_runs(example, capsys):
     assert (damaged["mouth"]["boxes"], damaged["mouth"]["pixels"]) == (1, 200)
     assert 0 < clean["eye"]["marked"] <= clean["eye"]["widened"] <= 1
     assert clean["eye"]["of_all_marked"] < 1
-    assert "clean/people/p" in stored["results"]["rows"]
+    rows = stored["results"]["rows"]
+    assert rows["clean/people/p"]["eye"]["marked"] == round(160 * clean["eye"]["marked"])
+    assert "eye" not in rows.get("labelled/images/v", {})
 
 
 def test_a_missing_photograph_is_named(example, tmp_path, capsys):

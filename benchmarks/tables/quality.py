@@ -144,9 +144,10 @@ def faces() -> str:
         for name, group in groups.items()
     ]
 
-    def shares(key):
+    def shares(key, digits):
         """A cell: a share before and after dilation."""
-        return lambda row: f"{percent(row[key.format('marked')])}; {percent(row[key.format('widened')])}"
+        before, after = key.format("marked"), key.format("widened")
+        return lambda row: f"{percent(row[before], digits)}; {percent(row[after], digits)}"
 
     settings = f"threshold {stored['threshold']:.2f}" + ", one view" * (not stored["tta"])
     return columns(
@@ -154,9 +155,9 @@ def faces() -> str:
         (settings, "part"),
         ("photographs", lambda row: f"{row['photos']} {row['group']}"),
         ("boxes", "boxes"),
-        ("pixels marked; after dilation, as repaired", shares("{}")),
-        ("boxes with any mark; after dilation", shares("boxes_{}")),
-        ("share of all marked pixels; after dilation", shares("of_all_{}")),
+        ("pixels marked; after dilation, as repaired", shares("{}", 2)),
+        ("boxes with any mark; after dilation", shares("boxes_{}", 0)),
+        ("share of all marked pixels; after dilation", shares("of_all_{}", 2)),
     )
 
 
