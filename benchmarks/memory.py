@@ -1,11 +1,13 @@
 """Measures the peak memory of restore.py against the size of the photograph, on the CPU.
 
     python benchmarks/memory.py [--megapixels 1 4 12 25 50 100] [--threads 2] [--options=--only=restored]
+    python benchmarks/memory.py --allocator [--megapixels 1 4 12]    with glibc's defaults too
 
 Runs it with the bundled weights. Prints one JSON object: for each size the largest resident set of the
-process (`ru_maxrss`), the time, and the inpainted share of the photograph. The photograph is
-examples/astronaut_old.jpg, grey, enlarged. The first row, a photograph of one pixel, shows what the
-interpreter and torch need themselves.
+process (`ru_maxrss`), the time, page faults (`ru_minflt`), and the inpainted share of the photograph. The
+photograph is examples/astronaut_old.jpg, grey, enlarged. The first row, a photograph of one pixel, shows what
+the interpreter and torch need themselves. --allocator compares the thresholds of engine/allocator.py with
+those of glibc; it is stored apart.
 """
 
 import json
@@ -45,7 +47,9 @@ def measure(pixels: int, options: list[str], env: dict) -> dict:
     return {
         "megapixels": round(size[0] * size[1] / 1e6, 2),
         "peak_mb": round(peak / 1e6),
+        "page_faults": usage.ru_minflt,
         "seconds": round(time.perf_counter() - began, 1),
+        "processor_s": round(usage.ru_utime + usage.ru_stime, 1),
         "invented": report["invented"],
     }
 
@@ -56,10 +60,11 @@ def main() -> None:
         "--megapixels",
         type=float,
         nargs="+",
-        default=[1, 4, 12, 25, 50, 100],
         metavar="MP",
-        help="sizes of the photograph (default: 1 4 12 25 50 100)",
+        help="sizes of the photograph (default: 1 4 12 25 50 100; with --allocator 1 4 12)",
     )
+    text = "compare page faults with those under glibc's own thresholds (default: no)"
+    parser.add_argument("--allocator", action="store_true", help=text)
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (default: 2)")
     parser.add_argument(
         "--options",
@@ -70,8 +75,21 @@ def main() -> None:
     )
     args = parser.parse_args()
     env = {**os.environ, "OMP_NUM_THREADS": str(args.threads)}
-    rows = [measure(round(size * 1e6), args.options, env) for size in (1e-6, *args.megapixels)]
-    record.emit("memory", rows, args.store, options=args.options, threads=args.threads)
+    sizes = args.megapixels or ([1, 4, 12] if args.allocator else [1, 4, 12, 25, 50, 100])
+    if args.allocator:
+        cases = {
+            "kept": env,
+            "glibc": {**env, "MALLOC_PERTURB_": "0"},
+        }  # the program leaves the user's settings
+        rows = [
+            {"allocator": name, **measure(round(size * 1e6), args.options, case)}
+            for size in sizes
+            for name, case in cases.items()
+        ]
+        record.emit("page_faults", rows, args.store, options=args.options, threads=args.threads)
+    else:
+        rows = [measure(round(size * 1e6), args.options, env) for size in (1e-6, *sizes)]
+        record.emit("memory", rows, args.store, options=args.options, threads=args.threads)
 
 
 if __name__ == "__main__":

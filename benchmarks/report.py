@@ -38,6 +38,7 @@ BLOCKS = {
     "folder": (speed.folder, ["speed_folder"]),
     "optimisations": (speed.optimisations, ["optimisations"]),
     "memory": (speed.memory, ["memory"]),
+    "page_faults": (speed.page_faults, ["page_faults"]),
     "training": (training.training, ["training_speed", "training_samples"]),
     "activations": (training.activations, ["activations"]),
     "partial": (speed.partial_convolution, ["partial"]),
@@ -100,6 +101,11 @@ SECTIONS = {  # title -> (block, remark)
     "Speed: a folder": ("folder", ""),
     "Speed: optimizations, kept and dropped": ("optimisations", ""),
     "Memory: the whole chain": ("memory", ""),
+    "Memory: page faults": (
+        "page_faults",
+        "The thresholds of malloc in `engine/allocator.py` against glibc's own, which return each large "
+        "block as soon as it is freed.",
+    ),
     "Memory: training with in-place norms": ("activations", ""),
     "Training": ("training", ""),
     "Partial convolution": ("partial", ""),

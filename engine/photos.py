@@ -40,6 +40,7 @@ from data.files import sha256
 from data.formats import lost
 from data.photo import MAX_PIXELS, Photo, encode, read_bytes, read_photo
 from engine import PROGRAM, streams
+from engine.allocator import keep_freed_memory
 from engine.delivery import clear, deliver, refuse_existing, refuse_long
 from engine.inputs import STDIO, Source, correct, pair, refuse_shared
 from engine.launch import rank, terminable, under_torchrun, world
@@ -94,6 +95,7 @@ def run(arguments: argparse.Namespace, job: Job) -> int:
     warnings.filterwarnings(
         "ignore", module=r"PIL\b"
     )  # warnings about odd metadata, which the user cannot act on
+    keep_freed_memory()
     try:
         with terminable():
             return _run_together(arguments, job) if under_torchrun() else _Loop(arguments, job).run()

@@ -134,6 +134,18 @@ def memory() -> str:
     )
 
 
+def page_faults() -> str:
+    names = {"glibc": "returned to the system", "kept": "kept"}
+    return columns(
+        results("page_faults"),
+        ("megapixels, grey", "megapixels"),
+        ("freed memory is", lambda row: names[row["allocator"]]),
+        ("page faults", lambda row: f"{row['page_faults']:,}"),
+        ("peak memory, MB", "peak_mb"),
+        ("processor seconds", "processor_s"),
+    )
+
+
 def partial_convolution() -> str:
     return columns(
         results("partial"),
