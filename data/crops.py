@@ -9,6 +9,8 @@ from PIL import ExifTags, Image, ImageFilter
 from data.photo import read_photo
 from data.pixels import luma, resize, upright
 
+FAINT_SCALE = 0.6  # below this scale, damage that does not fill half of a pixel is ignored
+
 
 def crop(picture: Image.Image, mode: str, side: int, rng, zoom=(0.25, 1.0), enlarge=2.5) -> np.ndarray:
     """A random square of a photograph, resized to `side`: (side, side[, 3]) float32 in [0, 1], mirrored half
@@ -46,8 +48,7 @@ def crop_pair(picture, mask, side, rng, scale, tries=1):
     picture = Image.fromarray(resize(picture, size, "bicubic")).rotate(
         turn, Image.Resampling.BICUBIC, fillcolor=0.5
     )
-    # ignored
-    mask = Image.fromarray(mask[here]).resize(size, Image.Resampling.NEAREST).rotate(turn, fillcolor=128)
+    mask = Image.fromarray(_resized_mask(mask[here], size)).rotate(turn, fillcolor=128)  # 128: ignored
     picture, mask = np.array(picture), np.array(mask)
     turns, mirrored = rng.integers(4), rng.random() < 0.5
     picture, mask = np.rot90(picture, turns), np.rot90(mask, turns)
@@ -55,6 +56,20 @@ def crop_pair(picture, mask, side, rng, scale, tries=1):
         picture, mask = picture[:, ::-1], mask[:, ::-1]
     picture = np.clip(picture, 0, 1) ** np.float32(exp(rng.normal(0, 0.25)))
     return np.ascontiguousarray(picture, np.float32), np.ascontiguousarray(mask)
+
+
+def _resized_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A mask (H, W) uint8 at (width, height). Much reduced, a pixel that is only partly damaged is ignored:
+    there thin cracks are too faint to be found.
+    """
+    if size[0] >= FAINT_SCALE * mask.shape[1]:
+        return np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
+    damaged, ignored = (
+        resize((mask == level).astype(np.float32), size, "box") for level in (np.uint8(255), np.uint8(128))
+    )
+    result = np.where(damaged >= 0.5, np.uint8(255), np.uint8(0))
+    result[(damaged + ignored >= 0.1) & (damaged < 0.5)] = 128
+    return result
 
 
 def read_old_scan(path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -146,12 +146,13 @@ class SegmentSamples(_Samples):
         return exposure.expose(np.ascontiguousarray(picture), rng)
 
     def _real(self, rng):
-        """A labelled crop: scaled by 0.6 to 2, rotated by any multiple of 90 degrees and up to 10 more,
-        mirrored, with another tone.
+        """A labelled crop: scaled, rotated by any multiple of 90 degrees and up to 10 more, mirrored, with
+        another tone.
         """
         picture, mask = self.labelled[rng.integers(len(self.labelled))]
         tries = 4 if rng.random() < 0.7 else 1
-        picture, mask = crop_pair(picture, mask, self.side, rng, (0.6, 2.0), tries)
+        scale = shares.COARSE_SCALES if rng.random() < shares.COARSE_SHARE else shares.SCALES
+        picture, mask = crop_pair(picture, mask, self.side, rng, scale, tries)
         picture = picture * rng.uniform(0.7, 1.1) + rng.uniform(-0.08, 0.12)
         picture = picture + rng.uniform(0, 0.02) * rng.standard_normal(picture.shape, np.float32)
         return np.ascontiguousarray(np.clip(picture, 0, 1), np.float32), mask

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from data import datasets
+from data.crops import crop_pair
 from data.datasets import Clean, ColorizeSamples, InpaintSamples, SegmentSamples, crop
 from data.errors import PhotoError
 from data.synthesis import exposure, shares
@@ -398,3 +399,16 @@ def test_small_color_photographs_are_used_nearly_whole(tmp_path, data_folder, po
     samples = ColorizeSamples(tmp_path, seed=0, side=64)
     reds = [bool((samples[n]["cbcr"][1] > 0.3).float().mean() > 0.5) for n in range(100)]
     assert 10 <= sum(reds) <= 32
+
+
+def test_much_reduced_masks_ignore_what_is_only_partly_damaged():
+    picture, mask = np.full((400, 400), 0.5, np.float32), np.zeros((400, 400), np.uint8)
+    mask[:, 100:104], mask[:, 200:300] = 255, 255
+    for scale, damaged in ((0.2, 100 / 400), (1.0, 104 / 400)):
+        rng = np.random.default_rng(3)
+        small = [crop_pair(picture, mask, round(400 * scale), rng, (scale, scale))[1] for _ in range(4)]
+        straight = [one for one in small if (one[0] == one[-1]).all() or (one[:, 0] == one[:, -1]).all()]
+        assert straight
+        for one in straight:
+            assert (one == 255).mean() == pytest.approx(damaged, abs=1.5 / len(one))
+            assert (one == 128).any() == (scale < 1)

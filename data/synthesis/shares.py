@@ -8,6 +8,8 @@ CLEAN_SHARE = 0.4  # without damage, so that intact content is learned as well
 NEW_SHARE = 0.25  # not aged, since sharp new photographs are not damaged either
 
 # Share of the samples that are labelled photographs
+SCALES = (0.6, 2.0)  # of most of them
+COARSE_SHARE, COARSE_SCALES = 0.25, (0.3, 0.6)  # the rest: wide damage is looked for at a coarse scale too
 PASTED_SHARE = 0.6  # their damage on another photograph, since real damage is rare and soon memorized
 PASTED_ON_OLD_SHARE = 0.2  # of these, on a crop of `negatives/`: real damage on a real border
 PASTED_ON_SCAN_SHARE = 0.3  # of the rest, on a composed scan
