@@ -283,18 +283,26 @@ def review_record(restored: Restored, path: Path, name: str) -> bytes:
     """
     restorer = restored.restorer
     pictures = {key: getattr(restored, key) for key in restorer.wanted if key != "mask"}
-    detected = segment.STAGE in restored.stages
     return review.record(
         restored.photo,
         name,
         restored.name,
         restored.mask,
         pictures,
-        restored.dilated_probability if detected else None,
-        restorer.finder()[1] if detected else None,
         restored.facts(),
+        None if restored.masked else detection(restored),
+        protected=restored.protected()[0] if "protect" in restored.given else None,
         former=review.read_record(path) if restored.masked else None,
     )
+
+
+def detection(restored: Restored) -> review.Detection:
+    """How the mask of a photograph was detected, for the review page."""
+    restorer, infrared = restored.restorer, restored.infrared_mask
+    if segment.STAGE not in restored.stages:
+        return review.Detection(reason="The marks come from infrared, which has no threshold.")
+    sizes = restorer.smallest, restorer.largest
+    return review.Detection(restored.dilated_probability, restorer.finder()[1], infrared, *sizes)
 
 
 def restore(args: argparse.Namespace) -> int:

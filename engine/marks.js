@@ -129,6 +129,40 @@ function atLeast(levels, threshold) {
   return out;
 }
 
+/** Levels without the connected parts (8-neighborhood) of those from the threshold on whose share of the area is out of limits. */
+function ofSizes(levels, [w, h], threshold, [least, most]) {
+  const out = levels.slice(), seen = new Uint8Array(w * h), part = new Int32Array(w * h);
+  for (let start = 0; start < levels.length; start++) {
+    if (seen[start] || levels[start] < threshold) continue;
+    let size = 1;
+    [part[0], seen[start]] = [start, 1];
+    for (let at = 0; at < size; at++) {
+      const x = part[at] % w, y = (part[at] - x) / w;
+      for (let row = Math.max(0, y - 1); row <= Math.min(h - 1, y + 1); row++)
+        for (let column = Math.max(0, x - 1); column <= Math.min(w - 1, x + 1); column++) {
+          const next = row * w + column;
+          if (seen[next] || levels[next] < threshold) continue;
+          seen[next] = 1;
+          part[size++] = next;
+        }
+    }
+    const share = size / levels.length;
+    if (share < least || share > most) for (let at = 0; at < size; at++) out[part[at]] = 0;
+  }
+  return out;
+}
+
+/** The levels that a threshold applies to: without marks of a size that is left out. */
+function levelsFor(photo, threshold) {
+  return photo.limits ? ofSizes(photo.levels, photo.levelsSize, threshold, photo.limits) : photo.levels;
+}
+
+/** Sets a mask to `value` where another one is 255; null: nowhere. */
+function stamp(mask, where, value) {
+  if (where) for (let i = 0; i < mask.length; i++) if (where[i]) mask[i] = value;
+  return mask;
+}
+
 /** The final mask in place of the detected one: 255 damaged, 0 intact. */
 function applyFlags(mask, flags) {
   for (let i = 0; i < mask.length; i++) {
@@ -140,11 +174,12 @@ function applyFlags(mask, flags) {
 
 /** The final mask of a photograph at its own size, as a PNG of 8-bit grey. threshold: of `levels`; null: the stored mask. */
 function maskFile(photo, strokes, threshold) {
-  const [w, h] = photo.size;
+  const [w, h] = photo.size, levels = threshold === null ? null : levelsFor(photo, threshold);
+  const plane = (bits, top, rows) => bits && unpack(bits, w, top, rows);
   return png(w, h, 1, (top, rows) => {
     const grid = raster(photo.size, w, h, top, rows), flags = new Uint8Array(rows * w);
-    const mask = threshold === null ? unpack(photo.bits, w, top, rows)
-      : atLeast(enlarge(photo.levels, photo.levelsSize, grid), threshold);
+    const mask = levels ? atLeast(enlarge(levels, photo.levelsSize, grid), threshold) : unpack(photo.bits, w, top, rows);
+    if (levels) stamp(stamp(mask, plane(photo.infrared, top, rows), 255), plane(photo.protected, top, rows), 0);
     drawStrokes(grid, flags, strokes, false);
     return applyFlags(mask, flags);
   });

@@ -136,9 +136,14 @@ class Restored:
         return read_role_hints(self.given.get("hints"), self.photo.size)
 
     @once
+    def protected(self) -> tuple[np.ndarray, list[str]]:
+        """What is never repaired, (H, W) bool, and notes for the report. Raises PhotoError."""
+        return read_protection(self.given.get("protect"), self.photo.size)
+
+    @once
     def _detect(self) -> marks.Found:
         """The marks that the network and infrared find, or those of a given mask, without protected areas."""
-        protected, said = read_protection(self.given.get("protect"), self.photo.size)
+        protected, said = self.protected()
         if self.masked:
             mask, notes = read_role_mask(self.given["mask"], "mask", self.photo.size)
             found = marks.Found(mask, None, None, notes, {})

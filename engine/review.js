@@ -92,7 +92,9 @@ function approve() {
 /** What the mask of a photograph is made of. */
 async function masksOf(index) {
   const data = JSON.parse(byId(`photo-${index}`).textContent), entry = page.photos[index];
-  const photo = { ...entry, index, pictures: data.pictures, bits: await inflate(data.mask), levels: null };
+  const planes = { bits: await inflate(data.mask), infrared: null, protected: null };
+  for (const name of ["infrared", "protected"]) if (data[name]) planes[name] = await inflate(data[name]);
+  const photo = { ...entry, ...planes, index, pictures: data.pictures, levels: null, limits: data.limits };
   return data.probability ? { ...photo, levels: await inflate(data.probability.levels), levelsSize: data.probability.size } : photo;
 }
 
@@ -110,7 +112,8 @@ async function decode(index) {
   const canvases = await Promise.all(Object.values(pictures).map(drawn));
   const images = Object.fromEntries(names.map((name, place) => [name, canvases[place]]));
   const { width, height } = images.original, grid = raster(photo.size, width, height);
-  return { ...photo, images, width, height, grid, detected: shrink(photo.bits, photo.size, width, height),
+  const small = bits => bits && shrink(bits, photo.size, width, height);
+  return { ...photo, images, width, height, grid, detected: small(photo.bits), always: small(photo.infrared), never: small(photo.protected),
     smooth: photo.levels && enlarge(photo.levels, photo.levelsSize, grid), base: null,
     flags: new Uint8Array(width * height), colors: new Uint32Array(width * height) };
 }
@@ -170,8 +173,9 @@ function repaint() {
 }
 
 function preview(threshold) {
-  const { detected, smooth } = current;
-  current.base = threshold === null ? detected : atLeast(smooth, threshold);
+  const { detected, smooth, limits, levelsSize, grid, always, never } = current;
+  const levels = limits && threshold !== null ? enlarge(levelsFor(current, threshold), levelsSize, grid) : smooth;
+  current.base = threshold === null ? detected : stamp(stamp(atLeast(levels, threshold), always, 255), never, 0);
 }
 
 /** Puts mask, protection and colors on the overlay, all or a box [left, top, right, bottom] of it. */
@@ -496,11 +500,14 @@ function setThreshold(percent) {
 function showThreshold() {
   const slider = byId("threshold"), changed = replay(workOf(state.at).actions).threshold, has = page.photos[state.at].threshold !== null;
   slider.disabled = !has || !current?.levels;
+  slider.hidden = !has;
+  byId("thresholdRow").classList.toggle("without", !has);
   slider.value = changed ?? initial();
   const share = current?.base ? `${(markedShare() * 100).toFixed(1)} % marked` : "";
   byId("thresholdText").textContent = has ? `${(slider.value / 100).toFixed(2)}, ${share}` : share;
   slider.setAttribute("aria-valuetext", `${(slider.value / 100).toFixed(2)}, ${share}`);
-  byId("thresholdHint").textContent = has ? `Lower marks more. Detected with ${(initial() / 100).toFixed(2)}.` : "The mask was given, so there is no probability.";
+  const kept = current?.always ? " Marks from infrared stay." : "";
+  byId("thresholdHint").textContent = has ? `Lower marks more. Detected with ${(initial() / 100).toFixed(2)}.${kept}` : page.photos[state.at].no_threshold;
 }
 
 function showButtons() {

@@ -16,6 +16,7 @@ import shlex
 import subprocess
 import sys
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -42,30 +43,58 @@ MARK = '<meta name="generator" content="photo-restore review">'  # tells our pag
 # ------------------------------------------------------------------------------------------ one photograph
 
 
+@dataclass(frozen=True)
+class Detection:
+    """How a mask was detected, so that the page can redraw it with another threshold."""
+
+    probability: np.ndarray | None = None  # (h, w) in [0, 1] of the working size, dilated as for the mask
+    threshold: float | None = None
+    infrared: np.ndarray | None = None  # (H, W) bool, marked whatever the threshold
+    smallest: float | None = None  # least area of a mark, in px of the working size
+    largest: float | None = None  # greatest area of a mark, as a share of the photograph
+    reason: str = ""  # why there is no threshold to change
+
+    def content(self) -> dict:
+        """The keys of STEM_review.json; limits: least and greatest share of the area of a mark, or None."""
+        levels, limits = None, None
+        if self.probability is not None:
+            levels = _levels(self.probability)
+            least = (self.smallest or 0) / self.probability.size
+            limits = [least, self.largest or 1] if self.smallest or self.largest else None
+        return {
+            "threshold": None if self.threshold is None else round(float(self.threshold), 4),
+            "probability": levels,
+            "limits": limits,
+            "infrared": None if self.infrared is None else _bits(self.infrared),
+            "no_threshold": self.reason,
+        }
+
+
 def record(
     photo: Photo,
     name: str,
     source: str,
     mask: np.ndarray,
     pictures: dict[str, np.ndarray],
-    probability: np.ndarray | None,
-    threshold: float | None,
     facts: dict,
+    detection: Detection | None,
+    protected: np.ndarray | None = None,
     former: dict | None = None,
 ) -> bytes:
     """STEM_review.json of one photograph.
 
     name: STEM, of its results. source: where it was read from. mask: (H, W) uint8, 255 damaged. pictures:
-    restored, restored_color or color -> pixels. probability: (h, w) in [0, 1] of the working size, widened
-    as for the mask, or None if the mask was given. facts: invented, regions and warnings, as in the report.
-    former: an earlier record of a photograph whose mask is given now, which still tells its probability.
+    restored, restored_color or color -> pixels. facts: invented, regions and warnings, as in the report.
+    detection: None if the mask was given. protected: (H, W) bool, what is never repaired. former: an earlier
+    record of a photograph whose mask is given now, which still tells its probability.
     """
     shown = ("restored", "restored_color") if "restored_color" in pictures else pictures
     pictures = {"original": photo.pixels, **{key: pictures[key] for key in shown if key in pictures}}
-    levels = _levels(probability) if probability is not None else None
-    score, reasons = doubts(facts, probability, threshold)
+    detection = detection or Detection(reason="Its mask was given, so there is no threshold to change.")
+    score, reasons = doubts(facts, detection.probability, detection.threshold)
+    redrawn = detection.content()
     if former and former["sha256"] == photo.sha256:
-        levels, threshold = former["probability"], former["threshold"]
+        redrawn = {key: former.get(key) for key in redrawn}
         score, reasons = 0.0, ["corrected by hand", *reasons]
     content = {
         "version": VERSION,
@@ -73,15 +102,20 @@ def record(
         "input": source,
         "sha256": photo.sha256,
         "size": list(photo.size),
-        "threshold": None if threshold is None else round(float(threshold), 4),
         "doubt": round(score, 4),
         "reasons": reasons,
         "thumb": data_url(photo.pixels, THUMB, "WEBP", quality=60),
         "pictures": {key: data_url(pixels, SIDE, "WEBP", quality=75) for key, pixels in pictures.items()},
-        "mask": _packed(np.packbits(mask == 255, axis=1)),
-        "probability": levels,
+        "mask": _bits(mask == 255),
+        "protected": None if protected is None else _bits(protected),
+        **redrawn,
     }
     return json.dumps(content).encode()
+
+
+def _bits(mask: np.ndarray) -> str:
+    """A mask (H, W) bool, each row starting a byte."""
+    return _packed(np.packbits(mask, axis=1))
 
 
 def _packed(array: np.ndarray) -> str:
@@ -109,6 +143,10 @@ def doubts(facts: dict, probability: np.ndarray | None, threshold: float | None)
         found.append((min(1, invented / MUCH_INVENTED), f"{invented:.1%} of the pixels are invented"))
     if count := (facts.get("regions") or {}).get("count", 0):
         found.append((min(1, count / MANY_REGIONS), f"{count} separate marks" if count > 1 else "one mark"))
+    if dropped := sum((facts.get("dropped") or {}).values()):
+        found.append(
+            (0.05, f"{dropped} marks left out by size" if dropped > 1 else "one mark left out by size")
+        )
     if probability is not None:
         marked = probability >= threshold
         possible = probability >= threshold / 2
@@ -234,7 +272,8 @@ def _page(out: Path, names: list[str], facts: dict) -> bytes:
         content = read_record(out / f"{name}{SUFFIX}")
         if content is None:  # removed meanwhile
             continue
-        shown = {key: content.pop(key) for key in ("pictures", "mask", "probability")}
+        keys = ("pictures", "mask", "probability", "limits", "infrared", "protected")
+        shown = {key: content.pop(key) for key in keys if key in content}
         elements.append(
             f'<script type="application/json" id="photo-{number}">{inline_json(shown)}</script>\n'
         )

@@ -160,11 +160,11 @@ class Page:
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
-    def press(self, *keys, shift=False):
+    def press(self, *keys, shift=False, control=False):
         for key in keys:
-            text = {"Enter": "\r"}.get(key, key if len(key) == 1 and not shift else "")
+            text = {"Enter": "\r"}.get(key, key if len(key) == 1 and not shift and not control else "")
             code = {"Tab": 9, "Enter": 13, " ": 32}.get(key, 0)  # without it Tab moves no focus
-            options = {"key": key, "modifiers": 8 * shift, "windowsVirtualKeyCode": code}
+            options = {"key": key, "modifiers": 8 * shift + 2 * control, "windowsVirtualKeyCode": code}
             self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **options)
             self.call("Input.dispatchKeyEvent", type="keyUp", **options)
 
@@ -175,6 +175,11 @@ class Page:
             kind = "mouseMoved" if number else "mousePressed"
             self.call("Input.dispatchMouseEvent", type=kind, clickCount=1, **options)
         self.call("Input.dispatchMouseEvent", type="mouseReleased", clickCount=1, **options)
+
+    def wheel(self, x, y, down, control=False):
+        """Turns the wheel by `down` px at a place; with control it is a pinch on a touch pad."""
+        where = {"x": x, "y": y, "deltaX": 0, "deltaY": down, "modifiers": 2 * control}
+        self.call("Input.dispatchMouseEvent", type="mouseWheel", **where)
 
     def touch(self, *moments):
         """Fingers: each moment is a list of the points where they are."""

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -211,6 +212,26 @@ def browser(tmp_path_factory):
         pytest.skip(f"Chromium does not start on this machine ({error})")
     yield browser
     browser.close()
+
+
+@pytest.fixture(scope="session")
+def review_template(tmp_path_factory, portrait, tiny_weights):
+    """A folder with three photographs in scans/, restored in out/ with --page."""
+    from reviewing import NAMES, restored
+
+    folder = tmp_path_factory.mktemp("review")
+    for number, name in enumerate(NAMES):
+        save(folder / f"scans/{name}.png", portrait[20 * number : 20 * number + 96, 60:188])
+    assert restored(folder / "scans", folder / "out", tiny_weights, "--page", "--recursive") == 0
+    return folder
+
+
+@pytest.fixture
+def reviewed(review_template, tmp_path, monkeypatch):
+    """A copy of that, to change, and to run commands in."""
+    shutil.copytree(review_template, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 def save(path, pixels, alpha=None, format=None, **facts):

@@ -1,7 +1,6 @@
 """Infrared channels in files: what is read, kept and used by the commands."""
 
 import io
-import json
 
 import numpy as np
 import pytest
@@ -287,11 +286,3 @@ def test_small_photographs_do_not_fail(shape):
     photo = Photo(noise(*shape, 3), infrared=noise(*shape, seed=1))
     mask, *_ = segment.find(None, photo, None, 2, ("only", None))
     assert mask.shape == shape
-
-
-def test_the_page_shows_it_without_a_probability(tmp_path, film, run):
-    (tmp_path / "scan.tif").write_bytes(rgbi(*film))
-    words = ("--infrared", "only", "--page", "--only", "restored")
-    assert run(tmp_path / "scan.tif", tmp_path / "out", *words) == 0
-    record = json.loads((tmp_path / "out/scan_review.json").read_text())
-    assert record["probability"] is None and record["threshold"] is None
