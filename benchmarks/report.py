@@ -48,6 +48,7 @@ BLOCKS = {
     "cross_validation": (partial(quality.recipes, "cross_validation"), ["cross_validation"]),
     "fine_tuning": (partial(quality.recipes, "fine_tuning"), ["fine_tuning"]),
     "phases": (quality.phases, ["phases"]),
+    "tone": (quality.tone, ["tone"]),
 }
 
 PAGE = """# Results
@@ -82,6 +83,11 @@ SECTIONS = {  # title -> (block, remark)
     "Quality: color": ("colorize", ""),
     "Quality: color in three training phases": ("phases", ""),
     "Quality: chroma upsampling": ("upsampling", ""),
+    "Quality: faded prints": (
+        "tone",
+        "End points bring back range and cast. They cannot know a bent curve, uneven light or blur, which "
+        "the ageing has too, nor how dark and colorful the print was when it was new.",
+    ),
     "Speed: stages": (
         "stages",
         "The networks of width 64 have random weights. Shares above 100 % are possible, since oneDNN's "

@@ -11,7 +11,7 @@ from data.pixels import bands, luma, merge_chroma, resize, rgb_to_ycbcr
 MODES = "auto", "neutral"  # auto keeps the hue of grey, sepia and toned prints, neutral makes them grey
 REMARK = "contrast and color cast of the faded print corrected"
 
-LOWEST, HIGHEST = 0.5, 99.5  # percentiles taken as black and white; beyond are dust and glare
+LOWEST, HIGHEST = 0.1, 99.9  # percentiles taken as black and white; beyond are dust and glare
 USED = 0.8  # share of the range that one channel must use for a print not to count as faded
 TARGET = 0.95  # share of the range from black to white after correction
 MOST_GAIN = 2.5  # more would bring out grain and paper
@@ -19,7 +19,10 @@ KNEE = 0.04  # distance from both ends within which values are rolled off instea
 MEASURED_SIDE = 512  # px; a smaller copy has the same percentiles, not widened by noise
 BORDER_SPREAD = 0.03  # largest standard deviation of luma along a row or column of a print's border
 BORDER_SHARE = 0.2  # largest share of a side that a border may take
-MONOCHROME = 0.015  # chroma not explained by luma; below this a print is grey, sepia or toned
+# A print is grey, sepia or toned if the chroma that luma does not explain is below both: a standard
+# deviation, and a share of that of luma, since in faded color prints chroma is weak too.
+MONOCHROME = 0.015
+MONOCHROME_SHARE = 0.1
 LEAST_PIXELS = 1000  # fewest pixels to measure on
 
 
@@ -104,7 +107,7 @@ def is_monochrome(picture: np.ndarray, inside: np.ndarray) -> bool:
     basis = np.stack([ycbcr[:, 0] ** power for power in range(4)], 1)
     chroma = ycbcr[:, 1:]
     residual = chroma - basis @ np.linalg.lstsq(basis, chroma, rcond=None)[0]
-    return bool(residual.std(0).max() < MONOCHROME)
+    return bool(residual.std(0).max() < min(MONOCHROME, MONOCHROME_SHARE * ycbcr[:, 0].std()))
 
 
 def _reduced(picture: np.ndarray) -> np.ndarray:

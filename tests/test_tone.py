@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 from skimage import data as pictures
 
+from data.pixels import rgb_to_ycbcr
 from data.tone import Tone, is_monochrome, measure_tone
 from losses.metrics import ciede2000
 
@@ -86,6 +87,14 @@ def test_monochrome_is_told_from_color():
     assert is_monochrome(grey * SEPIA, everywhere)
     color = pictures.astronaut() / 255.0
     assert not is_monochrome(color, np.ones(color.shape[:2], bool))
+
+
+def test_a_faded_color_print_is_not_taken_for_a_toned_one():
+    """Its chroma has become as weak as that of a sepia print."""
+    color = faded(pictures.astronaut(), (0.42, 0.4, 0.36), (0.56, 0.54, 0.5)) / 255
+    everywhere = np.ones(color.shape[:2], bool)
+    assert rgb_to_ycbcr(color)[..., 1:].std((0, 1)).max() < 0.02
+    assert not is_monochrome(color, everywhere)
 
 
 def test_border_and_damage_are_not_measured():

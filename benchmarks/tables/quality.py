@@ -304,3 +304,28 @@ def phases() -> str:
     )
     steps = f"{stored['steps']} steps each from the same weights; VGG-16 has {stored['vgg']} weights."
     return f"{rows}\n\n{steps}"
+
+
+def tone() -> str:
+    """Color differences before and after --tone, for each kind of fading."""
+    result = results("tone")
+    names = {
+        "dyes": "color prints, dyes faded",
+        "tones": "grey prints, tones of the ageing for training",
+        "aged": "grey prints, all of that ageing",
+    }
+    rows = [{"kind": name, **result[kind]} for kind, name in names.items()]
+    kinds = columns(
+        rows,
+        ("simulated fading", "kind"),
+        ("prints", "photos"),
+        ("CIEDE2000 before", interval_of("all_before", 1)),
+        ("after", interval_of("all_after", 1)),
+        ("corrected", "corrected"),
+        ("their CIEDE2000 before", interval_of("touched_before", 1)),
+        ("after", interval_of("touched_after", 1)),
+        ("changed by a second correction", "twice"),
+        ("not monotone", "falling"),
+    )
+    left = f"Good photographs left unchanged: {result['unchanged']} of {result['photos']}."
+    return f"{kinds}\n\n{left}"
