@@ -45,6 +45,7 @@ BLOCKS = {
     "upsampling": (quality.upsampling, ["upsampling"]),
     "archive": (robustness.archive, ["archive"]),
     "fuzz": (robustness.fuzz, ["fuzz"]),
+    "situations": (robustness.situations, ["situations", "situations_before"]),
     "cross_validation": (partial(quality.recipes, "cross_validation"), ["cross_validation"]),
     "fine_tuning": (partial(quality.recipes, "fine_tuning"), ["fine_tuning"]),
     "phases": (quality.phases, ["phases"]),
@@ -117,6 +118,11 @@ SECTIONS = {  # title -> (block, remark)
     "Partial convolution": ("partial", ""),
     "Robustness: killed runs and broken files": ("archive", ""),
     "Robustness: damaged files": ("fuzz", ""),
+    "Robustness: situations of bug reports": (
+        "situations",
+        "From public bug reports of such programs, drawn anew. Poor: right, but badly said. Before is commit "
+        "6490758, the last one before they were tried.",
+    ),
 }
 
 
