@@ -403,8 +403,8 @@ def test_small_color_photographs_are_used_nearly_whole(tmp_path, data_folder, po
 
 def test_much_reduced_masks_ignore_what_is_only_partly_damaged():
     picture, mask = np.full((400, 400), 0.5, np.float32), np.zeros((400, 400), np.uint8)
-    mask[:, 100:104], mask[:, 200:300] = 255, 255
-    for scale, damaged in ((0.2, 100 / 400), (1.0, 104 / 400)):
+    mask[:, 100:102], mask[:, 200:300] = 255, 255
+    for scale, damaged in ((0.2, 100 / 400), (1.0, 102 / 400)):
         rng = np.random.default_rng(3)
         small = [crop_pair(picture, mask, round(400 * scale), rng, (scale, scale))[1] for _ in range(4)]
         straight = [one for one in small if (one[0] == one[-1]).all() or (one[:, 0] == one[:, -1]).all()]
