@@ -45,12 +45,13 @@ class RunFolder:
             (self.path / "args.json").write_text(json.dumps({**content, "commit": commit()}, indent=2) + "\n")
             (self.path / "log.jsonl").write_text("")
 
-    def go_on(self, done: int) -> None:
+    def go_on(self, done: int, evaluated: bool) -> None:
         """Removes log lines after the step to resume from, and temporary files, that a killed process
-        left.
+        left. evaluated: whether this step was; otherwise its evaluation is removed too.
         """
         if self.writes:
             rows = [row for row in read_log(self.path) if row["step"] <= done]
+            rows = [row for row in rows if evaluated or row["step"] < done or "score" not in row]
             lines = "".join(json.dumps(row) + "\n" for row in rows)
             write_whole(self.path / "log.jsonl", lines.encode(), overwrite=True)
             for path in self.path.glob(".*.tmp"):

@@ -17,6 +17,7 @@ from pathlib import Path
 from data.errors import PhotoError, UserError
 from data.files import write_whole
 from engine import PROGRAM, inferring, options, streams
+from engine.launch import INTERRUPTED, ignore_sigterm, rank, terminable, under_torchrun
 
 
 def stage_parser(doc: str):
@@ -41,7 +42,7 @@ def run_command(parser: argparse.ArgumentParser, argv) -> int:
             print(f"{parser.prog}: {str(error).strip()}", file=sys.stderr)
             return 2
         except KeyboardInterrupt:
-            return 130
+            return INTERRUPTED
 
 
 def _run(parser: argparse.ArgumentParser, argv) -> int:
@@ -70,7 +71,18 @@ def train_command(
 
     def run(args) -> int:
         args.defaults = {name: parser.get_default(name) for name in vars(args)}
-        return train(args)
+        try:
+            with terminable():
+                return train(args)
+        except KeyboardInterrupt:
+            if rank() == 0:
+                begun = (args.run_dir / "last.pt").exists()
+                goes = "goes on from the last checkpoint" if begun else "starts again"
+                print(f"interrupted; the same command {goes}", file=sys.stderr)
+            return INTERRUPTED
+        finally:
+            if under_torchrun():  # which may stop this process while it exits
+                ignore_sigterm()
 
     parser.set_defaults(run=run)
     return parser

@@ -8,6 +8,8 @@ import signal
 import threading
 from collections.abc import Iterator
 
+INTERRUPTED = 130  # exit status after SIGINT or SIGTERM, as shells give it for SIGINT
+
 
 def rank() -> int:
     """The rank of this process under torchrun; 0 when alone."""

@@ -11,6 +11,8 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import distributed
@@ -126,6 +128,10 @@ class Processes:
         distributed.all_gather_object(parts, rows)
         return [part[index] for index in range(max(map(len, parts))) for part in parts if index < len(part)]
 
+    def wait(self) -> None:
+        """Waits for the other processes: torchrun stops all of them when the first one fails."""
+        self.total(torch.zeros(1))
+
     def close(self) -> None:
         """Leaves the process group. Everything that holds it (DistributedDataParallel, in cycles) must be
         unreachable by now.
@@ -143,7 +149,7 @@ class StopSignals:
     """
 
     def __enter__(self) -> StopSignals:
-        self.received = False
+        self.received = self.breaks = False
         self.former = {
             number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)
         }
@@ -151,6 +157,20 @@ class StopSignals:
 
     def _note(self, *_) -> None:
         self.received = True
+        if self.breaks:
+            self.breaks = False  # a second signal must not disturb the end
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def breaking_off(self) -> Iterator[None]:
+        """While active, a signal raises KeyboardInterrupt, as does one that came before."""
+        self.breaks = True
+        try:
+            if self.received:
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self.breaks = False
 
     def __exit__(self, *_) -> None:
         for number, handler in self.former.items():

@@ -1,4 +1,4 @@
-"""The training loop of every stage: batches, steps, evaluation, checkpoints, and resuming.
+"""The training loop of every stage: steps, evaluation, checkpoints, and resuming.
 
 The run folder is the whole state of a run (see data/run_folder.py). Sample n is a function of (seed, n), and
 `last.pt` holds the rest, so that a resumed run equals an uninterrupted one bit for bit (on the CPU,
@@ -10,58 +10,32 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import closing, suppress
 
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, default_collate
 
 from data import checkpoint
 from data.errors import UserError
 from data.run_folder import RunFolder, read_log
 from engine import VERSION
+from engine.batches import Batches, explained_shortages, load_batches
 from engine.clock import Clock
-from engine.optim import EMA, Discriminator, LossTally, freeze_statistics, make_optimizer, schedule
+from engine.launch import INTERRUPTED
+from engine.optim import EMA, LossTally, Reading, freeze_statistics, make_optimizer, schedule
 from engine.processes import Processes, StopSignals, peak_memory
+from engine.stage import Stage, changed_options, check_sizes, derived, plain_options
 
 STATE_VERSION = 1  # of the contents of last.pt
 LOG_EVERY = 50  # steps between two lines of the log; enough for smooth curves
-READ_EVERY = 10  # steps between two readings of the device's results; nothing waits for it in between
+READ_EVERY = 10  # most steps between two readings of the device's results; nothing waits for it in between
+READ_SECONDS = 2  # most seconds, where steps are slow: signals to several processes wait for a reading
 SAVE_EVERY = 200  # steps between checkpoints, besides those at evaluations; a kill loses at most these,
 SAVE_SECONDS = 120  # or this much time, where steps are slow
 EVALUATIONS = 12  # per run, the last at its end; enough to see overfitting, in a small part of the time
 MAX_BAD_STEPS = 20  # skipped steps in a row after which the run gives up
 MAX_GRADIENT_NORM = 1.0  # gradients are clipped to this norm, so that one odd batch cannot undo many steps
-BATCHES_AHEAD = 4  # batches prefetched by each worker, which hides samples that take long
-
-# Options that may differ between a run and its continuation.
-FREE_ON_RESUME = {"workers", "device", "dry_run", "keep", "run_dir"}
-
-
-@dataclass(frozen=True)
-class Stage:
-    """The differences between stages. Their own options are already bound in the functions."""
-
-    name: str
-    build: Callable[[dict], nn.Module]
-    """build(network) -> the network of these constructor arguments, which are stored in the weights"""
-    samples: Callable[[], Dataset]
-    """samples() -> dataset, whose item n is a function of (seed, n)"""
-    losses: Callable[..., dict[str, torch.Tensor]]
-    """losses(net, batch, total=, [discriminator=]) -> scalars, "loss" among them; total sums a tensor over
-    all processes. With a discriminator also "discriminator", the loss of that"""
-    evaluate: Callable[..., dict]
-    """evaluate(net, processes=) -> measures: "score" (greater is better), "infer" (stored in the weights),
-    "samples" (name -> input, prediction, truth: pictures of fixed validation photographs), and others"""
-    validation_set: Callable[[], list]
-    """validation_set() -> what evaluate measures on. Raises UserError if there is nothing"""
-    initialize: Callable[[nn.Module], None] | None = None
-    """initialize(net) loads what a new network starts from, such as published weights"""
-    discriminator: Callable[[Processes], Discriminator] | None = None
-    """discriminator(processes) for adversarial training"""
 
 
 def fit(stage: Stage, args, network: dict) -> int:
@@ -70,81 +44,34 @@ def fit(stage: Stage, args, network: dict) -> int:
     args: from `engine.commands.train_command`; the stage's own options are only stored. network: the
     network's constructor arguments. Raises UserError for options that do not fit each other or the data.
     """
-    with closing(Processes(args.device, training=True)) as processes:
-        torch.manual_seed(args.seed)
-        net = stage.build(network)
-        _check(args, net, processes.world)
-        if args.dry_run:
-            if processes.rank == 0:
-                print(json.dumps(_derived(stage, args, network, net, processes), indent=2))
-            return 0
-        stage.validation_set()  # fails now, not at the first evaluation, if there is nothing to evaluate on
-        return Trainer(stage, args, network, net, processes).train()
+    status = None
+    # What KeyboardInterrupt holds must be gone when the processes part
+    processes = Processes(args.device, training=True)
+    with closing(processes), explained_shortages(), suppress(KeyboardInterrupt):
+        status = _fit(stage, args, network, processes)
+    if status is None:
+        raise KeyboardInterrupt
+    return status
 
 
-def _check(args, net: nn.Module, world: int) -> None:
-    """Raises UserError for sizes that this network or these processes cannot work with."""
-    if args.batch_size % world:
-        raise UserError(f"--batch-size {args.batch_size} cannot be shared by {world} processes")
-    if args.crop % net.size_divisor:
-        raise UserError(
-            f"--crop {args.crop} is not a multiple of {net.size_divisor}, as this network needs it"
-        )
-    if args.batch_size == world and args.crop == net.size_divisor and args.freeze_bn_from > 0:
-        raise UserError(
-            f"--crop {args.crop} with one sample for each process: the deepest norm has no second value to "
-            "compare with; give a larger --crop or --batch-size"
-        )
-
-
-def _derived(stage: Stage, args, network: dict, net: nn.Module, processes: Processes) -> dict:
-    """What `--dry-run` prints."""
-    return {
-        **plain_options(args),
-        "stage": stage.name,
-        "parameters": sum(p.numel() for p in net.parameters()),
-        "processes": processes.world,
-        "device": str(processes.device),
-        "samples_per_process": args.batch_size // processes.world,
-        "network": network,
-    }
-
-
-def plain_options(args) -> dict:
-    """The options as plain types, for `args.json` and checkpoints."""
-    return _plain({name: value for name, value in vars(args).items() if name != "defaults"})
-
-
-def changed_options(before: dict, args) -> list[str]:
-    """Names of options that do not allow resuming a run. before: its options; one that was added to the
-    program later has its default.
-    """
-    before, now = {**_plain(args.defaults), **before}, plain_options(args)
-    return [name for name in now if name not in FREE_ON_RESUME and before[name] != now[name]]
-
-
-def _plain(values: dict) -> dict:
-    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
-
-
-class Batches(Dataset):
-    """Item `step` is this process's part of the batch of that step, a function of (step, rank) only.
-
-    A user error (an unreadable photograph) is returned in place of the batch: raised in a worker process, it
-    would carry that process's traceback.
-    """
-
-    def __init__(self, samples: Dataset, batch_size: int, rank: int, world: int):
-        self.samples, self.batch_size = samples, batch_size
-        self.local = batch_size // world
-        self.offset = rank * self.local
-
-    def __getitem__(self, step: int) -> dict[str, torch.Tensor] | Exception:
-        start = step * self.batch_size + self.offset
+def _fit(stage: Stage, args, network: dict, processes: Processes) -> int:
+    """`fit` in one of the processes. Raises KeyboardInterrupt if it is stopped outside of training steps."""
+    torch.manual_seed(args.seed)
+    net = stage.build(network)
+    check_sizes(args, net, processes.world)
+    if args.dry_run:
+        if processes.rank == 0:
+            print(json.dumps(derived(stage, args, network, net, processes), indent=2))
+        return 0
+    stage.validation_set()  # fails now, not at the first evaluation, if there is nothing to evaluate on
+    trainer = Trainer(stage, args, network, net, processes)
+    with StopSignals() as signals:
         try:
-            return default_collate([self.samples[number] for number in range(start, start + self.local)])
-        except (UserError, OSError) as error:
-            return error
+            return trainer.train(signals)
+        except RuntimeError:
+            if signals.received and processes.world > 1:  # the other processes have already stopped
+                raise KeyboardInterrupt from None
+            raise
 
 
 class Trainer:
@@ -162,6 +89,8 @@ class Trainer:
         self.optimizer = make_optimizer(net, args.lr)
         self.discriminator = stage.discriminator and stage.discriminator(processes)
         self.done, self.finished = 0, False  # steps; whether the last one was evaluated
+        self.unevaluated = bool(args.weights)  # an evaluation is due: at first, of the score to beat
+        self.read_at, self.read = 0, (0, 0.0)  # step of the next reading; step and seconds of the last one
         self.best = []  # (score, file name) of the best weights so far
         self.clock, self.seconds = Clock(), 0.0  # seconds of the run, the same on all processes
         if resumes:
@@ -202,7 +131,7 @@ class Trainer:
                 "give another --run-dir, or --weights to start from its result"
             )
         self.load(state)
-        self.run.go_on(self.done)
+        self.run.go_on(self.done, evaluated=not self.unevaluated)
 
     def state(self) -> dict:
         """The contents of `last.pt`."""
@@ -213,7 +142,8 @@ class Trainer:
             "ema": self.ema.net.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "done": self.done,
-            "finished": self.progress() == self.args.steps,
+            "finished": self.progress() == self.args.steps and not self.unevaluated,
+            "unevaluated": self.unevaluated,
             "seconds": self.clock.run_seconds(),
             "best": self.best,
         }
@@ -226,58 +156,81 @@ class Trainer:
         if self.discriminator:
             self.discriminator.load(state["discriminator"])
         self.done, self.finished, self.seconds = state["done"], state["finished"], state["seconds"]
+        self.unevaluated = state.get("unevaluated", False)
         self.best = [tuple(entry) for entry in state["best"]]
         self.clock = Clock(self.seconds)
 
     # ------------------------------------------------------------------------------- the loop
 
-    def train(self) -> int:
-        """Trains to the last step, or until told to stop; returns the exit status."""
-        if self.finished:
-            weights = self.args.run_dir / self.best[0][1]
-            self.say(f"this run has finished, at step {self.done}; its best weights are {weights}")
-            return 0
-        if self.args.weights and self.done == 0:
-            self.evaluate()  # the score to beat; the start stays among the best if nothing does
-        status = self.take_steps()
-        if self.args.weights and status == 0:
-            self.compare_with_start()
-        return status
+    def train(self, signals: StopSignals) -> int:
+        """Trains to the last step, or until told to stop; returns the exit status.
 
-    def take_steps(self) -> int:
-        """The remaining steps, until the last or a signal; returns the exit status."""
-        args, alone, stop = self.args, self.processes.world == 1, False
-        self.clock.restart(self.done)
-        with StopSignals() as signals:
-            for batch in self.clock.watch(self.batches()):
-                before = self.progress()
-                self.tally.add(*self.step(batch))
-
-                # Losses stay on the device and are read now and then, when signals are also shared
-                logs = self.done == 1 or self.done % LOG_EVERY == 0
-                at_end = self.done == args.steps
-                if logs or at_end or self.done % READ_EVERY == 0 or (signals.received and alone):
-                    reading = self.tally.read(self.processes, signals.received, self.clock.run_seconds())
-                    stop, self.seconds = reading.stop, reading.seconds
-                    self.log_skipped(reading.skipped)
-                    if reading.skipped_in_a_row >= MAX_BAD_STEPS:
-                        return self.give_up(reading.skipped_in_a_row)
-                if logs:
-                    self.log()
-
-                # Evaluate and save
-                last = self.progress() == args.steps
-                evaluates = last or self.progress() // self.evaluate_every > before // self.evaluate_every
-                if evaluates:
-                    self.evaluate()
-                if stop or evaluates or self.saving_is_due():
-                    self.save()
-                if last:
-                    break
-                if stop:
-                    self.say(f"stopped at step {self.done}; the same command goes on from there")
-                    return 130
+        Raises KeyboardInterrupt if it is stopped during an evaluation, which is then repeated on resuming.
+        """
+        if not self.finished:
+            status = self.take_steps(signals)
+            if status:
+                return status
+            if self.args.weights:
+                self.compare_with_start()
+        weights = self.args.run_dir / self.best[0][1]
+        self.say(f"this run has finished, at step {self.done}; its best weights are {weights}")
         return 0
+
+    def take_steps(self, signals: StopSignals) -> int:
+        """The remaining steps, until the last or a signal; returns the exit status."""
+        if self.unevaluated:
+            self.evaluate(signals)
+            if self.done:  # else there is nothing yet that a kill could lose
+                self.save()
+            if self.progress() == self.args.steps:
+                return 0
+        self.clock.restart(self.done)
+        for batch in self.clock.watch(self.batches()):
+            before, stop = self.progress(), False
+            self.tally.add(*self.step(batch))
+            logs = self.done == 1 or self.done % LOG_EVERY == 0
+            if logs or self.reading_is_due(signals):
+                reading = self.read_losses(signals)
+                stop = reading.stop
+                if reading.skipped_in_a_row >= MAX_BAD_STEPS:
+                    return self.give_up(reading.skipped_in_a_row)
+            if logs:
+                self.log()
+
+            last = self.progress() == self.args.steps
+            self.unevaluated = last or self.progress() // self.evaluate_every > before // self.evaluate_every
+            if stop or self.unevaluated or self.saving_is_due():
+                self.save()  # before an evaluation too, which may take longer than a machine has left
+            if stop:
+                return self.stop()
+            if self.unevaluated:
+                self.evaluate(signals)
+                self.save()
+            if last:
+                break
+        return 0
+
+    def reading_is_due(self, signals: StopSignals) -> bool:
+        """Whether losses are read after this step. They stay on the device in between; readings also tell
+        all processes of a signal to one of them, so these must agree.
+        """
+        alone = self.processes.world == 1
+        return self.done in (self.read_at, self.args.steps) or (signals.received and alone)
+
+    def read_losses(self, signals: StopSignals) -> Reading:
+        reading = self.tally.read(self.processes, signals.received, self.clock.run_seconds())
+        self.log_skipped(reading.skipped)
+        before, seconds = self.read
+        pace = (reading.seconds - seconds) / (self.done - before)  # seconds of a step
+        self.read_at = self.done + max(1, min(READ_EVERY, int(READ_SECONDS / max(pace, 1e-9))))
+        self.read, self.seconds = (self.done, reading.seconds), reading.seconds
+        return reading
+
+    def stop(self) -> int:
+        self.processes.wait()  # until the first one has saved
+        self.say(f"stopped at step {self.done}; the same command goes on from there")
+        return INTERRUPTED
 
     def progress(self) -> int:
         """Steps done or, with `--minutes`, the share of the time used, in steps, if that is more."""
@@ -296,18 +249,9 @@ class Trainer:
     def batches(self) -> Iterator[dict]:
         """This process's part of the batches of all remaining steps."""
         args, processes = self.args, self.processes
-        loader = DataLoader(
-            Batches(self.samples, args.batch_size, processes.rank, processes.world),
-            batch_size=None,  # an item is a batch
-            sampler=range(self.done, args.steps),
-            num_workers=args.workers,
-            pin_memory=self.device.type == "cuda",
-            prefetch_factor=BATCHES_AHEAD if args.workers else None,
-        )
-        for batch in loader:
-            if isinstance(batch, Exception):
-                raise batch
-            yield batch
+        made = Batches(self.samples, args.batch_size, processes.rank, processes.world)
+        pinned = self.device.type == "cuda"
+        return load_batches(made, range(self.done, args.steps), args.workers, pinned)
 
     def step(self, batch: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
         """One optimizer step: its losses, and whether it was skipped, 0 or 1, both on the device."""
@@ -356,11 +300,15 @@ class Trainer:
         )
         self.clock.restart(self.done)
 
-    def evaluate(self) -> None:
-        """Evaluates the averaged weights, and writes them if they are among the best. All processes agree."""
+    def evaluate(self, signals: StopSignals) -> None:
+        """Evaluates the averaged weights, and writes them if they are among the best. All processes agree.
+
+        Raises KeyboardInterrupt at a signal, since it may take minutes.
+        """
         with self.clock.paused():
             began = time.perf_counter()
-            result = self.stage.evaluate(self.ema.net, processes=self.processes)
+            with signals.breaking_off():
+                result = self.stage.evaluate(self.ema.net, processes=self.processes)
             pictures, name = result.pop("samples"), f"best-{self.done}.pt"
             entries = [*self.best, (result["score"], name)]
             # Among equal scores the first stays
@@ -370,6 +318,7 @@ class Trainer:
             numbers = {name: x for name, x in result.items() if not isinstance(x, (list, dict))}
             self.run.log(step=self.done, evaluation_s=time.perf_counter() - began, **numbers)
             self.run.draw(pictures)
+            self.unevaluated = False
 
     def weights(self, result: dict) -> dict:
         """The contents of a weights file with the averaged weights and their metrics."""

@@ -1,0 +1,86 @@
+"""What the loop needs of a stage, and the options of a run: checked, stored, compared on resuming."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+
+from data.errors import UserError
+from engine.optim import Discriminator
+from engine.processes import Processes
+
+# Options that may differ between a run and its continuation.
+FREE_ON_RESUME = {"workers", "device", "dry_run", "keep", "run_dir"}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The differences between stages. Their own options are already bound in the functions."""
+
+    name: str
+    build: Callable[[dict], nn.Module]
+    """build(network) -> the network of these constructor arguments, which are stored in the weights"""
+    samples: Callable[[], Dataset]
+    """samples() -> dataset, whose item n is a function of (seed, n)"""
+    losses: Callable[..., dict[str, torch.Tensor]]
+    """losses(net, batch, total=, [discriminator=]) -> scalars, "loss" among them; total sums a tensor over
+    all processes. With a discriminator also "discriminator", the loss of that"""
+    evaluate: Callable[..., dict]
+    """evaluate(net, processes=) -> measures: "score" (greater is better), "infer" (stored in the weights),
+    "samples" (name -> input, prediction, truth: pictures of fixed validation photographs), and others"""
+    validation_set: Callable[[], list]
+    """validation_set() -> what evaluate measures on. Raises UserError if there is nothing"""
+    initialize: Callable[[nn.Module], None] | None = None
+    """initialize(net) loads what a new network starts from, such as published weights"""
+    discriminator: Callable[[Processes], Discriminator] | None = None
+    """discriminator(processes) for adversarial training"""
+
+
+def check_sizes(args, net: nn.Module, world: int) -> None:
+    """Raises UserError for sizes that this network or these processes cannot work with."""
+    if args.batch_size % world:
+        raise UserError(f"--batch-size {args.batch_size} cannot be shared by {world} processes")
+    if args.crop % net.size_divisor:
+        raise UserError(
+            f"--crop {args.crop} is not a multiple of {net.size_divisor}, as this network needs it"
+        )
+    if args.batch_size == world and args.crop == net.size_divisor and args.freeze_bn_from > 0:
+        raise UserError(
+            f"--crop {args.crop} with one sample for each process: the deepest norm has no second value to "
+            "compare with; give a larger --crop or --batch-size"
+        )
+
+
+def derived(stage: Stage, args, network: dict, net: nn.Module, processes: Processes) -> dict:
+    """What `--dry-run` prints."""
+    return {
+        **plain_options(args),
+        "stage": stage.name,
+        "parameters": sum(p.numel() for p in net.parameters()),
+        "processes": processes.world,
+        "device": str(processes.device),
+        "samples_per_process": args.batch_size // processes.world,
+        "network": network,
+    }
+
+
+def plain_options(args) -> dict:
+    """The options as plain types, for `args.json` and checkpoints."""
+    return _plain({name: value for name, value in vars(args).items() if name != "defaults"})
+
+
+def changed_options(before: dict, args) -> list[str]:
+    """Names of options that do not allow resuming a run. before: its options; one that was added to the
+    program later has its default.
+    """
+    before, now = {**_plain(args.defaults), **before}, plain_options(args)
+    return [name for name in now if name not in FREE_ON_RESUME and before[name] != now[name]]
+
+
+def _plain(values: dict) -> dict:
+    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
