@@ -15,9 +15,9 @@ from data import portraits
 from data.corrections import labelled_photographs
 from data.crops import crop, crop_pair, read_old_scan
 from data.errors import PhotoError
-from data.folder import SMALL, held_out, images_in, pairs_in
+from data.folder import SMALL, grouped, held_out, images_in, pairs_in
 from data.hints import simulate
-from data.photo import IMAGE_SUFFIXES, read_mask, read_photo
+from data.photo import read_mask, read_photo
 from data.pixels import luma, rgb_to_ycbcr
 from data.synthesis import defects, exposure, scans, shares
 from data.synthesis.ageing import age
@@ -45,9 +45,7 @@ class Clean:
 
     def __init__(self, data: Path):
         root = Path(data) / "clean"
-        groups = [images_in(path) for path in sorted(root.glob("*")) if path.is_dir()]
-        loose = sorted(path for path in root.glob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
-        self.groups = [group for group in [*groups, loose] if group]
+        self.groups = grouped(root)
         if not self.groups:
             raise PhotoError(f"{root}: no photographs to train on")
 
@@ -322,11 +320,13 @@ def _paste_damage(picture: np.ndarray, mask: np.ndarray, ground: np.ndarray) -> 
 
 
 def _labelled(image: Path, mask: Path) -> tuple[np.ndarray, np.ndarray]:
-    photo = read_photo(image)  # upright, as the mask was drawn
+    path = image
     try:
+        photo = read_photo(image)  # upright, as the mask was drawn
+        path = mask
         return luma(photo.pixels), read_mask(mask, photo.size)[0]
     except PhotoError as error:
-        raise PhotoError(f"{mask}: {error}") from None
+        raise PhotoError(f"{path}: {error}") from None
 
 
 def _masks_in(folder: Path) -> list[Path]:

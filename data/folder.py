@@ -6,6 +6,7 @@ TRAINING.md describes it: `clean/`, `labelled/images` and `labelled/masks`, `tex
 from __future__ import annotations
 
 import csv
+from collections import Counter, defaultdict
 from pathlib import Path
 
 from data.errors import PhotoError
@@ -15,24 +16,65 @@ SMALL = "color_small"  # folder of photographs too small for anything but color
 
 
 def images_in(folder: Path) -> list[Path]:
-    """All pictures under a folder, recursively, sorted; [] if there is no such folder."""
-    return sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    """All pictures under a folder, recursively, sorted; [] if there is no such folder. Hidden files and
+    folders are left out, such as the `._scan.jpg` that macOS writes beside scan.jpg.
+    """
+    return _visible(folder, "**/*")
+
+
+def grouped(folder: Path) -> list[list[Path]]:
+    """The pictures of each direct subfolder, which may be a link, and those beside them, without empty
+    lists.
+    """
+    subfolders = sorted(path for path in Path(folder).glob("[!.]*") if path.is_dir())
+    groups = [*map(images_in, subfolders), _visible(folder, "*")]
+    return [group for group in groups if group]
+
+
+def _visible(folder: Path, pattern: str) -> list[Path]:
+    paths = sorted(path for path in Path(folder).glob(pattern) if path.suffix.lower() in IMAGE_SUFFIXES)
+    return [path for path in paths if not any(name[0] == "." for name in path.relative_to(folder).parts)]
+
+
+def paired(folder: Path) -> tuple[list[tuple[Path, Path]], list[str], list[Path]]:
+    """(image, mask) pairs of `folder`/images and `folder`/masks, what is wrong with others, in a line each,
+    and the masks without a photograph.
+
+    The mask of a/scan.jpg is a/scan.png or a/scan_mask.png. A photograph whose stem no other one has may have
+    its mask in any folder below masks/.
+    """
+    images, masks = (Path(folder) / part for part in ("images", "masks"))
+    by_name, by_stem = defaultdict(list), defaultdict(list)
+    for mask in images_in(masks):
+        by_name[mask.relative_to(masks).with_suffix("")].append(mask)
+        by_stem[mask.stem].append(mask)
+    photos = images_in(images)
+    stems = Counter(path.stem for path in photos)
+    owners, pairs, faults = {}, [], []
+    for path in photos:
+        name = path.relative_to(images).with_suffix("")
+        other = name.with_name(f"{name.name}_mask")
+        fitting = by_name[name] + by_name[other]
+        if not fitting and stems[path.stem] == 1:
+            fitting = by_stem[name.name] + by_stem[other.name]
+        if not fitting:
+            faults.append(f"{path}: no {name} or {other} in {masks}")
+        elif len(fitting) > 1:
+            faults.append(f"both {fitting[0]} and {fitting[1]} could be the mask of {path}: remove one")
+        elif fitting[0] in owners:
+            faults.append(f"{fitting[0]} would be the mask of {owners[fitting[0]]} and {path}: rename one")
+        else:
+            pairs.append((path, fitting[0]))
+        owners.update(dict.fromkeys(fitting, path))
+    unused = [mask for found in by_stem.values() for mask in found if mask not in owners]
+    return pairs, faults, unused
 
 
 def pairs_in(folder: Path) -> list[tuple[Path, Path]]:
-    """(image, mask) pairs of `folder`/images and `folder`/masks: the mask of a.jpg is a.png or a_mask.png.
-
-    Raises PhotoError for an image without a mask or with both.
-    """
-    masks = {path.stem: path for path in images_in(Path(folder) / "masks")}
-    pairs = []
-    for path in images_in(Path(folder) / "images"):
-        fitting = [masks[name] for name in (path.stem, f"{path.stem}_mask") if name in masks]
-        if not fitting:
-            raise PhotoError(f"{path}: no {path.stem} or {path.stem}_mask in {Path(folder) / 'masks'}")
-        if len(fitting) > 1:
-            raise PhotoError(f"both {fitting[0]} and {fitting[1]} could be the mask of {path}: remove one")
-        pairs.append((path, fitting[0]))
+    """The pairs of `paired`. Raises PhotoError if anything is wrong with others."""
+    pairs, faults, _ = paired(folder)
+    if faults:
+        raise PhotoError(faults[0] + (f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""))
     return pairs
 
 

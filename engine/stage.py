@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
+from data import checks
 from data.errors import UserError
 from engine.optim import Discriminator
 from engine.processes import Processes
@@ -54,6 +56,25 @@ def check_sizes(args, net: nn.Module, world: int) -> None:
             f"--crop {args.crop} with one sample for each process: the deepest norm has no second value to "
             "compare with; give a larger --crop or --batch-size"
         )
+
+
+def check_data(stage: Stage, data: Path, processes: Processes) -> bool:
+    """Whether all files of a data folder can be used. The first process names those that cannot, and masks
+    without a photograph, which are not used.
+    """
+    pairs, unpaired, unused = checks.labelled(data, stage.name)
+    faults = checks.faults(data, processes.share(checks.pictures(data, stage.name)))
+    unequal = checks.pair_faults(processes.share(pairs))
+    found = [line for line in [*unpaired, *processes.gather(faults), *processes.gather(unequal)] if line]
+    if processes.rank == 0:
+        if unused:
+            notes = [f"{mask}: not used, since there is no photograph of this name" for mask in unused]
+            print(checks.listing(notes), file=sys.stderr)
+        if found:
+            what = f"{data}: {len(found)} problems; nothing was trained" if len(found) > 1 else ""
+            print("\n".join(filter(None, [what, checks.listing(found)])), file=sys.stderr)
+    processes.wait()  # until the first one has named them
+    return not found
 
 
 def derived(stage: Stage, args, network: dict, net: nn.Module, processes: Processes) -> dict:

@@ -25,7 +25,7 @@ from engine.clock import Clock
 from engine.launch import INTERRUPTED
 from engine.optim import EMA, LossTally, Reading, freeze_statistics, make_optimizer, schedule
 from engine.processes import Processes, StopSignals, peak_memory
-from engine.stage import Stage, changed_options, check_sizes, derived, plain_options
+from engine.stage import Stage, changed_options, check_data, check_sizes, derived, plain_options
 
 STATE_VERSION = 1  # of the contents of last.pt
 LOG_EVERY = 50  # steps between two lines of the log; enough for smooth curves
@@ -63,6 +63,8 @@ def _fit(stage: Stage, args, network: dict, processes: Processes) -> int:
         if processes.rank == 0:
             print(json.dumps(derived(stage, args, network, net, processes), indent=2))
         return 0
+    if not check_data(stage, args.data, processes):
+        return 2
     stage.validation_set()  # fails now, not at the first evaluation, if there is nothing to evaluate on
     trainer = Trainer(stage, args, network, net, processes)
     with StopSignals() as signals:

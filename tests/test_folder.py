@@ -9,9 +9,11 @@ from data.errors import PhotoError
 from data.folder import (
     damage_in,
     evenly_chosen,
+    grouped,
     held_out,
     images_in,
     measured_scans,
+    paired,
     pairs_in,
     thinned,
     validation,
@@ -40,6 +42,39 @@ def test_a_detected_mask_keeps_its_name_in_a_pair(tmp_path):
     paint(tmp_path / "masks/a.png", 0)
     with pytest.raises(PhotoError, match=r"both .*a\.png and .*a_mask\.png could be the mask of .*a\.jpg"):
         pairs_in(tmp_path)
+
+
+def test_equal_stems_in_subfolders_are_paired_by_folder(tmp_path):
+    expected = []
+    for folder, end in (("a", "png"), ("b", "tif")):
+        image = paint(tmp_path / f"images/{folder}/IMG_1.jpg", 9)
+        expected.append((image, paint(tmp_path / f"masks/{folder}/IMG_1_mask.{end}", 0)))
+    assert pairs_in(tmp_path) == expected
+    image = paint(tmp_path / "images/c/IMG_1.jpg", 9)
+    with pytest.raises(PhotoError, match=r"c/IMG_1\.jpg: no c/IMG_1 or c/IMG_1_mask in .*masks"):
+        pairs_in(tmp_path)
+
+
+def test_a_stem_that_is_there_once_may_have_its_mask_in_another_folder(tmp_path):
+    image, mask = paint(tmp_path / "images/a/x.jpg", 9), paint(tmp_path / "masks/x.png", 0)
+    assert pairs_in(tmp_path) == [(image, mask)]
+
+
+def test_a_mask_belongs_to_one_photograph(tmp_path):
+    first, second = (paint(tmp_path / f"images/x.{end}", 9) for end in ("jpg", "tif"))
+    mask, unused = paint(tmp_path / "masks/x.png", 0), paint(tmp_path / "masks/y.png", 0)
+    pairs, faults, left = paired(tmp_path)
+    assert pairs == [(first, mask)]
+    assert faults == [f"{mask} would be the mask of {first} and {second}: rename one"]
+    assert left == [unused]
+
+
+def test_hidden_files_are_not_there(tmp_path):
+    seen = [paint(tmp_path / "x.jpg", 9), paint(tmp_path / "b/x.jpg", 9)]
+    for name in ("._x.jpg", "b/._x.jpg", ".thumbnails/x.jpg"):
+        paint(tmp_path / name, 9)
+    assert images_in(tmp_path) == seen[::-1]
+    assert grouped(tmp_path) == [[seen[1]], [seen[0]]]
 
 
 def test_pictures_are_found_recursively_and_sorted(tmp_path):

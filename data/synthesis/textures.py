@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 _SIDE = 512  # px, period of the noise bank
+SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
 _TILE = 256  # px, side of a tile cut from a large scan
 
 
@@ -110,9 +111,7 @@ def load_textures(folder) -> Textures:
         return Textures()
     groups = []
     for part in sorted([folder, *(path for path in folder.iterdir() if path.is_dir())]):
-        paths = sorted(
-            path for path in part.glob("*") if path.suffix.lower() in (".png", ".tif", ".tiff", ".bmp")
-        )
+        paths = sorted(path for path in part.glob("[!.]*") if path.suffix.lower() in SUFFIXES)
         shapes = [(tile.size, tile.tobytes()) for path in paths for tile in _tiles(path)]
         if shapes:
             groups.append(shapes)
