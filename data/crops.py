@@ -1,15 +1,44 @@
 """Square crops for training: of photographs, of pictures with masks, and of old scans."""
 
+import errno
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from math import exp
 from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, ImageFilter
 
+from data.errors import PhotoError
 from data.photo import read_photo
 from data.pixels import luma, resize, upright
 
 FAINT_SCALE = 0.6  # below this scale, damage that does not fill half of a pixel is ignored
+# Errors of a machine that has no more open files or memory, which are no faults of a file
+SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Turns OSError into PhotoError with the name of the file that cannot be read."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in SHORTAGES:
+            raise
+        raise PhotoError(f"{path}: {error.strerror or error}") from None
+
+
+def _attempted(read: Callable):
+    """The result of read(). Raises OSError for broken files, for which Pillow's plugins raise almost any
+    exception.
+    """
+    try:
+        return read()
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise OSError(str(error) or type(error).__name__) from None
 
 
 def crop(picture: Image.Image, mode: str, side: int, rng, zoom=(0.25, 1.0), enlarge=2.5) -> np.ndarray:
@@ -18,13 +47,15 @@ def crop(picture: Image.Image, mode: str, side: int, rng, zoom=(0.25, 1.0), enla
 
     The square's side is a share of the photograph's short side drawn from `zoom` (log-uniform), but at least
     `side` / `enlarge` px, so that enlargement stays within that of enlarged small scans. mode: "L" or "RGB".
+    Raises OSError if it cannot be read.
     """
     (width, height), short = picture.size, min(picture.size)
-    orientation = picture.getexif().get(ExifTags.Base.Orientation)
+    orientation = _attempted(picture.getexif).get(ExifTags.Base.Orientation)
     span = int(min(short, max(short * np.exp(rng.uniform(*np.log(zoom))), side / enlarge)))
     left, top = rng.integers(width - span + 1), rng.integers(height - span + 1)
     # JPEG decodes at 1/2, 1/4 or 1/8 if that is enough
     picture.draft(mode, (width * side // span, height * side // span))
+    _attempted(picture.load)
     scale = picture.width / width
     box = (left * scale, top * scale, (left + span) * scale, min((top + span) * scale, picture.height))
     if picture.mode.startswith("I;16"):  # Pillow would clip at 255

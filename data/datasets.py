@@ -13,7 +13,7 @@ from PIL import Image, ImageFilter
 
 from data import portraits
 from data.corrections import labelled_photographs
-from data.crops import crop, crop_pair, read_old_scan
+from data.crops import crop, crop_pair, naming, read_old_scan
 from data.errors import PhotoError
 from data.folder import SMALL, grouped, held_out, images_in, pairs_in
 from data.hints import simulate
@@ -73,11 +73,8 @@ class _Samples(torch.utils.data.Dataset):
         it cannot be read.
         """
         path = path or self.clean.draw(rng)
-        try:
-            with Image.open(path) as picture:
-                return crop(picture, mode, self.side, rng, **kwargs)
-        except OSError as error:
-            raise PhotoError(f"{path}: {error}") from None
+        with naming(path), Image.open(path) as picture:
+            return crop(picture, mode, self.side, rng, **kwargs)
 
 
 class SegmentSamples(_Samples):

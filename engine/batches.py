@@ -5,13 +5,16 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from data.errors import UserError
+from data.errors import PhotoError, UserError
 
 AHEAD = 4  # batches prefetched by each worker, which hides samples that take long
+TRIES = 100  # samples in a row that may be unreadable
+SPARE = 1 << 40  # distance between the numbers of a sample and of the one in its place; no run takes so many
 STOPS = (signal.SIGINT, signal.SIGTERM)
 
 # What torch says when a machine runs out of something -> what to do. Its errors have no other mark.
@@ -24,11 +27,20 @@ SHORTAGES = {
 }
 
 
+class Batch(NamedTuple):
+    """A process's part of a batch."""
+
+    samples: dict[str, torch.Tensor]
+    unreadable: list[str]
+    """Why others were drawn in place of samples, in a line for each time"""
+
+
 class Batches(Dataset):
     """Item `step` is this process's part of the batch of that step, a function of (step, rank) only.
 
-    A user error (an unreadable photograph) is returned in place of the batch: raised in a worker process, it
-    would carry that process's traceback.
+    In place of a sample with an unreadable photograph another one is drawn, always the same. Any other user
+    error is returned in place of the batch: raised in a worker process, it would carry that process's
+    traceback.
     """
 
     def __init__(self, samples: Dataset, batch_size: int, rank: int, world: int):
@@ -36,13 +48,23 @@ class Batches(Dataset):
         self.local = batch_size // world
         self.offset = rank * self.local
 
-    def __getitem__(self, step: int) -> dict[str, torch.Tensor] | Exception:
-        start = step * self.batch_size + self.offset
+    def __getitem__(self, step: int) -> Batch | Exception:
+        start, unreadable = step * self.batch_size + self.offset, []
         try:
             with explained_shortages():
-                return default_collate([self.samples[number] for number in range(start, start + self.local)])
+                samples = [self._sample(number, unreadable) for number in range(start, start + self.local)]
+                return Batch(default_collate(samples), unreadable)
         except (UserError, OSError) as error:
             return error
+
+    def _sample(self, number: int, unreadable: list[str]) -> dict[str, torch.Tensor]:
+        """Sample `number`, or the first of those in its place that can be read."""
+        for attempt in range(TRIES):
+            try:
+                return self.samples[number + attempt * SPARE]
+            except PhotoError as error:
+                unreadable.append(str(error))
+        raise UserError(f"{TRIES} samples in a row cannot be read; the last one: {unreadable[-1]}")
 
 
 def load_batches(

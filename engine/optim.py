@@ -130,6 +130,7 @@ class Reading(NamedTuple):
     skipped_in_a_row: float  # up to now
     stop: bool  # one of the processes was told to stop
     seconds: float  # time of the run, averaged over processes
+    unreadable: int  # samples since the last reading, of all processes
 
 
 class LossTally:
@@ -150,18 +151,20 @@ class LossTally:
         self.device_sums = row if self.device_sums is None else self.device_sums + row
         self.in_a_row = found_inf if self.in_a_row is None else (self.in_a_row + found_inf) * found_inf
 
-    def read(self, processes: Processes, stopping: bool, seconds: float = 0.0) -> Reading:
+    def read(
+        self, processes: Processes, stopping: bool, seconds: float = 0.0, unreadable: int = 0
+    ) -> Reading:
         """Fetches the sums from the device. stopping: whether this process was told to stop; seconds: time of
-        the run by its clock.
+        the run by its clock; unreadable: samples that it could not read since the last reading.
         """
-        own = self.device_sums.new_tensor([float(stopping), seconds])
+        own = self.device_sums.new_tensor([float(stopping), seconds, unreadable])
         facts = torch.cat([self.device_sums, self.in_a_row[None], own])
         facts = processes.total(facts) / processes.world
-        skipped, *sums, counted, in_a_row, stop, seconds = facts.tolist()
+        skipped, *sums, counted, in_a_row, stop, seconds, unreadable = facts.tolist()
         self.device_sums = None
         self.sums = {name: self.sums.get(name, 0) + x for name, x in zip(self.names, sums)}
         self.counted += counted
-        return Reading(skipped, in_a_row, stop > 0, seconds)
+        return Reading(skipped, in_a_row, stop > 0, seconds, round(unreadable * processes.world))
 
     def means(self) -> dict[str, float]:
         """The means of everything read since the last call."""

@@ -20,7 +20,7 @@ from data import checkpoint
 from data.errors import UserError
 from data.run_folder import RunFolder, read_log
 from engine import VERSION
-from engine.batches import Batches, explained_shortages, load_batches
+from engine.batches import Batch, Batches, explained_shortages, load_batches
 from engine.clock import Clock
 from engine.launch import INTERRUPTED
 from engine.optim import EMA, LossTally, Reading, freeze_statistics, make_optimizer, schedule
@@ -35,6 +35,8 @@ SAVE_EVERY = 200  # steps between checkpoints, besides those at evaluations; a k
 SAVE_SECONDS = 120  # or this much time, where steps are slow
 EVALUATIONS = 12  # per run, the last at its end; enough to see overfitting, in a small part of the time
 MAX_BAD_STEPS = 20  # skipped steps in a row after which the run gives up
+MAX_UNREADABLE = 0.1  # share of the samples that may be unreadable,
+LEAST_UNREADABLE = 20  # or this number, if that is more, since a few may come early
 MAX_GRADIENT_NORM = 1.0  # gradients are clipped to this norm, so that one odd batch cannot undo many steps
 
 
@@ -92,6 +94,11 @@ class Trainer:
         self.discriminator = stage.discriminator and stage.discriminator(processes)
         self.done, self.finished = 0, False  # steps; whether the last one was evaluated
         self.unevaluated = bool(args.weights)  # an evaluation is due: at first, of the score to beat
+        self.unreadable, self.named, self.lost = (
+            [],
+            set(),
+            0,
+        )  # why, since the last reading; ever; number of samples
         self.read_at, self.read = 0, (0, 0.0)  # step of the next reading; step and seconds of the last one
         self.best = []  # (score, file name) of the best weights so far
         self.clock, self.seconds = Clock(), 0.0  # seconds of the run, the same on all processes
@@ -104,7 +111,7 @@ class Trainer:
             ids = [self.device] if self.device.type == "cuda" else None
             self.model = nn.parallel.DistributedDataParallel(net, device_ids=ids)
         self.evaluate_every = max(1, args.steps // EVALUATIONS)  # steps
-        self.tally, self.saved_at = LossTally(), self.seconds
+        self.tally, self.saved_at, self.began = LossTally(), self.seconds, self.done
 
     # ------------------------------------------------------------------------------- begin and resume
 
@@ -189,12 +196,13 @@ class Trainer:
                 return 0
         self.clock.restart(self.done)
         for batch in self.clock.watch(self.batches()):
-            before, stop = self.progress(), False
-            self.tally.add(*self.step(batch))
+            before, status = self.progress(), 0
+            self.unreadable += batch.unreadable
+            self.tally.add(*self.step(batch.samples))
             logs = self.done == 1 or self.done % LOG_EVERY == 0
             if logs or self.reading_is_due(signals):
                 reading = self.read_losses(signals)
-                stop = reading.stop
+                status = self.end_status(reading)
                 if reading.skipped_in_a_row >= MAX_BAD_STEPS:
                     return self.give_up(reading.skipped_in_a_row)
             if logs:
@@ -202,10 +210,10 @@ class Trainer:
 
             last = self.progress() == self.args.steps
             self.unevaluated = last or self.progress() // self.evaluate_every > before // self.evaluate_every
-            if stop or self.unevaluated or self.saving_is_due():
+            if status or self.unevaluated or self.saving_is_due():
                 self.save()  # before an evaluation too, which may take longer than a machine has left
-            if stop:
-                return self.stop()
+            if status:
+                return self.stop(status)
             if self.unevaluated:
                 self.evaluate(signals)
                 self.save()
@@ -221,18 +229,31 @@ class Trainer:
         return self.done in (self.read_at, self.args.steps) or (signals.received and alone)
 
     def read_losses(self, signals: StopSignals) -> Reading:
-        reading = self.tally.read(self.processes, signals.received, self.clock.run_seconds())
+        facts = signals.received, self.clock.run_seconds(), len(self.unreadable)
+        reading = self.tally.read(self.processes, *facts)
         self.log_skipped(reading.skipped)
+        if reading.unreadable:
+            self.log_unreadable(reading.unreadable)
         before, seconds = self.read
         pace = (reading.seconds - seconds) / (self.done - before)  # seconds of a step
         self.read_at = self.done + max(1, min(READ_EVERY, int(READ_SECONDS / max(pace, 1e-9))))
         self.read, self.seconds = (self.done, reading.seconds), reading.seconds
         return reading
 
-    def stop(self) -> int:
+    def end_status(self, reading: Reading) -> int:
+        """The exit status with which the run ends here; 0 if it goes on."""
+        drawn = (self.done - self.began) * self.args.batch_size + self.lost
+        if self.lost > max(MAX_UNREADABLE * drawn, LEAST_UNREADABLE):
+            return 2
+        return INTERRUPTED if reading.stop else 0
+
+    def stop(self, status: int) -> int:
         self.processes.wait()  # until the first one has saved
-        self.say(f"stopped at step {self.done}; the same command goes on from there")
-        return INTERRUPTED
+        lost = (
+            "" if status == INTERRUPTED else f", since {self.lost} samples were unreadable: mend these files"
+        )
+        self.say(f"stopped at step {self.done}{lost}; the same command goes on from there")
+        return status
 
     def progress(self) -> int:
         """Steps done or, with `--minutes`, the share of the time used, in steps, if that is more."""
@@ -248,7 +269,7 @@ class Trainer:
         self.run.save(self.state())
         self.saved_at = self.clock.run_seconds()
 
-    def batches(self) -> Iterator[dict]:
+    def batches(self) -> Iterator[Batch]:
         """This process's part of the batches of all remaining steps."""
         args, processes = self.args, self.processes
         made = Batches(self.samples, args.batch_size, processes.rank, processes.world)
@@ -290,6 +311,16 @@ class Trainer:
     def log_skipped(self, steps: float) -> None:
         if steps:
             self.run.log(step=self.done, skipped=f"{steps:g} steps: their gradients are not finite")
+
+    def log_unreadable(self, samples: int) -> None:
+        """Counts samples of all processes in the log, and names each file once."""
+        self.lost += samples
+        self.run.log(step=self.done, unreadable=samples)
+        lines = dict.fromkeys(self.processes.gather(self.unreadable))
+        for line in (line for line in lines if line not in self.named):
+            self.say(f"{line}: other samples are drawn in its place")
+        self.named |= lines.keys()
+        self.unreadable = []
 
     def log(self) -> None:
         self.run.log(

@@ -120,20 +120,6 @@ def test_a_batch_that_cannot_be_shared_is_refused(data_folder, tmp_path, monkeyp
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_an_unreadable_photograph_is_named_in_one_line(data_folder, tmp_path, capsys, workers):
-    folder = tmp_path / "data"
-    shutil.copytree(data_folder, folder)
-    for path in (folder / "clean").rglob("*.*"):
-        path.write_bytes(path.read_bytes()[:300])
-    assert train(colorize, folder, tmp_path / "run", "--workers", workers, steps=1) == 2
-    error = capsys.readouterr().err
-    assert f": {folder / 'clean'}" in error
-    assert error.count("\n") == 1
-    assert "Traceback" not in error
-    assert "DataLoader" not in error
-
-
 def command(run):
     """The exit status of a command that does `run`."""
     parser = ArgumentParser("tool")

@@ -17,8 +17,7 @@ import inpaint
 import segment
 from data import checkpoint, run_folder
 from data.datasets import ColorizeSamples, InpaintSamples, SegmentSamples
-from data.errors import PhotoError
-from engine import batches, training
+from engine import training
 from nets.norm import InPlaceABN
 
 SAMPLES = {
@@ -31,34 +30,6 @@ LOSSES = {
     inpaint: {"hole_weight": 6.0, "valid_weight": 1.0, "tv_weight": 0.1},
     colorize: {"chroma_weight": 6.0, "l1_weight": 1.0},
 }
-
-
-class Numbers(torch.utils.data.Dataset):
-    """Item n is n."""
-
-    def __getitem__(self, number):
-        return torch.tensor(number)
-
-
-@pytest.mark.parametrize("world", [1, 2, 4])
-def test_the_batches_of_all_processes_are_the_global_batch(world):
-    for step in (0, 3):
-        parts = [batches.Batches(Numbers(), 8, rank, world)[step].tolist() for rank in range(world)]
-        assert sorted(number for part in parts for number in part) == list(range(step * 8, step * 8 + 8))
-        assert {len(part) for part in parts} == {8 // world}
-
-
-def test_a_mistake_in_the_samples_takes_the_place_of_the_batch():
-    class Unreadable(Numbers):
-        def __getitem__(self, number):
-            raise PhotoError("a.png: cut")
-
-    loader = torch.utils.data.DataLoader(
-        batches.Batches(Unreadable(), 4, 0, 1), batch_size=None, sampler=range(1), num_workers=1
-    )
-    (error,) = list(loader)
-    assert isinstance(error, PhotoError)
-    assert str(error) == "a.png: cut"
 
 
 def network_of(run):
