@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import active_children
 from typing import NamedTuple
 
 import torch
@@ -67,11 +68,10 @@ class Batches(Dataset):
         raise UserError(f"{TRIES} samples in a row cannot be read; the last one: {unreadable[-1]}")
 
 
-def load_batches(
-    batches: Batches, steps: range, workers: int, pinned: bool
-) -> Iterator[dict[str, torch.Tensor]]:
+@contextmanager
+def loaded(batches: Batches, steps: range, workers: int, pinned: bool) -> Iterator[Iterator[Batch]]:
     """The batches of these steps. workers: processes that make them, 0 for none; pinned: in page-locked
-    memory, for CUDA. Raises UserError.
+    memory, for CUDA. Their iterator raises UserError.
     """
     loader = DataLoader(
         batches,
@@ -82,12 +82,24 @@ def load_batches(
         prefetch_factor=AHEAD if workers else None,
         worker_init_fn=_ignore_stops,
     )
+    others = active_children()
     with _stops_blocked():  # workers start with this, so that a signal cannot hit them before they ignore it
         iterator = iter(loader)
-    for batch in iterator:
-        if isinstance(batch, Exception):
-            raise batch
-        yield batch
+    started = [child for child in active_children() if child not in others]
+    try:
+        yield _without_errors(iterator)
+    finally:  # not when Python ends, which would wait for workers that ignore its SIGTERM
+        if started:
+            iterator._shutdown_workers()
+        for worker in started:
+            worker.kill()
+
+
+def _without_errors(items: Iterator[Batch | Exception]) -> Iterator[Batch]:
+    for item in items:
+        if isinstance(item, Exception):
+            raise item
+        yield item
 
 
 def _ignore_stops(_worker: int) -> None:

@@ -20,7 +20,7 @@ from data import checkpoint
 from data.errors import UserError
 from data.run_folder import RunFolder, read_log
 from engine import VERSION
-from engine.batches import Batch, Batches, explained_shortages, load_batches
+from engine.batches import Batch, Batches, explained_shortages, loaded
 from engine.clock import Clock
 from engine.launch import INTERRUPTED
 from engine.optim import EMA, LossTally, Reading, freeze_statistics, make_optimizer, schedule
@@ -99,7 +99,6 @@ class Trainer:
             set(),
             0,
         )  # why, since the last reading; ever; number of samples
-        self.read_at, self.read = 0, (0, 0.0)  # step of the next reading; step and seconds of the last one
         self.best = []  # (score, file name) of the best weights so far
         self.clock, self.seconds = Clock(), 0.0  # seconds of the run, the same on all processes
         if resumes:
@@ -112,6 +111,8 @@ class Trainer:
             self.model = nn.parallel.DistributedDataParallel(net, device_ids=ids)
         self.evaluate_every = max(1, args.steps // EVALUATIONS)  # steps
         self.tally, self.saved_at, self.began = LossTally(), self.seconds, self.done
+        # Step and seconds of the last reading of losses, and the step of the next one
+        self.read, self.read_at = (self.done, self.seconds), self.done + 1
 
     # ------------------------------------------------------------------------------- begin and resume
 
@@ -194,8 +195,15 @@ class Trainer:
                 self.save()
             if self.progress() == self.args.steps:
                 return 0
+        made = Batches(self.samples, self.args.batch_size, self.processes.rank, self.processes.world)
+        steps, pinned = range(self.done, self.args.steps), self.device.type == "cuda"
         self.clock.restart(self.done)
-        for batch in self.clock.watch(self.batches()):
+        with loaded(made, steps, self.args.workers, pinned) as batches:
+            return self.learn(batches, signals)
+
+    def learn(self, batches: Iterator[Batch], signals: StopSignals) -> int:
+        """A step on each batch, until the last or a signal; returns the exit status."""
+        for batch in self.clock.watch(batches):
             before, status = self.progress(), 0
             self.unreadable += batch.unreadable
             self.tally.add(*self.step(batch.samples))
@@ -268,13 +276,6 @@ class Trainer:
     def save(self) -> None:
         self.run.save(self.state())
         self.saved_at = self.clock.run_seconds()
-
-    def batches(self) -> Iterator[Batch]:
-        """This process's part of the batches of all remaining steps."""
-        args, processes = self.args, self.processes
-        made = Batches(self.samples, args.batch_size, processes.rank, processes.world)
-        pinned = self.device.type == "cuda"
-        return load_batches(made, range(self.done, args.steps), args.workers, pinned)
 
     def step(self, batch: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
         """One optimizer step: its losses, and whether it was skipped, 0 or 1, both on the device."""

@@ -150,7 +150,7 @@ def test_a_bug_shows_its_traceback(data_folder, tmp_path):
         "def compute_losses(*_, **__): raise ValueError('shapes differ')\n"
         "segment.compute_losses = compute_losses\n"
         f"sys.exit(segment.main({['train', '--data', str(data_folder), '--run-dir', str(tmp_path)]} + "
-        "['--device', 'cpu', '--width', '4', '--crop', '64', '--batch-size', '2', '--workers', '0']))"
+        "['--device', 'cpu', '--width', '4', '--crop', '64', '--batch-size', '2', '--workers', '1']))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

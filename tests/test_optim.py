@@ -93,10 +93,10 @@ def test_a_tally_leaves_skipped_steps_out():
     tally, processes = LossTally(), Processes("cpu")
     for loss, skipped in ((1.0, 0.0), (float("nan"), 1.0), (2.0, 0.0)):
         tally.add({"loss": torch.tensor(loss)}, torch.tensor(skipped))
-    assert tally.read(processes, stopping=False) == (1, 0, False, 0)
+    assert tally.read(processes, stopping=False) == (1, 0, False, 0, 0)
     for loss, skipped in ((6.0, 0.0), (float("nan"), 1.0), (float("inf"), 1.0)):
         tally.add({"loss": torch.tensor(loss)}, torch.tensor(skipped))
-    assert tally.read(processes, stopping=True) == (2, 2, True, 0)
+    assert tally.read(processes, stopping=True) == (2, 2, True, 0, 0)
     assert tally.means() == {"loss": 3.0}
     tally.add({"loss": torch.tensor(5.0)}, torch.tensor(0.0))
     tally.read(processes, stopping=False)
