@@ -28,7 +28,7 @@ from data.folder import damage_in, images_in, measured_pairs, measured_scans, pa
 from data.images import read_protection
 from data.infrared import AUTO, mark
 from data.marks import ANY_SIZE, Found, drop
-from data.photo import Photo, encode, probability_file, read_mask, read_photo
+from data.photo import Photo, encode, probability_file, read_mask, read_named, read_photo
 from data.pixels import luma, resize
 from data.sheet import grid, overlay, side_by_side
 from engine import commands, marking, options
@@ -158,14 +158,14 @@ def detect(finder: Finder, path: Path, mask_path: Path) -> Case:
 
     from losses.detection import Case
 
-    photo = read_photo(path)
-    mask, _ = read_mask(mask_path, photo.size)
+    photo = read_named(path)
+    mask, _ = read_mask(read_named(mask_path), photo.size)
     return Case(path, torch.from_numpy(mask), finder(luma(photo.pixels)))
 
 
 def alarm(finder: Finder, path: Path, threshold: float) -> dict:
     """Shares of the pixels marked in an undamaged photograph, before and after the default dilation."""
-    photo = read_photo(path)
+    photo = read_named(path)
     prediction = finder(luma(photo.pixels))
     found, widened = (finder.mask(prediction, photo.size, threshold, dilate) for dilate in (0, DILATE))
     marked, widened = (float(mask.float().mean()) for mask in (found, widened))

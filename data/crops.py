@@ -10,7 +10,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageFilter
 
 from data.errors import PhotoError
-from data.photo import read_photo
+from data.photo import read_named
 from data.pixels import luma, resize, upright
 
 FAINT_SCALE = 0.6  # below this scale, damage that does not fill half of a pixel is ignored
@@ -108,7 +108,7 @@ def read_old_scan(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
     Such specks may be dust that nobody marked.
     """
-    grey = np.rint(luma(read_photo(path).pixels) * 255).astype(np.uint8)
+    grey = np.rint(luma(read_named(path).pixels) * 255).astype(np.uint8)
     specks = _small(grey) + _small(255 - grey)
     # with fine detail all around, specks belong to the picture
     crowded = Image.fromarray((specks > 16).view(np.uint8) * np.uint8(255)).reduce(16)

@@ -17,7 +17,7 @@ from data.crops import crop, crop_pair, naming, read_old_scan
 from data.errors import PhotoError
 from data.folder import SMALL, grouped, held_out, images_in, pairs_in
 from data.hints import simulate
-from data.photo import read_mask, read_photo
+from data.photo import read_mask, read_named, read_photo
 from data.pixels import luma, rgb_to_ycbcr
 from data.synthesis import defects, exposure, scans, shares
 from data.synthesis.ageing import age
@@ -317,13 +317,11 @@ def _paste_damage(picture: np.ndarray, mask: np.ndarray, ground: np.ndarray) -> 
 
 
 def _labelled(image: Path, mask: Path) -> tuple[np.ndarray, np.ndarray]:
-    path = image
+    photo = read_named(image)  # upright, as the mask was drawn
     try:
-        photo = read_photo(image)  # upright, as the mask was drawn
-        path = mask
         return luma(photo.pixels), read_mask(mask, photo.size)[0]
     except PhotoError as error:
-        raise PhotoError(f"{path}: {error}") from None
+        raise PhotoError(f"{mask}: {error}") from None
 
 
 def _masks_in(folder: Path) -> list[Path]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from data.folder import SMALL, thinned
-from data.photo import read_photo
+from data.photo import read_named
 from data.pixels import luma, resize
 from data.synthesis import lookalikes
 from data.synthesis.holes import draw_holes
@@ -18,7 +18,7 @@ LEAST_HOLES = 0.002  # smallest share of the pixels worth measuring
 
 def read_grey(path: Path) -> np.ndarray:
     """Luma (H, W) float32 in [0, 1], in steps of 1 / 255 as in an 8-bit file. Raises PhotoError."""
-    grey = luma(read_photo(path).pixels)
+    grey = luma(read_named(path).pixels)
     scale = SIDE / max(grey.shape)
     if scale < 1:
         grey = resize(grey, tuple(round(side * scale) for side in grey.shape[::-1]), "box")
@@ -27,7 +27,7 @@ def read_grey(path: Path) -> np.ndarray:
 
 def read_color(path: Path) -> np.ndarray | None:
     """RGB (H, W, 3) uint8; None for a grey photograph. Raises PhotoError."""
-    pixels = read_photo(path).pixels
+    pixels = read_named(path).pixels
     if pixels.ndim == 2:
         return None
     if pixels.dtype != np.uint8:
@@ -62,6 +62,6 @@ def with_lookalike(path: Path, kind: str, seed: list[int], working_size) -> tupl
     """Luma (H, W) float32 in [0, 1] of a photograph at its working size, without and with a hard negative of
     this kind. working_size((width, height)) -> (width, height).
     """
-    grey = luma(read_photo(path).pixels)
+    grey = luma(read_named(path).pixels)
     grey = np.clip(resize(grey, working_size(grey.shape[::-1]), "bicubic"), 0, 1)
     return grey, lookalikes.hard_negative(grey, np.random.default_rng(seed), [kind])

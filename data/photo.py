@@ -99,6 +99,14 @@ def read_photo(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Photo:
     return Photo(pixels, alpha, file.format, sha256(data), notes, infrared, **vars(facts))
 
 
+def read_named(path: Path) -> Photo:
+    """`read_photo` with the name of the file in its errors."""
+    try:
+        return read_photo(path)
+    except PhotoError as error:
+        raise PhotoError(f"{path}: {error}") from None
+
+
 def read_mask(
     source: Path | bytes | Photo, size: tuple[int, int], max_pixels: int = MAX_PIXELS
 ) -> tuple[np.ndarray, list[str]]:

@@ -158,3 +158,12 @@ def test_nothing_but_unreadable_photographs_is_one_line(data_folder, tmp_path, c
     error = capsys.readouterr().err
     assert f"samples in a row cannot be read; the last one: {folder / 'clean'}" in error
     assert error.count("\n") == 1
+
+
+def test_an_unreadable_validation_photograph_is_named_and_nothing_is_lost(data_folder, tmp_path, capsys):
+    folder = shutil.copytree(data_folder, tmp_path / "data")
+    spoil(folder / "val/clean/others/q.png")
+    assert train(colorize, folder, tmp_path / "run", steps=4) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert f"{folder}/val/clean/others/q.png: damaged or truncated PNG file" in last
+    assert checkpoint.read(tmp_path / "run/last.pt")["done"] == 2
