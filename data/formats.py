@@ -17,6 +17,8 @@ from data.errors import PhotoError
 from data.metadata import ICC_TAG, PHOTOSHOP_TAG, XMP_TAG, Metadata
 from data.tiff import BYTE, LONG, SHORT, UNDEFINED, Directory, Value
 
+# zlib-ng, which Pillow's wheels have, takes 0.4 of the time of its default, 6, for files 5 to 9 % larger.
+PNG_LEVEL = 4
 INFRARED, ALPHA = 0, 2  # ExtraSamples of a TIFF: unspecified, unassociated alpha
 
 
@@ -55,7 +57,7 @@ def _exif_block(facts: Metadata, records: bytes = b"") -> dict:
 
 
 def _png(facts: Metadata) -> dict:
-    """Pillow's options for the metadata of a PNG."""
+    """Pillow's options for the metadata and compression of a PNG."""
     options, info = _exif_block(facts), PngImagePlugin.PngInfo()
     if facts.dpi:
         options["dpi"] = facts.dpi
@@ -65,7 +67,7 @@ def _png(facts: Metadata) -> dict:
         info.add(*containers.profile_text(b"iptc", facts.iptc))
     for kind, content in facts.texts + facts.png_color:
         info.add(kind, content)
-    return {**options, "pnginfo": info}
+    return {**options, "pnginfo": info, "compress_level": PNG_LEVEL}
 
 
 def _webp(facts: Metadata) -> dict:

@@ -28,6 +28,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,7 @@ from engine.launch import rank, terminable, under_torchrun, world
 from engine.messages import Progress, report_failure, say
 
 FORMATS = {"png": "PNG", "tif": "TIFF", "webp": "WEBP", "jpg": "JPEG"}  # suffix -> Pillow's name
+LARGE = 16_000_000  # px of a photograph above which nothing is computed while its results are written
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,8 @@ def run(arguments: argparse.Namespace, job: Job) -> int:
     The files of a photograph are written after all of them are computed, STEM.json last; if one cannot be
     written, none is. Without --overwrite, a photograph whose results exist fails before anything is computed.
     With `job.commit` it is skipped if STEM.json shows that they come from the same input, options and
-    weights. What a killed run left of a photograph is done again. The next photograph is read while the
-    current one is computed.
+    weights. What a killed run left of a photograph is done again. While one photograph is computed, the next
+    is read and the last is encoded and written.
 
     Raises UserError for options that do not fit the photographs, before anything is computed.
 
@@ -156,6 +158,17 @@ class _Loaded:
     former: dict | None = None  # the report of that run
 
 
+@dataclass(frozen=True)
+class _Rest:
+    """What is left to do for a photograph that is computed, or failed."""
+
+    write: Callable[
+        [], tuple[str, dict]
+    ]  # writes results; returns status and report, or raises what went wrong
+    files: list[Path] = field(default_factory=list)  # that it makes
+    large: bool = False  # its results must not stay in memory while the next photograph is computed
+
+
 class _Loop:
     """One run of a job over the photographs of a command line."""
 
@@ -167,6 +180,9 @@ class _Loop:
         self.commit = job.commit and self.out != STDIO and not self.is_file
         self.corrections = job.corrections
         self.made: set[Path] = set()  # files written by this run
+        self.writing: Future[None] | None = None  # of the latest photograph that was computed
+        self.claimed: list[Path] = []  # the files that it makes
+        self.failed = False
         self.stdin: bytes | PhotoError = b""
 
     def run(self) -> int:
@@ -177,7 +193,7 @@ class _Loop:
             sources = [source for source in sources if source.name in self.corrections]
         refuse_shared(sources, self.job.companions, self.job.max_pixels)
         sources = sources[rank() :: world()]
-        progress, failed = Progress(self.out, arguments.quiet), False
+        progress = Progress(self.out, arguments.quiet)
         # Not in the reading thread, where a blocked read could not be interrupted.
         if any(source.path == STDIO for source in sources):
             self.stdin = _read_input()
@@ -185,21 +201,42 @@ class _Loop:
             log = stack.enter_context(contextlib.closing(streams.Log(arguments.json)))
             disable = True if arguments.quiet else None
             bar = stack.enter_context(tqdm(total=len(sources), unit="photo", disable=disable))
-            for source, loading in stack.enter_context(contextlib.closing(_read_ahead(self.load, sources))):
-                try:
-                    status, facts = self.process(loading.result())
-                except Exception as error:  # the other photographs must not suffer from a bug
-                    failed, status = True, "failed"
-                    facts = {"input": {"name": str(source)}, "error": report_failure(str(source), error)}
-                progress.add(str(source), status, facts.get("warnings", []))
-                try:
-                    log.write(report.dumps({"status": status, **facts}))
-                except PhotoError as error:
-                    failed = True
-                    say(str(error))
-                bar.update()
+            ahead = stack.enter_context(contextlib.closing(_read_ahead(self.load, sources)))
+            writer = stack.enter_context(ThreadPoolExecutor(1))  # an interrupted run also waits for its end,
+            writer.submit(int)  # unless the thread was just about to start; so it starts with nothing to do
+            for source, loading in ahead:
+                rest = self.computed(loading)
+                self.wait()
+                self.writing = writer.submit(self.finish, source, rest.write, progress, log, bar)
+                self.claimed = rest.files
+                if rest.large:
+                    self.wait()
+            self.wait()
         progress.end()
-        return int(failed)
+        return int(self.failed)
+
+    def wait(self) -> None:
+        """Until the latest photograph is written."""
+        if self.writing:
+            self.writing.result()
+        self.writing, self.claimed = None, []
+
+    def finish(
+        self, source: Source, write: Callable[[], tuple[str, dict]], progress: Progress, log: streams.Log, bar
+    ) -> None:
+        """Writes a photograph, and says how it went. Runs in the writing thread."""
+        try:
+            status, facts = write()
+        except Exception as error:  # the other photographs must not suffer from a bug
+            self.failed, status = True, "failed"
+            facts = {"input": {"name": str(source)}, "error": report_failure(str(source), error)}
+        progress.add(str(source), status, facts.get("warnings", []))
+        try:
+            log.write(report.dumps({"status": status, **facts}))
+        except PhotoError as error:
+            self.failed = True
+            say(str(error))
+        bar.update()
 
     def load(self, source: Source) -> _Loaded:
         """Reads one photograph, unless it is done. Raises PhotoError. Runs in the reading thread."""
@@ -219,13 +256,21 @@ class _Loop:
                 return _Loaded(source, settings, None, former)
         return _Loaded(source, settings, read_photo(data, self.job.max_pixels))
 
-    def process(self, loaded: _Loaded) -> tuple[str, dict]:
-        """Computes and writes one photograph; returns its status and report. Raises PhotoError."""
+    def computed(self, loading: Future[_Loaded]) -> _Rest:
+        """Computes one photograph; returns what is left to do, also if it failed."""
+        try:
+            loaded = loading.result()
+            if loaded.photo is None:
+                clear(self.final(loaded.source))
+                return _Rest(lambda: ("skipped", loaded.former))
+            return self.process(loaded)
+        except Exception as error:
+            return _Rest(partial(_raise, error))
+
+    def process(self, loaded: _Loaded) -> _Rest:
+        """The same for a photograph that is not done yet. Raises PhotoError."""
         source, photo = loaded.source, loaded.photo
         final = self.final(source)
-        if photo is None:
-            clear(final)
-            return "skipped", loaded.former
         suffixes = {"ext": extension(photo, self.arguments.format), "psd": psd.ending(photo)}
         targets = {key: self.target(source, key.format(**suffixes)) for key in self.job.outputs}
         written = [*targets.values(), *([final] if self.commit else [])]
@@ -237,13 +282,27 @@ class _Loop:
         files, facts = self.job.work(photo, source)
         if files.keys() != targets.keys():
             raise TypeError(f"work returned {sorted(files)} instead of {sorted(targets)}")
-        encoded = {targets[key]: self.encode(files[key], photo, suffixes["ext"]) for key in targets}
-        notes = self.format_notes(photo, suffixes["ext"])
+        large = photo.pixels.shape[0] * photo.pixels.shape[1] > LARGE
+        return _Rest(partial(self.write, loaded, targets, files, facts), written, large)
+
+    def write(self, loaded: _Loaded, targets: dict[str, Path], files: dict, facts: dict) -> tuple[str, dict]:
+        """Encodes and writes the results of one photograph; returns its status and report. Raises PhotoError.
+        Runs in the writing thread.
+        """
+        photo, final = loaded.photo, self.final(loaded.source)
+        suffix = extension(photo, self.arguments.format)
+        encoded = {path: self.encode(files[key], photo, suffix) for key, path in targets.items()}
+        notes = self.format_notes(photo, suffix)
         facts = {**facts, "warnings": [*facts.get("warnings", ()), *notes]}
         contents = {path.name: data for path, data in encoded.items()}
-        facts = report.build(photo, str(source), loaded.settings, contents, PROGRAM, **facts)
-        self.write(encoded, final, facts)
-        self.made.update(written)
+        facts = report.build(photo, str(loaded.source), loaded.settings, contents, PROGRAM, **facts)
+        if self.out == STDIO:
+            (data,) = encoded.values()
+            streams.write_output(data)
+        else:
+            content = report.dumps(facts, indent=2).encode()
+            deliver(encoded, final, content, self.commit, self.arguments.overwrite)
+        self.made.update([*encoded, *([final] if self.commit else [])])
         return "done", facts
 
     def target(self, source: Source, suffix: str) -> Path:
@@ -256,6 +315,8 @@ class _Loop:
 
     def check_free(self, paths: list[Path]) -> None:
         """Raises PhotoError if a file to be written exists and must not be replaced."""
+        if not set(self.claimed).isdisjoint(paths):
+            self.wait()
         for path in paths if self.out != STDIO else ():
             if path in self.made:
                 raise PhotoError(f"{path} is already the result of another photograph: give another OUT")
@@ -279,14 +340,6 @@ class _Loop:
             notes.append("the infrared channel is lost: only a TIFF without transparency keeps it")
         return notes
 
-    def write(self, encoded: dict[Path, bytes], final: Path, facts: dict) -> None:
-        if self.out == STDIO:
-            (data,) = encoded.values()
-            streams.write_output(data)
-        else:
-            content = report.dumps(facts, indent=2).encode()
-            deliver(encoded, final, content, self.commit, self.arguments.overwrite)
-
 
 def _read_input() -> bytes | PhotoError:
     """Standard input, or why it cannot be read."""
@@ -308,6 +361,10 @@ def _read_ahead(
                 yield source, ahead.popleft()
         finally:
             reader.shutdown(wait=False, cancel_futures=True)
+
+
+def _raise(error: Exception):
+    raise error
 
 
 def _hash(role: str, path: Path | bytes) -> str:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -101,7 +102,9 @@ def test_a_file_that_the_disk_does_not_take(tmp_path):
 @pytest.mark.skipif(os.name == "nt", reason="no such signals")
 @pytest.mark.parametrize("moment", range(6))
 def test_sigterm_while_a_photo_is_delivered(tmp_path, monkeypatch, capsys, moment):
-    """Before the first photo's files are written (three) and moved (three): none of them stays."""
+    """While the first photo's files are written (three) and moved (three): all of them are finished, and no
+    other photo is begun.
+    """
     steps = []
 
     def interrupted(function):
@@ -109,16 +112,26 @@ def test_sigterm_while_a_photo_is_delivered(tmp_path, monkeypatch, capsys, momen
             steps.append(1)
             if len(steps) == moment + 1:
                 os.kill(os.getpid(), signal.SIGTERM)
-                time.sleep(5)
+                time.sleep(0.3)
             return function(*arguments)
 
         return step
 
     monkeypatch.setattr(delivery, "write_synced", interrupted(delivery.write_synced))
     monkeypatch.setattr(os, "replace", interrupted(os.replace))
-    assert command(photo(tmp_path / "a.png"), tmp_path / "out", "--quiet") == 130
+    for name in "abc":
+        photo(tmp_path / f"in/{name}.png")
+    began = []
+
+    def work(picture, source):
+        began.append(source.name)
+        time.sleep(0.2 if len(began) > 1 else 0)
+        return same(picture, source)
+
+    assert command(tmp_path / "in", tmp_path / "out", "--quiet", work=work) == 130
     assert capsys.readouterr().err == "interrupted\n"
-    assert os.listdir(tmp_path / "out") == []
+    assert sorted(os.listdir(tmp_path / "out")) == ["a.json", "a_mask.png", "a_restored.png"]
+    assert "c" not in began
 
 
 DEADLY = """
@@ -205,3 +218,31 @@ def test_results_that_were_to_be_replaced_are_no_leftovers(tmp_path, capsys):
     (out / ".a.part/a.json").write_bytes((out / "a.json").read_bytes())
     assert command(scan, out, options={"threshold": 1}) == 1
     assert sorted(os.listdir(out)) == ["a.json", "a_mask.png", "a_restored.png"]
+
+
+def test_a_photo_is_written_while_the_next_one_is_computed(tmp_path, monkeypatch):
+    """One at a time, and only if it does not take much memory."""
+    events, deliver, computing = [], delivery.deliver, threading.Event()
+
+    def delivered(contents, final, *rest):
+        if final.name == "a.json":
+            assert computing.wait(20)
+            time.sleep(0.2)
+        deliver(contents, final, *rest)
+        events.append(f"wrote {final.stem}")
+
+    def work(picture, source):
+        events.append(f"began {source.name}")
+        if source.name == "b":
+            computing.set()
+        return same(picture, source)
+
+    for name in "abc":
+        photo(tmp_path / f"in/{name}.png")
+    monkeypatch.setattr("engine.photos.deliver", delivered)
+    assert command(tmp_path / "in", tmp_path / "out", "--quiet", work=work) == 0
+    assert events.index("began b") < events.index("wrote a") < events.index("began c")
+    monkeypatch.setattr("engine.photos.LARGE", 1)
+    events.clear()
+    assert command(tmp_path / "in", tmp_path / "out", "--quiet", "--overwrite", work=work) == 0
+    assert events == [f"{step} {name}" for name in "abc" for step in ("began", "wrote")]
