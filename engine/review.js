@@ -229,7 +229,7 @@ function pan(dx, dy) {
 function showView() {
   sheet.style.transform = `translate(${view.x}px, ${view.y}px) scale(${view.k})`;
   stage.classList.toggle("close", view.k > 3);
-  byId("scale").textContent = `${Math.round(view.k * current.grid.sx * 100)} %`;
+  byId("scale").textContent = `${Math.round(view.k * current.grid.sx * 100)}%`;
   showSplit();
   showRing();
 }
@@ -240,7 +240,7 @@ function showSplit() {
   handle.hidden = !result || flipped;
   handle.style.left = `${split * 100}%`;
   handle.setAttribute("aria-valuenow", Math.round(split * 100));
-  handle.setAttribute("aria-valuetext", `${Math.round(split * 100)} % before`);
+  handle.setAttribute("aria-valuetext", `${Math.round(split * 100)}% before`);
   if (!current || !result) return;
   const share = (place * stage.clientWidth - view.x) / view.k / current.width;
   current.images[result].style.clipPath = `inset(0 0 0 ${Math.min(Math.max(share, 0), 1) * 100}%)`;
@@ -503,9 +503,10 @@ function showThreshold() {
   slider.hidden = !has;
   byId("thresholdRow").classList.toggle("without", !has);
   slider.value = changed ?? initial();
-  const share = current?.base ? `${(markedShare() * 100).toFixed(1)} % marked` : "";
-  byId("thresholdText").textContent = has ? `${(slider.value / 100).toFixed(2)}, ${share}` : share;
-  slider.setAttribute("aria-valuetext", `${(slider.value / 100).toFixed(2)}, ${share}`);
+  const share = current?.base ? `${(markedShare() * 100).toFixed(1)}% marked` : "";
+  const text = [has && (slider.value / 100).toFixed(2), share].filter(Boolean).join(", ");
+  byId("thresholdText").textContent = text;
+  slider.setAttribute("aria-valuetext", text);
   const kept = current?.always ? " Marks from infrared stay." : "";
   byId("thresholdHint").textContent = has ? `Lower marks more. Detected with ${(initial() / 100).toFixed(2)}.${kept}` : page.photos[state.at].no_threshold;
 }
@@ -629,6 +630,7 @@ async function save() {
   byId("savedText").textContent = `${changed} ${plural(changed)} corrected, ${approved} approved unchanged.`;
   byId("savedNote").textContent = changed ? "Only corrected photographs are repaired again; all others are skipped."
     : "There is nothing to repair again. The masks can train the network: segment.py train --corrections.";
+  for (const id of ["savedHow", "command", "copy"]) byId(id).hidden = !changed; // there is nothing to run
   byId("saved").showModal();
 }
 

@@ -5,9 +5,10 @@ import re
 
 import numpy as np
 import pytest
-from conftest import save
-from reviewing import NAMES, restored
+from conftest import save, square
+from reviewing import NAMES, restored, written
 
+from data.photo import Photo
 from engine import review
 from engine.review import doubts
 
@@ -88,3 +89,14 @@ def test_doubts_grow_with_what_is_invented_and_unsure():
     assert unsure > least
     assert any(reason == "100% of possible damage near the threshold" for reason in reasons)
     assert doubts({"invented": 0, "warnings": []}, sure * 0, 0.4) == (0, ["nothing is marked"])
+
+
+def test_two_hundred_photographs_fill_a_page(tmp_path):
+    record = json.loads(review.record(Photo(square()), "x", "x.png", square(), {}, {}, None))
+    names = [f"{number:03}" for number in range(201)]
+    for name in names:
+        (tmp_path / f"{name}_review.json").write_text(json.dumps({**record, "name": name}))
+    written(tmp_path, names)
+    assert [path.name for path in sorted(tmp_path.glob("*.html"))] == ["review-2.html", "review.html"]
+    counts = [page.read_text().count('id="photo-') for page in sorted(tmp_path.glob("*.html"))]
+    assert counts == [1, 200]

@@ -67,9 +67,11 @@ def test_a_phone_with_fingers(reviewed, browser):
     page.call("Emulation.setTouchEmulationEnabled", enabled=True)
     assert page.run("document.documentElement.scrollWidth") == 390
     assert page.run("stage.clientHeight") > 400
+    page.click("[aria-label='Color']")  # shows all there is
     small = page.run(
-        "[...document.querySelectorAll('button, input')].filter(e => e.offsetParent)"
-        ".filter(e => e.getBoundingClientRect().height < 24).map(e => e.id)"
+        "[...document.querySelectorAll('button, input, summary')].filter(e => e.offsetParent)"
+        ".filter(e => e.getBoundingClientRect().height < (e.type === 'range' ? 28 : 36))"
+        ".map(e => e.id || e.title)"
     )
     assert small == []
     page.click("[aria-label='Brush']")

@@ -93,7 +93,7 @@ def test_the_threshold_redraws_the_mask_as_the_program_does(tmp_path, browser):
     page = opened(browser, tmp_path / "review.html", tmp_path)
     page.press(".", ".", ",", ".", ".")
     assert page.run("byId('threshold').value") == "53"
-    share = float(page.run("byId('thresholdText').textContent.match(/, ([0-9.]+) %/)[1]"))
+    share = float(page.run("byId('thresholdText').textContent.match(/, ([0-9.]+)%/)[1]"))
     page.press("p")
     page.drag(window_point(page, 300, 300), window_point(page, 1700, 900))
     (_, protected) = page.run("state.photos[0].actions")

@@ -65,7 +65,7 @@ def test_marks_of_infrared_stay_and_protected_areas_stay_free(tmp_path, browser)
     page.press(*"," * 10)
     assert page.run("byId('threshold').value") == "40"
     expected = (marked(probability, 40) | dust) & ~lace
-    share = float(page.run("byId('thresholdText').textContent.match(/, ([0-9.]+) %/)[1]"))
+    share = float(page.run("byId('thresholdText').textContent.match(/, ([0-9.]+)%/)[1]"))
     assert share == pytest.approx(100 * expected.mean(), abs=0.1)
     assert np.mean((saved_mask(page, tmp_path) == 255) != expected) < 1e-3  # rounding, at 40 exactly
 

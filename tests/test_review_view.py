@@ -190,3 +190,21 @@ def test_a_large_photograph_is_shown_at_1280_px(tmp_path, browser):
     page = opened(browser, written(tmp_path), tmp_path)
     assert page.run("[current.width, current.height]") == [1280, 960]
     assert page.run("markedShare()") == pytest.approx((mask == 255).mean(), rel=0.05)
+
+
+def test_without_a_correction_there_is_no_command_to_run(reviewed, browser):
+    page = opened(browser, reviewed / "out/review.html", reviewed)
+    page.press("s")
+    assert "Nothing to save yet" in page.run("byId('status').textContent")
+    shown = "[byId('command'), byId('copy'), byId('savedHow')].filter(e => e.offsetParent).length"
+    page.press("Enter", "s")
+    page.until("document.querySelector('#saved').open")
+    assert page.run(shown) == 0
+    assert "nothing to repair again" in page.run("byId('savedNote').textContent")
+    page.run("byId('saved').close()")
+    page.press("b")
+    page.until("!!current")
+    page.drag(window_point(page, 20, 20), window_point(page, 60, 20))
+    page.press("s")
+    page.until("document.querySelector('#saved').open")
+    assert page.run(shown) == 3
