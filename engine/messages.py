@@ -15,7 +15,9 @@ from engine.launch import rank, world
 
 # A phrase of each kind of warning, the gravest first. All others are about what a file format cannot hold.
 GRAVITY = (
+    "looks like",
     "already in color",
+    "is in color",
     "of the photograph are holes",
     "nothing is surely damaged",
     "the mask is colored",

@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
+from pictures import drawing, halftone, stamped
 
 from data import findings
 from data.photo import Photo
-from data.pixels import luma
-from data.synthesis.ageing import tint
 
 
 def test_differences_are_in_steps_of_8_bits():
@@ -32,27 +31,6 @@ def test_luma_differences():
     assert findings.luma_difference(grey, color) == pytest.approx(5.87, abs=1e-3)
 
 
-def colored(pixels):
-    return findings.chroma(pixels)[1] > 6
-
-
-def test_toned_prints_are_not_taken_for_color(portrait):
-    """Sepia, cold and other tones, grain and an uneven yellow do not make a color photograph; a faded one
-    still is one.
-    """
-    rng = np.random.default_rng(0)
-    assert colored(portrait)
-    assert colored(portrait.astype(np.uint16) * 257)
-    assert colored((portrait * 0.5 + 100).astype(np.uint8))
-    assert not colored(portrait[..., 0])
-    assert not colored(np.full((1, 1, 3), 200, np.uint8))
-    for _ in range(8):
-        toned = tint(luma(portrait), rng)
-        assert not colored(toned)
-        noisy = toned + rng.normal(0, 8, toned.shape) - np.linspace(0, 12, 256)[:, None] * [0, 0, 1]
-        assert not colored(noisy.clip(0, 255).astype(np.uint8))
-
-
 def test_cautions(portrait):
     assert findings.cautions(Photo(portrait), coloring=False) == []
     assert findings.cautions(Photo(portrait[..., 0]), coloring=True) == []
@@ -65,3 +43,10 @@ def test_cautions(portrait):
     assert findings.cautions(Photo(sepia), coloring=False) == []
     (sentence,) = findings.cautions(Photo(portrait[:255, :, 0]), coloring=True)
     assert sentence == "very small photograph (256 x 255 px): scan it at a higher resolution"
+    (sentence,) = findings.cautions(Photo(drawing()), coloring=True)
+    assert sentence.startswith("looks like a drawing or a page of text: ")
+    (sentence,) = findings.cautions(Photo(halftone(portrait)), coloring=True)
+    assert sentence.startswith("looks like a halftone print: ")
+    (sentence,) = findings.cautions(Photo(stamped(portrait)), coloring=True)
+    assert sentence.startswith("a small part is in color")
+    assert findings.cautions(Photo(stamped(portrait)), coloring=False) == []
