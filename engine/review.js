@@ -508,7 +508,7 @@ function showThreshold() {
   byId("thresholdText").textContent = text;
   slider.setAttribute("aria-valuetext", text);
   const kept = current?.always ? " Marks from infrared stay." : "";
-  byId("thresholdHint").textContent = has ? `Lower marks more. Detected with ${(initial() / 100).toFixed(2)}.${kept}` : page.photos[state.at].no_threshold;
+  byId("thresholdHint").textContent = has ? `Lower marks more. Detected with ${(initial() / 100).toFixed(2)}.${kept}` : page.photos[state.at].no_threshold || "There is no threshold to change.";
 }
 
 function showButtons() {
