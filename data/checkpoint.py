@@ -22,13 +22,19 @@ RENAMED = {"centers": "extra_levels", "classes": "out_channels"}
 def save(path: Path, content: dict) -> None:
     """Writes to a temporary file next to `path` and renames it, so that a kill leaves no partial file.
 
-    Raises OSError.
+    Raises OSError with the name of the file.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        torch.save(content, temporary)
+        with open(temporary, "wb") as file:  # given a path, torch has no OSError for a full disk
+            torch.save(content, file)
         os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:
+        failed = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(failed, OSError):
+            raise
+        raise OSError(failed.errno, failed.strerror, str(path)) from None
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -22,9 +22,9 @@ STOPS = (signal.SIGINT, signal.SIGTERM)
 LOWER = "lower --workers (the same command then goes on from the last checkpoint) or --batch-size"
 SHORTAGES = {
     "killed by signal: Killed": f"a data loader process was killed, most likely for lack of memory: {LOWER}",
-    "killed by signal: Bus error": f"shared memory (/dev/shm) is full: make it larger, or {LOWER}",
-    "No space left on device": f"shared memory (/dev/shm) is full: make it larger, or {LOWER}",
     "Too many open files": f"too many open files: raise the limit with ulimit -n, or {LOWER}",
+    "killed by signal: Bus error": f"shared memory (/dev/shm) is full: make it larger, or {LOWER}",
+    "</torch_": f"shared memory (/dev/shm) is full: make it larger, or {LOWER}",  # a name in it
 }
 
 

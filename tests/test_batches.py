@@ -56,7 +56,10 @@ def test_another_sample_is_drawn_in_place_of_an_unreadable_one():
         (PhotoError("a.png: cut"), f"{TRIES} samples in a row cannot be read; the last one: a.png: cut"),
         (OSError(24, "Too many open files"), "too many open files: raise the limit with ulimit -n"),
         (MemoryError(), "not enough memory: lower --workers"),
-        (RuntimeError("unable to write: No space left on device (28)"), "shared memory (/dev/shm) is full"),
+        (
+            RuntimeError("unable to write to file </torch_7_1>: No space left on device (28)"),
+            "shared memory (/dev/shm) is full",
+        ),
     ],
 )
 def test_an_error_of_the_machine_takes_the_place_of_the_batch(error, text):
@@ -67,6 +70,11 @@ def test_an_error_of_the_machine_takes_the_place_of_the_batch(error, text):
     assert isinstance(found, UserError)
     assert text in str(found)
     assert "\n" not in str(found)
+
+
+def test_a_full_disk_is_not_taken_for_shared_memory():
+    with pytest.raises(OSError, match="run/last"), explained_shortages():
+        raise OSError(28, "No space left on device", "run/last.pt")
 
 
 class Kills(Numbers):

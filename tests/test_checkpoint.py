@@ -152,3 +152,18 @@ def test_constructor_arguments_of_older_files_have_their_new_names(tmp_path):
     checkpoint.save(tmp_path / "w.pt", older)
     build = checkpoint.read_weights(tmp_path / "w.pt", "segment")["build"]
     assert build == {"depth": 18, "width": 4, "out_channels": 2, "extra_levels": 1}
+
+
+def test_a_file_that_cannot_be_written_leaves_the_former_one(tmp_path):
+    """On a full disk, or as here beyond the largest size that is allowed."""
+    resource = pytest.importorskip("resource")
+    checkpoint.save(tmp_path / "a.pt", {"x": 1})
+    before, limits = (tmp_path / "a.pt").read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10**5, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"a\.pt"):
+            checkpoint.save(tmp_path / "a.pt", {"x": torch.zeros(10**6)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (tmp_path / "a.pt").read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 1
