@@ -41,6 +41,14 @@ def halftone(photo, period=5.0, angle=0.4, side=600):
     return np.asarray(soft)
 
 
+def engraving(photo, period=6, side=600):
+    """A photograph as engraved in level lines of varying width, (side, side) uint8."""
+    grey = np.asarray(Image.fromarray(np.rint(luma(photo) * 255).astype(np.uint8)).resize((side, side))) / 255
+    line = (np.sin(np.arange(side) * 2 * np.pi / period) / 2 + 0.5)[:, None]
+    ink = np.where(line > grey, 30, 230).astype(np.uint8)
+    return np.asarray(Image.fromarray(ink).filter(ImageFilter.GaussianBlur(0.8)))
+
+
 def faded(photo, share):
     """A color photograph with this share of its chroma."""
     grey = luma(photo)[..., None] * 255

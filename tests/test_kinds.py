@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 from conftest import noise
-from pictures import drawing, faded, halftone, page, stamped, tinted
+from pictures import drawing, engraving, faded, halftone, page, stamped, tinted
 from PIL import Image
 
 from data import kinds
@@ -68,6 +68,11 @@ def test_drawings_and_pages_are_recognized(picture):
 def test_halftone_prints_are_recognized(portrait, period, angle):
     assert kinds.is_halftone(halftone(portrait, period, angle))
     assert not kinds.is_drawing(halftone(portrait, period, angle))
+
+
+@pytest.mark.parametrize("turns", [0, 1])
+def test_engravings_are_recognized(portrait, turns):
+    assert kinds.is_halftone(np.rot90(engraving(portrait), turns))
 
 
 @pytest.mark.parametrize("name, picture", photographs().items())
