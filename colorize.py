@@ -304,7 +304,7 @@ def infer(args) -> int:
     job = Job(
         work,
         args.outputs,
-        options={"precision": args.precision},
+        options={"precision": colorizer.predictor.precision},
         weights={STAGE: fingerprint(args.weights)},
         companions={"hints": args.hints},
     )

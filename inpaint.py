@@ -223,10 +223,12 @@ class Painter:
 
     def __init__(self, net, device, precision="fp32", tile=512, overlap=64, grain=True, hole_share=None):
         """hole_share: (least, most) in training, None if unknown."""
+        from nets.ops.precision import number_format
         from nets.ops.tiling import Tiling, ready
 
         self.net, self.tiling = ready(net, device), Tiling(tile, overlap)
-        self.device, self.precision, self.grain, self.hole_share = device, precision, grain, hole_share
+        self.device, self.precision = device, number_format(precision, device)
+        self.grain, self.hole_share = grain, hole_share
 
     def __call__(self, pixels, mask):
         from nets.ops.filling import continued
@@ -300,6 +302,7 @@ def infer(args) -> int:
 
     settings = options.chosen(args, "grain", "precision", "tile", "overlap")
     painter = load(args.weights, pick_device(args.device), **settings)
+    settings["precision"] = painter.precision
 
     def work(photo, source):
         mask, notes = read_role_mask(source.require("mask", args.mask), "mask", photo.size)

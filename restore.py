@@ -83,7 +83,7 @@ class Restorer:
     inpaint_weights: Path = inpaint.WEIGHTS
     colorize_weights: Path = colorize.WEIGHTS
     device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
-    precision: str = "fp32"  # fp32, bf16 or fp16
+    precision: str = "fp32"  # fp32, bf16, fp16 or auto
     tile: int = 1024  # px, largest side that a network processes at once
     overlap: int = 128  # px, of tiles, at most half of `tile`
     threshold: float | None = None  # of the probability of damage, above 0 to 1; None: that of the weights
@@ -184,13 +184,19 @@ class Restorer:
 
     def report_options(self, masked: bool) -> dict:
         """The options that change pixels, except the format, for the report."""
+        from nets.ops.precision import number_format
+
         stages = self.stages(masked)
         finder, threshold = self.finder() if segment.STAGE in stages else (None, None)
         names = ["dilate", "tta", "max_side", "grain", "precision", "infrared"]
         names += ["tile", "overlap"] if stages != [colorize.STAGE] else []
         names += ["tone"] if set(TONED) & set(self.wanted) else []
         names += [] if masked else [name for name in ("smallest", "largest") if getattr(self, name)]
-        return segment.report_options(finder, threshold, **options.chosen(self, *names))
+        chosen = {
+            **options.chosen(self, *names),
+            "precision": number_format(self.precision, self.torch_device()),
+        }
+        return segment.report_options(finder, threshold, **chosen)
 
     @once
     def torch_device(self):

@@ -273,6 +273,7 @@ def infer(args) -> int:
         raise UserError("--probability: --infrared only does not run the network")
     if not alone:
         finder, threshold = load(args.weights, pick_device(args.device), args.threshold, **settings)
+        settings["precision"] = finder.precision
 
     def work(photo, source):
         protected, said = read_protection(source.companions.get("protect"), photo.size)

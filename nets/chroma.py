@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from nets.ops.coloring import BandUpsampler, combine, predict, upsample
+from nets.ops.precision import number_format
 from nets.ops.tiling import inference, ready
 
 # Factors of SHORT_SIDE at which the network runs: people are recognized better at a small size, their
@@ -24,7 +25,7 @@ class ChromaPredictor:
 
     def __init__(self, net, device, resize, precision: str, short_side: float, vivid: float):
         self.net, self.takes_hints = ready(net, device), net.channels == 4
-        self.device, self.resize, self.precision = device, resize, precision
+        self.device, self.resize, self.precision = device, resize, number_format(precision, device)
         self.short_side, self.vivid = short_side, vivid
 
     def __call__(self, luma, hints=None):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from nets.ops.detection import COARSE_MARGIN, Prediction, damage_mask, enlarge, predict, view_logits
+from nets.ops.precision import number_format
 from nets.ops.tiling import Tiling, inference, ready
 
 # Views of test-time augmentation, (share of the working size, mirrored); their logits are averaged. Without
@@ -40,7 +41,7 @@ class Finder:
         overlap=128,
     ):
         self.net, self.tiling = ready(net, device), Tiling(tile, overlap)
-        self.device, self.precision, self.max_side = device, precision, max_side
+        self.device, self.precision, self.max_side = device, number_format(precision, device), max_side
         self.resize = resize
         self.views, self.coarse_margin = TTA_VIEWS if tta else TTA_VIEWS[:1], COARSE_MARGIN
         self.min_confidence = min_confidence

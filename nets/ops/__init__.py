@@ -1,1 +1,1 @@
-"""Parameter-free: tiling, windows, detection, filling, coloring, guided filter, exposure, grain, hints."""
+"""Tiling, windows, precision, detection, filling, coloring, guided filter, exposure, grain, hints."""
