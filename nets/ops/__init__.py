@@ -1,1 +1,1 @@
-"""Tiling, windows, precision, detection, filling, coloring, guided filter, exposure, grain, hints."""
+"""On pictures: tiling, windows, precision, detection, filling, coloring, guided filter, exposure, grain, hints."""
