@@ -1,1 +1,1 @@
-"""On pictures: tiling, windows, precision, detection, filling, coloring, guided filter, exposure, grain, hints."""
+"""Tools: tiling, windows, precision, detection, filling, coloring, guided filter, exposure, grain, hints."""
