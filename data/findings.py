@@ -49,6 +49,8 @@ def cautions(photo: Photo, coloring: bool) -> list[str]:
         sentences.append(f"looks like a drawing or a page of text: its strokes {TAKEN}")
     elif kinds.is_halftone(pixels):
         sentences.append(f"looks like a halftone print: its dots or lines {TAKEN}")
+    elif kinds.is_color_negative(pixels):
+        sentences.append("looks like a color negative: invert it first")
     if not coloring:
         return sentences
     if kinds.is_colored(pixels):

@@ -1,4 +1,4 @@
-"""Kinds of pictures that restore badly: already in color, stamped, drawn, halftone prints.
+"""Kinds of pictures that restore badly: already in color, stamped, negatives, drawn, halftone prints.
 
 Every measure takes some milliseconds: it looks at a small copy, or at patches spread over the photograph.
 """
@@ -89,6 +89,22 @@ def has_colored_mark(pixels: np.ndarray) -> bool:
         return False
     share = (np.hypot(*np.moveaxis(toning(copy(pixels, 256))[1], -1, 0)) > 40).mean()
     return bool(0.0002 < share < 0.03)
+
+
+def is_color_negative(pixels: np.ndarray) -> bool:
+    """Whether a picture is a color negative that was not inverted, with the orange mask of the film.
+
+    Its brightest tenth, the least exposed film, is the most orange: mean Cb below -25 and mean Cr above 37,
+    of 255; and red is above green, and green above blue, in 60 % of the pixels. In a sepia print or a sunset
+    the brightest parts are less red. Negatives without that mask cannot be told from photographs so simply.
+    """
+    if pixels.ndim == 2:
+        return False
+    rgb = copy(pixels, 48, MARGIN)
+    y, cb, cr = np.moveaxis(rgb_to_ycbcr(rgb), -1, 0)
+    brightest = y >= np.percentile(y, 90)
+    orange = cb[brightest].mean() < -25 / 255 and cr[brightest].mean() > 37 / 255
+    return bool(orange and (np.diff(rgb, axis=-1) < 0).all(-1).mean() > 0.6)
 
 
 # ------------------------------------------------------------------------------------------ prints

@@ -49,6 +49,11 @@ def engraving(photo, period=6, side=600):
     return np.asarray(Image.fromarray(ink).filter(ImageFilter.GaussianBlur(0.8)))
 
 
+def color_negative(photo):
+    """A color photograph as its negative on film with an orange mask."""
+    return np.rint(255 * np.array([0.9, 0.55, 0.36]) * (1 - 0.8 * (photo / 255) ** 1.2)).astype(np.uint8)
+
+
 def faded(photo, share):
     """A color photograph with this share of its chroma."""
     grey = luma(photo)[..., None] * 255

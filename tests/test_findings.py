@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from pictures import drawing, halftone, stamped
+from pictures import color_negative, drawing, halftone, stamped
 
 from data import findings
 from data.photo import Photo
@@ -47,6 +47,8 @@ def test_cautions(portrait):
     assert sentence.startswith("looks like a drawing or a page of text: ")
     (sentence,) = findings.cautions(Photo(halftone(portrait)), coloring=True)
     assert sentence.startswith("looks like a halftone print: ")
+    (sentence,) = findings.cautions(Photo(color_negative(portrait)), coloring=False)
+    assert sentence == "looks like a color negative: invert it first"
     (sentence,) = findings.cautions(Photo(stamped(portrait)), coloring=True)
     assert sentence.startswith("a small part is in color")
     assert findings.cautions(Photo(stamped(portrait)), coloring=False) == []

@@ -5,14 +5,21 @@ import time
 import numpy as np
 import pytest
 from conftest import noise
-from pictures import drawing, engraving, faded, halftone, page, stamped, tinted
+from pictures import color_negative, drawing, engraving, faded, halftone, page, stamped, tinted
 from PIL import Image
 
 from data import kinds
 from data.pixels import luma
 from data.synthesis.ageing import tint
 
-MEASURES = [kinds.is_colored, kinds.is_toned, kinds.has_colored_mark, kinds.is_drawing, kinds.is_halftone]
+MEASURES = [
+    kinds.is_colored,
+    kinds.is_color_negative,
+    kinds.is_toned,
+    kinds.has_colored_mark,
+    kinds.is_drawing,
+    kinds.is_halftone,
+]
 
 
 def photographs():
@@ -54,6 +61,15 @@ def test_a_stamp_is_a_colored_mark_and_no_color_photograph(portrait):
     grey = np.repeat(portrait[..., :1], 3, -1)
     assert not kinds.has_colored_mark(grey)
     assert not kinds.has_colored_mark(np.rint(grey * [0.95, 0.8, 0.6]).astype(np.uint8))
+
+
+def test_color_negatives_are_recognized(portrait):
+    negative = color_negative(portrait)
+    assert kinds.is_color_negative(negative)
+    assert kinds.is_color_negative(negative.astype(np.uint16) * 257)
+    sepia = np.rint(portrait[..., :1] * [1, 0.82, 0.6]).astype(np.uint8)
+    for other in (portrait, portrait[..., 0], sepia, 255 - negative, *photographs().values()):
+        assert not kinds.is_color_negative(other)
 
 
 @pytest.mark.parametrize("picture", [drawing(1), drawing(2), page(), np.repeat(page()[..., None], 3, -1)])
