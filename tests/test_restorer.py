@@ -292,6 +292,8 @@ def test_keywords_are_options_with_their_defaults():
         "photos",
         "out",
         "recursive",
+        "files_from",
+        "name",
         "overwrite",
         "json",
         "quiet",
