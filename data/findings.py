@@ -51,12 +51,11 @@ def cautions(photo: Photo, coloring: bool) -> list[str]:
         sentences.append(f"looks like a halftone print: its dots or lines {TAKEN}")
     elif kinds.is_color_negative(pixels):
         sentences.append("looks like a color negative: invert it first")
-    if not coloring:
-        return sentences
     if kinds.is_colored(pixels):
-        sentences.append("probably already in color: its colors are replaced by guessed ones")
+        replaced = "probably already in color: its colors are replaced by guessed ones"
+        sentences += [replaced] if coloring else []
     elif kinds.has_colored_mark(pixels):
-        sentences.append("a small part is in color, such as a stamp or ink: its color is replaced by a guess")
-    elif kinds.is_toned(pixels):
+        sentences.append("a small part is in color, such as a stamp or ink: --protect keeps it from repair")
+    elif coloring and kinds.is_toned(pixels):
         sentences.append("toned print: its tone is replaced by guessed colors")
     return sentences
