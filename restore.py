@@ -377,17 +377,19 @@ def main(argv=None) -> int:
     restoring_options(parser)
 
     def checked(args) -> int:
-        args.words = sys.argv[1:] if argv is None else argv
-        inferring.check(parser, args, output_keys(args))
-        alone = args.infrared == "only" or set(args.only or ()) == {"color"}
+        args.words, only = sys.argv[1:] if argv is None else argv, set(args.only or ())
+        alone = args.infrared == "only" or only == {"color"}
         if args.probability and (args.mask or args.corrections or alone):
-            parser.error("--probability: nothing is searched for defects here")
-        if args.page and set(args.only or ()) == {"color"}:
-            parser.error("--page: nothing is repaired here")
-        if args.tone and args.only and not set(TONED) & set(args.only):
+            parser.error("--probability: with these options, no network detects damage")
+        if args.page and only == {"color"}:
+            parser.error("--page is for repairs, which --only color leaves out")
+        if args.tone and only and not only & set(TONED):
             parser.error("--tone: --only leaves out the toned pictures")
+        if not args.tone and only & set(TONED):
+            parser.error("--only: the toned pictures need --tone")
         if args.psd and not find_spec("psd_tools"):
             parser.error("--psd needs psd-tools: pip install psd-tools")
+        inferring.check(parser, args, output_keys(args))  # creates OUT
         return restore(args)
 
     parser.set_defaults(run=checked)

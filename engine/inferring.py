@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from data.errors import UserError
+from data.photo import IMAGE_SUFFIXES
 from engine import naming, options
 from engine.inputs import STDIO, list_photos, read_list
 from engine.launch import rank, world
@@ -65,10 +66,18 @@ def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace, output
     arguments.sources = list_photos(*listed, tell, arguments.name)
     check_out(parser, arguments, outputs)
     if arguments.json not in (None, STDIO):
-        try:
-            open(arguments.json, "a").close()
-        except OSError as error:
-            parser.error(f"--json {arguments.json} cannot be written: {error.strerror}")
+        _check_log(parser, arguments.json)
+
+
+def _check_log(parser: argparse.ArgumentParser, path: Path) -> None:
+    """Ends with a usage error if lines cannot be appended to this file, or must not."""
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        parser.error(f"--json {path}: the reports are text, but this is the name of a picture")
+    try:
+        if not path.is_fifo():  # whose reader would take closing it for the end
+            open(path, "a").close()
+    except OSError as error:
+        parser.error(f"--json {path} cannot be written: {error.strerror}")
 
 
 def _take_words(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:

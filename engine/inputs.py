@@ -90,7 +90,6 @@ def list_photos(
             listed.append(Entry(path, Path("stdin" if path == STDIO else path.name)))
     unique: dict[str, Entry] = {}
     for entry in listed:
-        # Not Path.resolve, which before Python 3.13 raises for circular links.
         key = str(STDIO) if entry.path == STDIO else os.path.realpath(entry.path)
         unique.setdefault(key, entry)
     return _named(list(unique.values()), name)
@@ -104,10 +103,8 @@ def _named(entries: list[Entry], template: str) -> list[Source]:
     for index, entry in enumerate(entries):
         error, other = entry.error, same_name[index]
         if other:
-            error = (
-                f"its results would have the names of those of {other}: give another OUT, or a --name with "
-            )
-            error += "{parent} or {number}"
+            error = f"its results would have the names of those of {other}: give another OUT, or a --name "
+            error += "with {parent} or {number}"
         stem = None if same_stem[index] else stems[index]
         sources.append(Source(entry.path, results[index], stem, error))
     return sources
@@ -129,11 +126,14 @@ def _walk(folder: Path, out: Path, recursive: bool) -> tuple[list[Entry], list[P
     """The photographs of a folder, then the folders in it that cannot be read; and its files of other
     kinds.
     """
-    paths, passed, unreadable, results = [], [], [], out.resolve()
+    # Not Path.resolve, which before Python 3.13 raises for circular links.
+    paths, passed, unreadable, results = [], [], [], os.path.realpath(out)
     for root, folders, files in os.walk(folder, onerror=unreadable.append):
         parent = Path(root)
         folders[:] = sorted(
-            name for name in folders if recursive and name[0] != "." and (parent / name).resolve() != results
+            name
+            for name in folders
+            if recursive and name[0] != "." and os.path.realpath(parent / name) != results
         )
         photos = [parent / name for name in sorted(files) if _is_photo(parent / name)]
         infrared = {infrared_beside(path) for path in photos}

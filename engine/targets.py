@@ -37,7 +37,7 @@ def check_out(parser: argparse.ArgumentParser, arguments: argparse.Namespace, ou
         _make_folder(parser, out.parent)
     else:
         for photo in arguments.photos:
-            if photo != STDIO and os.path.isdir(photo) and photo.resolve() == out.resolve():
+            if photo != STDIO and os.path.isdir(photo) and os.path.realpath(photo) == os.path.realpath(out):
                 parser.error(f"OUT must be another folder than the input folder {photo}")
         _make_folder(parser, out)
 

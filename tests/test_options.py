@@ -73,15 +73,20 @@ def test_device_names(name):
         (["a.png", "out", "--device", "gpu"], "'gpu' is none of"),
         (["a.png", "out", "--over"], "unrecognized"),
         (["a.png", "out", "--json", "missing/log"], "--json"),
+        (["a.png", "out", "--json", "a.png"], "the name of a picture"),
+        ([".", "circle"], "OUT"),
+        ([".", "circle/below"], "OUT"),
     ],
 )
 def test_usage_errors(tmp_path, monkeypatch, capsys, words, reason):
-    photo(tmp_path / "a.png")
+    before = photo(tmp_path / "a.png").read_bytes()
+    (tmp_path / "circle").symlink_to("circle")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as caught:
         command(*words)
     assert caught.value.code == 2
     assert reason in capsys.readouterr().err
+    assert (tmp_path / "a.png").read_bytes() == before
 
 
 def test_least_tile():

@@ -230,7 +230,7 @@ def test_toned_is_a_hidden_layer(print_, tmp_path, run, mask, only, layers, merg
 @pytest.mark.parametrize(
     "words, reason",
     [
-        (["--only", "toned"], "toned pictures need a tone"),
+        (["--only", "toned"], "--only: the toned pictures need --tone"),
         (["--tone", "--only", "restored"], "--tone: --only leaves out the toned pictures"),
         (["--tone", "warm"], "invalid choice: 'warm'"),
     ],
@@ -243,6 +243,7 @@ def test_contradictions(print_, tmp_path, tiny_weights, capsys, words, reason):
         status = error.code
     assert status == 2
     assert reason in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("settings", [{"tone": "warm"}, {"only": ["toned"]}], ids=str)

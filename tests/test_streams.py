@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,16 @@ def unread():
 
 def assert_all_done(folder):
     assert [name for name in files(folder) if name.endswith(".png")] == [f"{n}_restored.png" for n in NAMES]
+
+
+def test_the_reader_of_a_named_pipe_gets_all_lines(small, tmp_path):
+    pipe, lines = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: lines.extend(pipe.read_text().splitlines()), daemon=True)
+    reader.start()
+    assert small(f"IN OUT --quiet --json '{pipe}'") == (0, [])
+    reader.join(10)
+    assert [json.loads(line)["status"] for line in lines] == ["done"] * 3
 
 
 @pytest.mark.parametrize("closed", COMBINATIONS)
