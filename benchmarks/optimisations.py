@@ -7,6 +7,8 @@ number of pairs `n`. Below 1 the optimization is faster. Optimizations that were
 measured in the same way.
 """
 
+import io
+import subprocess
 import sys
 import time
 from functools import partial
@@ -15,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -22,9 +25,11 @@ import colorize
 import inpaint
 import segment
 from benchmarks import record
-from benchmarks.example import photograph
+from benchmarks.example import EXAMPLE, photograph
 from benchmarks.timing import compare
+from data import formats
 from data.synthesis.holes import draw_holes
+from engine import allocator
 from engine.networks import load_net
 from nets.ops import filling
 from nets.ops.tiling import ready
@@ -126,6 +131,37 @@ def scan_tiles():
     return tuple(partial(painter.grey, luma, mask) for painter in painters)
 
 
+def start():
+    """Importing torch alone, against torchvision too."""
+    return tuple(
+        partial(subprocess.run, [sys.executable, "-c", f"import {names}"], check=True)
+        for names in ("torch", "torch, torchvision")
+    )
+
+
+def kept_memory():
+    """Inpainting with the thresholds of malloc that the commands set, against the largest that glibc takes."""
+    luma, holes = photograph((1024, 1024))
+    painter = inpaint.Painter(network(inpaint), CPU, tile=1024, overlap=128, grain=False)
+
+    def usual():
+        allocator.set_thresholds(mapped=32 << 20, trimmed=64 << 20, step=128 << 10)
+        painter.grey(luma, holes)
+
+    def kept():
+        allocator.keep_freed_memory()
+        painter.grey(luma, holes)
+
+    return kept, usual
+
+
+def png_level():
+    """A PNG in color at the level that is used, against Pillow's default."""
+    image = Image.open(EXAMPLE).convert("RGB")
+    levels = formats.PNG_LEVEL, 6
+    return tuple(partial(image.save, io.BytesIO(), "PNG", compress_level=level) for level in levels)
+
+
 def color_scale():
     """Color at a short side of 256 px, upsampled, against the full photograph of 1024 px."""
     luma, _ = photograph((1024, 1024))
@@ -162,6 +198,9 @@ KEPT = {
     "depth of holes by growing distances, against max pooling (2048 px)": distances,
     "tiles of 512 px, against 1024 (cracks in parts of 4096 px)": scan_tiles,
     "color at 256 px, against 1024 px": color_scale,
+    "torch alone, against torch and torchvision (start)": start,
+    "freed memory kept, against returned to the system (inpaint, 1024 px)": kept_memory,
+    "PNG of level 4, against 6 (color, 512 px)": png_level,
 }
 DROPPED = {"bf16 autocast on the CPU (segment, 512 px)": autocast}
 
@@ -172,6 +211,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    allocator.keep_freed_memory()
     rows = []
     for kept, cases in ((True, KEPT), (False, DROPPED)):
         for name, case in cases.items():
