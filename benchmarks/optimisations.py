@@ -140,7 +140,7 @@ def start():
 
 
 def kept_memory():
-    """Inpainting with the thresholds of malloc that the commands set, against the largest that glibc takes."""
+    """Inpainting with the thresholds of malloc of the commands, against the largest that glibc takes."""
     luma, holes = photograph((1024, 1024))
     painter = inpaint.Painter(network(inpaint), CPU, tile=1024, overlap=128, grain=False)
 

@@ -23,7 +23,7 @@ WHY = {  # optimization -> why it was kept or dropped
     ),
     "PNG of level 4, against 6 (color, 512 px)": "files are 5 to 9 % larger",
     "bf16 autocast on the CPU (segment, 512 px)": (
-        "needs bf16 instructions, and changes results slightly; `--precision auto` takes it where it is faster"
+        "changes results slightly; `--precision auto` takes it where it is faster"
     ),
     "torch.compile (segment, 512 px)": "compiling takes too long for one photograph",
 }
