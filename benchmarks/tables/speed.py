@@ -9,7 +9,7 @@ WHY = {  # optimization -> why it was kept or dropped
     "channels last (inpaint, 512 px)": "the same",
     "channels last (colorize, 256 px)": "the same",
     "inference mode, against no_grad (segment, 512 px)": "costs nothing; helps with small operators",
-    "windows around holes (cracks in 2 % of 2048 px)": (
+    "windows around holes (damage of the example, 2048 px)": (
         "most of the area has no holes; within 0.5 of 255 of what the whole picture gives"
     ),
     "depth of holes by growing distances, against max pooling (2048 px)": "few passes over bytes",
