@@ -56,9 +56,9 @@ def iptc(folder):
 
 @on_files(OTHER, "JPEG: comment", "restored")
 def jpeg_comment(folder):
-    drawing.jpeg(folder / "comment.jpg", drawing.ramp(), (0xFE, b"found in the attic, box 7"))
-    done = yield ["comment.jpg"]
-    text = drawing.png_text(done.picture("comment.jpg"))
+    drawing.jpeg(folder / "attic.jpg", drawing.ramp(), (0xFE, b"found in the attic, box 7"))
+    done = yield ["attic.jpg"]
+    text = drawing.png_text(done.picture("attic.jpg"))
     expect(b"found in the attic, box 7" in text, "lost without a word")
 
 

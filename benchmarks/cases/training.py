@@ -58,9 +58,9 @@ def sigterm(trial):
 
 PAIRS = """
 try:
-    from data.folder import pairs_in
-except ImportError:
     from data.datasets import pairs_in
+except ImportError:
+    from data.folder import pairs_in
 from pathlib import Path
 for photo, mask in pairs_in(Path("data/labelled")):
     print(Path(photo).parent.name, Path(mask).parent.name)
