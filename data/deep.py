@@ -56,7 +56,8 @@ def _jpeg_frame(data: bytes) -> tuple[int, int]:
     for marker, content in containers.segments(data):
         if marker in _FRAMES and content:
             head = bytes([0xFF, marker]) + (len(content) + 2).to_bytes(2, "big")
-            return content[0], data.index(head + content) + len(head)
+            start = data.find(head + content)  # -1 if the file ends within this segment
+            return content[0], start + len(head) if start >= 0 else len(data) - len(content)
     return 8, 0
 
 

@@ -5,7 +5,7 @@ import io
 
 import numpy as np
 import pytest
-from conftest import SRGB, noise, save, square
+from conftest import SRGB, noise, save, saved, square
 from PIL import Image
 
 import restore
@@ -128,3 +128,13 @@ def test_untouched_pixels_of_a_16_bit_png_stay_bit_for_bit(tmp_path, tiny_weight
     color = imagecodecs.png_decode((tmp_path / "out/scan_color.png").read_bytes())
     assert color.dtype == np.uint16
     assert read_photo(encode(array, Photo(array), "PNG")).pixels.dtype == np.uint16
+
+
+@pytest.mark.parametrize("left", [1, 4, 8])
+def test_a_jpeg_that_ends_within_its_frame_is_damaged(left):
+    """Its bit depth is 8 or, as here, another one."""
+    data = bytearray(saved(Image.fromarray(noise(8, 8)), "JPEG"))
+    frame = data.index(b"\xff\xc0")
+    data[frame + 4] = 12
+    with pytest.raises(PhotoError, match=r"damaged|not an image"):
+        read_photo(bytes(data[: frame + 4 + left]))
