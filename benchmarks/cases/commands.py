@@ -243,7 +243,7 @@ def closed(trial):
 def absurd(trial):
     drawing.save(trial.folder / "a.png", drawing.portrait())
     for words, option in ((("--threshold", 0), "threshold"), (("--tile", 1, "--overlap", 0), "tile")):
-        done = trial.run("restore.py", "a.png", f"out-{option}", *MASK, *words, timeout=60)
+        done = trial.run("restore.py", "a.png", f"out-{option}", *MASK, *words)
         expect(done.status == 2, f"--{option} {words[1]} is taken")
         expect(f"--{option}" in done.last, f"not told why: {done.last}", Poor)
 

@@ -30,8 +30,9 @@ def data(folder: Path, *parts: str) -> None:
                 drawing.save(folder / part.replace("images", "masks") / f"p{number}.png", mask)
 
 
-def train(trial: Trial, script: str, *words, **options):
-    return trial.run(script, "train", "--data", "data", "--run-dir", "run", *SMALL, *words, **options)
+def train(trial: Trial, script: str, *words):
+    words = ("train", "--data", "data", "--run-dir", "run", *SMALL, *words)
+    return trial.run(script, *words, timeout=600)
 
 
 @with_commands(TRAINING, "SIGTERM to the whole process group, with workers")
