@@ -247,14 +247,14 @@ class Painter:
         return result
 
     def check(self, mask, given=True) -> list[str]:
-        """Warnings about this mask for the report. Raises PhotoError if a `given` mask covers the whole
-        photograph.
+        """Warnings about this mask, `given` or detected, for the report. Raises PhotoError if a given one
+        covers the whole photograph.
         """
         share = (mask == 255).mean()
         if share == 1 and given:
             raise PhotoError("the mask covers the whole photograph: there is nothing to continue from")
         if share == 0:
-            return ["the mask is empty: nothing was painted"]
+            return [f"{'the mask is empty' if given else 'no damage was found'}: nothing was painted"]
         if self.hole_share and share > self.hole_share[1]:
             most = f"more than the {self.hole_share[1]:.1%} of training: look at them"
             return [f"{share:.1%} of the photograph are holes, {most}"]

@@ -1,6 +1,12 @@
 """Errors that the user can fix: one line that names the file or option, and what to do."""
 
 
+def lacks_memory(error: BaseException) -> bool:
+    """Whether memory ran out, that of the machine or of a GPU, for which torch has a RuntimeError."""
+    signs = "out of memory", "DefaultCPUAllocator"
+    return isinstance(error, MemoryError) or any(sign in str(error) for sign in signs)
+
+
 class UserError(ValueError):
     """A mistake of the user, explained by the message in one line."""
 

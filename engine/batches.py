@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from data.errors import PhotoError, UserError
+from data.errors import PhotoError, UserError, lacks_memory
 
 AHEAD = 4  # batches prefetched by each worker, which hides samples that take long
 TRIES = 100  # samples in a row that may be unreadable
@@ -123,14 +123,12 @@ def _stops_blocked() -> Iterator[None]:
 
 @contextmanager
 def explained_shortages() -> Iterator[None]:
-    """Turns torch's errors for a machine without memory or open files into a UserError that says what to
-    do.
-    """
+    """Turns errors for want of memory, shared memory or open files into a UserError that says what to do."""
     try:
         yield
-    except MemoryError:
-        raise UserError(f"not enough memory: {LOWER}") from None
-    except (RuntimeError, OSError) as error:
+    except (MemoryError, RuntimeError, OSError) as error:
+        if lacks_memory(error):
+            raise UserError(f"not enough memory: {LOWER}") from None
         reason = next((said for sign, said in SHORTAGES.items() if sign in _chain(error)), None)
         if reason is None:
             raise

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data.errors import PhotoError, UserError
+from data.errors import PhotoError, UserError, lacks_memory
 from engine.inputs import STDIO
 from engine.launch import rank, world
 
@@ -19,10 +19,12 @@ GRAVITY = (
     "already in color",
     "is in color",
     "of the photograph are holes",
+    "all marks were dropped",
     "nothing is surely damaged",
     "the mask is colored",
     " resized from ",
-    "the mask is empty",
+    "nothing was painted",
+    "GPU memory ran out",
     "hints are empty",
     "very small photograph",
     "toned print",
@@ -38,12 +40,12 @@ def say(line: str) -> None:
 
 def report_failure(name: str, error: Exception) -> str:
     """Prints why a photograph failed, and returns it as one line. Bugs also print their traceback."""
-    if isinstance(error, MemoryError):
+    if lacks_memory(error):
         error = PhotoError("not enough memory")
-    ours = isinstance(error, UserError)
-    reason = " ".join((str(error) if ours else f"{type(error).__name__}: {error}").split())
+    is_bug = not isinstance(error, UserError)
+    reason = " ".join((f"{type(error).__name__}: {error}" if is_bug else str(error)).split())
     say(f"{name}: {reason}")
-    if not ours:
+    if is_bug:
         tqdm.write("".join(traceback.format_exception(error)).rstrip(), file=sys.stderr)
     return reason
 

@@ -56,6 +56,7 @@ def test_another_sample_is_drawn_in_place_of_an_unreadable_one():
         (PhotoError("a.png: cut"), f"{TRIES} samples in a row cannot be read; the last one: a.png: cut"),
         (OSError(24, "Too many open files"), "too many open files: raise the limit with ulimit -n"),
         (MemoryError(), "not enough memory: lower --workers"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "not enough memory: lower --workers"),
         (
             RuntimeError("unable to write to file </torch_7_1>: No space left on device (28)"),
             "shared memory (/dev/shm) is full",

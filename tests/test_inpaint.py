@@ -58,6 +58,7 @@ def test_ignore_in_a_mask_is_nothing_to_paint(tiny_weights):
     painter = inpaint.load(tiny_weights["inpaint"], CPU)
     mask = np.full((20, 30), 128, np.uint8)
     assert painter.check(mask) == ["the mask is empty: nothing was painted"]
+    assert painter.check(mask, given=False) == ["no damage was found: nothing was painted"]
     mask[:, 1:] = 255  # one column is left to continue from
     assert len(painter.check(mask)) == 1
     assert "look at" in painter.check(mask)[0]

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 from loop import command, photo, same
 
 from engine.messages import GRAVITY, Progress, summary
@@ -29,7 +30,7 @@ def test_one_warning_is_told_whole_and_of_several_the_gravest():
 
 @pytest.mark.parametrize("phrase", GRAVITY)
 def test_every_kind_of_warning_is_one_that_the_program_gives(phrase):
-    sources = [path for folder in (".", "data", "engine", "nets") for path in (ROOT / folder).glob("*.py")]
+    sources = [path for folder in (".", "data", "engine", "nets/ops") for path in (ROOT / folder).glob("*.py")]
     assert any(phrase in path.read_text("utf-8") for path in sources if path.name != "messages.py")
 
 
@@ -44,6 +45,15 @@ def test_a_line_for_a_photograph_with_warnings_and_one_at_the_end(tmp_path, caps
     assert capsys.readouterr().err == f"1 photograph done: results in {out}\n"
     assert command(scan, out, "--overwrite", "--quiet", work=warned("toned print")) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_want_of_memory_is_one_line(tmp_path, capsys):
+    def work(photo, source):
+        torch.empty(1 << 56)
+
+    scan = photo(tmp_path / "a.png")
+    assert command(scan, tmp_path / "out", "--quiet", work=work) == 1
+    assert capsys.readouterr().err == f"{scan}: not enough memory\n"
 
 
 def test_the_end_counts_done_skipped_and_failed(tmp_path, capsys):
