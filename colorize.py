@@ -36,7 +36,7 @@ from data.errors import UserError
 from data.folder import evenly_chosen, images_in, small_photos, thinned, validation, validation_photos
 from data.hints import Hints, simulate
 from data.images import read_role_hints
-from data.photo import read_photo
+from data.photo import read_named
 from data.pixels import bands, luma, merge_chroma, resize, rgb_to_ycbcr
 from engine import ballot, commands, options
 from engine.photos import Job, Picture, color_depth, run
@@ -333,7 +333,7 @@ def sheet_row(colorizer: Colorizer, paths: list[Path], truth=False) -> dict:
     """label -> picture: for each photograph its luma, our colors and, if requested, its own."""
     cells = {}
     for path in paths:
-        pixels = read_photo(path).pixels
+        pixels = read_named(path).pixels
         cells |= {path.stem: luma(pixels), f"{path.stem}, ours": colorizer(luma(pixels))}
         if truth:
             cells[f"{path.stem}, truth"] = pixels

@@ -25,7 +25,7 @@ from data.classics import opencv
 from data.errors import PhotoError, UserError
 from data.folder import thinned, validation_pairs, validation_photos
 from data.images import read_role_mask
-from data.photo import read_mask, read_photo
+from data.photo import read_labelled
 from data.pixels import bands, luma, merge_chroma, rgb8, rgb_to_ycbcr
 from engine import ballot, commands, options
 from engine.photos import Job, Picture, run
@@ -203,11 +203,7 @@ def sheet(args) -> list:
     painter, telea = load(args.weights, pick_device(args.device), grain=args.grain), opencv("TELEA")
     rows = []
     for path, drawn in validation_pairs(args.data):
-        try:
-            photo = read_photo(path)
-            mask, _ = read_mask(drawn, photo.size)
-        except PhotoError as error:
-            raise PhotoError(f"{path} or its mask: {error}") from None
+        photo, mask = read_labelled(path, drawn)
         scale, holes = np.float32(np.iinfo(photo.pixels.dtype).max), np.uint8(mask == 255)
         classic = telea(photo.pixels / scale, holes) if telea else "absent: OpenCV is not installed"
         cells = {"photo": photo.pixels, "mask": mask, "Telea": classic, "ours": painter(photo.pixels, mask)}

@@ -28,7 +28,7 @@ from data.folder import damage_in, images_in, measured_pairs, measured_scans, pa
 from data.images import read_protection
 from data.infrared import AUTO, mark
 from data.marks import ANY_SIZE, Found, drop
-from data.photo import Photo, encode, probability_file, read_mask, read_named, read_photo
+from data.photo import Photo, encode, probability_file, read_labelled, read_named
 from data.pixels import luma, resize
 from data.sheet import grid, overlay, side_by_side
 from engine import commands, marking, options
@@ -158,8 +158,7 @@ def detect(finder: Finder, path: Path, mask_path: Path) -> Case:
 
     from losses.detection import Case
 
-    photo = read_named(path)
-    mask, _ = read_mask(read_named(mask_path), photo.size)
+    photo, mask = read_labelled(path, mask_path)
     return Case(path, torch.from_numpy(mask), finder(luma(photo.pixels)))
 
 
@@ -174,7 +173,7 @@ def alarm(finder: Finder, path: Path, threshold: float) -> dict:
 
 def strip(finder: Finder, case: Case) -> tuple:
     """(name, pictures) of a case: photograph, probability and mask."""
-    grey = luma(read_photo(case.path).pixels)
+    grey = luma(read_named(case.path).pixels)
     probability = finder.enlarge(case.prediction.probability, case.size)
     return case.path.stem, (grey, probability.numpy(), case.mask.numpy())
 
@@ -310,10 +309,10 @@ def sheet(args) -> list:
     folder, rows = validation(args.data), []
     unlabelled = images_in(folder / "clean")[::4] + images_in(folder / "old")
     for path, drawn in [*pairs_in(folder / "labelled"), *((path, None) for path in unlabelled)]:
-        photo = read_photo(path)
+        photo, truth = read_labelled(path, drawn) if drawn else (read_named(path), None)
         grey = luma(photo.pixels)
         found = finder.mask(finder(grey), photo.size, threshold, args.dilate).numpy()
-        truth = read_mask(drawn, photo.size)[0] == 255 if drawn else np.zeros_like(found)
+        truth = np.zeros_like(found) if truth is None else truth == 255
         title = f"{path.stem}: {found.mean():.2%} marked"
         title += f", by hand {truth.mean():.2%}" if drawn else ""
         cells = {"mask": found.astype(np.float32), "overlay": overlay(grey, found, truth)}

@@ -21,7 +21,7 @@ import segment
 from benchmarks import record
 from data.checkpoint import fingerprint
 from data.folder import images_in, pairs_in, validation
-from data.photo import read_mask, read_photo
+from data.photo import read_labelled, read_named
 from data.pixels import luma
 from engine.processes import pick_device
 from losses import metrics
@@ -54,12 +54,12 @@ def photographs(data: Path, labelled: Path, every: int) -> tuple[list, list]:
     """Damaged photographs as (luma, mask), and luma of every `every`-th photograph of val/clean."""
     damaged = []
     for path, drawn in pairs_in(labelled):
-        photo = read_photo(path)
-        mask = torch.from_numpy(read_mask(drawn, photo.size)[0])
+        photo, mask = read_labelled(path, drawn)
+        mask = torch.from_numpy(mask)
         if (mask > 128).any():
             damaged.append((luma(photo.pixels), mask))
     clean = images_in(validation(data) / "clean")[::every]
-    return damaged, [luma(read_photo(path).pixels) for path in clean]
+    return damaged, [luma(read_named(path).pixels) for path in clean]
 
 
 def cases(sides: list[int], rule: tuple[int, int]):

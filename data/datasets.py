@@ -17,7 +17,7 @@ from data.crops import crop, crop_pair, naming, read_old_scan
 from data.errors import PhotoError
 from data.folder import SMALL, grouped, held_out, images_in, pairs_in
 from data.hints import simulate
-from data.photo import read_mask, read_named, read_photo
+from data.photo import read_labelled, read_mask, read_named
 from data.pixels import luma, rgb_to_ycbcr
 from data.synthesis import defects, exposure, scans, shares
 from data.synthesis.ageing import age
@@ -316,12 +316,9 @@ def _paste_damage(picture: np.ndarray, mask: np.ndarray, ground: np.ndarray) -> 
     return np.clip(ground + alpha * (picture - surroundings), 0, 1)
 
 
-def _labelled(image: Path, mask: Path) -> tuple[np.ndarray, np.ndarray]:
-    photo = read_named(image)  # upright, as the mask was drawn
-    try:
-        return luma(photo.pixels), read_mask(mask, photo.size)[0]
-    except PhotoError as error:
-        raise PhotoError(f"{mask}: {error}") from None
+def _labelled(image: Path, mask_path: Path) -> tuple[np.ndarray, np.ndarray]:
+    photo, mask = read_labelled(image, mask_path)  # upright, as the mask was drawn
+    return luma(photo.pixels), mask
 
 
 def _masks_in(folder: Path) -> list[Path]:
@@ -340,9 +337,6 @@ def _packed_mask(path: Path) -> tuple[np.ndarray, tuple[int, int]] | None:
     """The damaged pixels of a mask, packed eight to a byte along each row, and (height, width); None if there
     are none.
     """
-    try:
-        photo = read_photo(path)
-        mask = read_mask(path, photo.size)[0] == 255
-    except PhotoError as error:
-        raise PhotoError(f"{path}: {error}") from None
+    photo = read_named(path)
+    mask = read_mask(photo, photo.size)[0] == 255
     return (np.packbits(mask, axis=1), mask.shape) if mask.any() else None

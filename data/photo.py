@@ -107,6 +107,15 @@ def read_named(path: Path) -> Photo:
         raise PhotoError(f"{path}: {error}") from None
 
 
+def read_labelled(path: Path, mask_path: Path) -> tuple[Photo, np.ndarray]:
+    """A photograph and its mask, as of `read_mask`; errors have the name of the file."""
+    photo = read_named(path)
+    try:
+        return photo, read_mask(mask_path, photo.size)[0]
+    except PhotoError as error:
+        raise PhotoError(f"{mask_path}: {error}") from None
+
+
 def read_mask(
     source: Path | bytes | Photo, size: tuple[int, int], max_pixels: int = MAX_PIXELS
 ) -> tuple[np.ndarray, list[str]]:

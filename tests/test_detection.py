@@ -10,6 +10,7 @@ from conftest import save, square
 from PIL import Image
 from stages import command, evaluated
 
+import inpaint
 import segment
 from data import checkpoint
 from data.photo import read_photo
@@ -233,6 +234,21 @@ def test_photographs_of_one_name_are_all_measured(tmp_path, portrait, tiny_weigh
         save(tmp_path / f"labelled/images/{folder}/x.png", portrait[:48, :64])
         save(tmp_path / f"labelled/masks/{folder}/x.png", square(box=box))
     assert len(evaluated(segment, tmp_path, tiny_weights, capsys)["rows"]) == 2
+
+
+@pytest.mark.parametrize(
+    "stage, name",
+    [(segment, "eval"), (segment, "sheet"), (inpaint, "sheet")],
+    ids=["eval", "sheet", "inpaint"],
+)
+def test_a_mask_of_another_shape_is_named(tmp_path, portrait, tiny_weights, capsys, stage, name):
+    save(tmp_path / "labelled/images/x.png", portrait[:48, :64])
+    save(tmp_path / "labelled/masks/x.png", square(64, 48))
+    words = [name, "--data", tmp_path, *([tmp_path / "sheet.png"] if name == "sheet" else [])]
+    assert command(stage, *words, weights=tiny_weights) == 2
+    error = capsys.readouterr().err
+    assert f"{tmp_path}/labelled/masks/x.png: has another shape" in error
+    assert error.count("\n") == 1
 
 
 def test_segment_eval_without_damage_says_so(tmp_path, portrait, tiny_weights, capsys):

@@ -180,7 +180,7 @@ def test_every_role_is_checked_with_status_2(tmp_path, run, capsys, role):
 
 
 def test_what_cannot_be_read_is_left_to_the_loop(tmp_path):
-    sources = [Source(tmp_path / "a.png", "a"), Source(tmp_path / "b.png", "b")]
+    sources = [Source(tmp_path / f"{name}.png", name, name) for name in "ab"]
     refuse_shared(sources, {"mask": tmp_path / "gone.png", "hints": None})
     refuse_shared(sources, {"mask": save(tmp_path / "m.png", noise(6, 8))})
 

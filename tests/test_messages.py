@@ -30,8 +30,9 @@ def test_one_warning_is_told_whole_and_of_several_the_gravest():
 
 @pytest.mark.parametrize("phrase", GRAVITY)
 def test_every_kind_of_warning_is_one_that_the_program_gives(phrase):
-    sources = [path for folder in (".", "data", "engine", "nets/ops") for path in (ROOT / folder).glob("*.py")]
-    assert any(phrase in path.read_text("utf-8") for path in sources if path.name != "messages.py")
+    folders = [ROOT / folder for folder in (".", "data", "engine", "nets/ops")]
+    sources = [path for folder in folders for path in folder.glob("*.py") if path.name != "messages.py"]
+    assert any(phrase in path.read_text("utf-8") for path in sources)
 
 
 def test_a_line_for_a_photograph_with_warnings_and_one_at_the_end(tmp_path, capsys):
