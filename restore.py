@@ -116,7 +116,7 @@ class Restorer:
         }
         for name in (name for name, is_valid in valid.items() if not is_valid):
             option = name.replace("_", "-")
-            raise UserError(f"{name}: {getattr(self, name)!r} is no value of restore.py --{option}")
+            raise UserError(f"{name}: {getattr(self, name)!r} is not a value of restore.py --{option}")
         only = () if isinstance(self.only, str) else self.only
         if only is not None and not (only and set(only) <= set(PICTURES)):
             raise UserError(f"only: {self.only!r}: give a list of {', '.join(PICTURES)}, or None for all")

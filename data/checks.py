@@ -18,11 +18,8 @@ PARTS = {
     "inpaint": ("clean", "labelled/masks", "textures"),
     "colorize": ("clean", "cutouts", "backgrounds", "overlays", "color_small"),
 }
-READ_WHOLE = (
-    "labelled",
-    "negatives",
-    "val",
-)  # by `read_photo`; of the others, Pillow reads what a crop needs
+# Read by `read_photo`; of the others, Pillow reads what a crop needs
+READ_WHOLE = ("labelled", "negatives", "val")
 TAIL = 4096  # bytes at the end of a file in which a picture ends; cameras append little
 ENDS = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND"}
 THREADS = 8  # which wait for the disk

@@ -112,7 +112,7 @@ def _read(image: ImageLike, max_pixels: int) -> Photo:
         pixels, alpha = _split(image)
     else:
         kind = type(image).__name__
-        raise PhotoError(f"{kind} is no photograph: give a path, bytes, a Pillow picture or an array")
+        raise PhotoError(f"{kind} is not a photograph: give a path, bytes, a Pillow picture or an array")
     height, width = pixels.shape[:2]
     if not 0 < height * width <= max_pixels:
         raise PhotoError(f"{width} x {height} pixels: there must be 1 to {max_pixels}, max_pixels")

@@ -146,7 +146,7 @@ def resizing(role: str, own: tuple[int, int], size: tuple[int, int]) -> list[str
     expected = height * photo_width / photo_height  # width of the photograph's shape
     names = f"{width} x {height}", f"{photo_width} x {photo_height}"
     if abs(width - expected) > max(MAX_STRETCH * expected, 1):
-        hint = "turn it" if own == (photo_height, photo_width) else "save it at the photograph's size"
+        hint = "rotate it" if own == (photo_height, photo_width) else "save it at the photograph's size"
         raise PhotoError(f"has another shape, {names[0]} px, than the photograph, {names[1]} px: {hint}")
     return [f"{role} resized from {names[0]} to {names[1]}"]
 

@@ -76,9 +76,8 @@ def clear(final: Path) -> None:
         return
     # If the report exists, that run was complete, or had not started to replace an earlier one.
     if not os.path.lexists(final):
-        with contextlib.suppress(
-            OSError, ValueError, KeyError
-        ):  # no complete report, so nothing was moved yet
+        # Without a complete report nothing was moved yet
+        with contextlib.suppress(OSError, ValueError, KeyError):
             for name, digest in json.loads((part / final.name).read_text("utf-8"))["outputs"].items():
                 path = final.with_name(name)
                 if path.is_file() and sha256(path.read_bytes()) == digest:

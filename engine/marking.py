@@ -54,7 +54,7 @@ def infrared_option(parser: argparse.ArgumentParser) -> None:
 def size_options(parser: argparse.ArgumentParser) -> None:
     """Adds `--smallest` and `--largest`."""
     add = parser.add_argument
-    text = "drop detected marks with an area of fewer px of the working size, counted after --dilate "
+    text = "drop detected marks whose area, after --dilate, is below this many px of the working size "
     add("--smallest", type=options.positive(float), metavar="PX", help=text + "(default: keep all)")
-    text = "drop detected marks with an area of more than this share of the photograph (default: keep all)"
+    text = "drop detected marks whose area is above this share of the photograph (default: keep all)"
     add("--largest", type=options.positive_share, metavar="SHARE", help=text)

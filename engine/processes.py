@@ -33,7 +33,7 @@ def pick_device(name: str, training: bool = False) -> torch.device:
     if name == "cuda":
         name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
     if name == "mps" and not torch.backends.mps.is_available():
-        raise UserError("--device mps: there is none on this machine; auto takes what there is")
+        raise UserError("--device mps: this machine has none; auto takes what there is")
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:

@@ -61,8 +61,8 @@ class Restored:
     def probability(self) -> np.ndarray:
         """The probability of damage, (H, W) float32 in [0, 1]. Raises UserError if a mask is given."""
         if self.masked or self.restorer.infrared == "only":
-            reason = "the mask is given, and" if self.masked else "infrared is only, and by the network"
-            raise UserError(f"no probability: {reason} nothing is detected")
+            reason = "a mask is given" if self.masked else "infrared is 'only'"
+            raise UserError(f"no probability: {reason}, so the network detects nothing")
         finder, _ = self.restorer.finder()
         return _read_only(finder.enlarge(self._detect().probability, self.photo.size).numpy())
 

@@ -144,9 +144,8 @@ def doubts(facts: dict, probability: np.ndarray | None, threshold: float | None)
     if count := (facts.get("regions") or {}).get("count", 0):
         found.append((min(1, count / MANY_REGIONS), f"{count} separate marks" if count > 1 else "one mark"))
     if dropped := sum((facts.get("dropped") or {}).values()):
-        found.append(
-            (0.05, f"{dropped} marks left out by size" if dropped > 1 else "one mark left out by size")
-        )
+        marks = f"{dropped} marks" if dropped > 1 else "one mark"
+        found.append((0.05, f"{marks} left out by size"))
     if probability is not None:
         marked = probability >= threshold
         possible = probability >= threshold / 2
@@ -173,10 +172,8 @@ def review_options(parser: argparse.ArgumentParser) -> None:
     """Adds `--page` and `--corrections`."""
     text = "also write OUT/review.html, a page to check and correct the results in a browser (default: no)"
     parser.add_argument("--page", action="store_true", help=text)
-    text = (
-        "apply what that page saved: repair the photographs corrected in it again, and leave the others as "
-    )
-    text += "they are; repeatable (default: none)"
+    text = "apply what that page saved: repair the photographs corrected in it again, and leave the others "
+    text += "as they are; repeatable (default: none)"
     parser.add_argument("--corrections", type=Path, action="append", metavar="ZIP", help=text)
 
 

@@ -137,7 +137,7 @@ class Log:
                     sys.stdout.flush()
         except PhotoError as error:
             self.open = False
-            raise PhotoError(f"--json: {error}; the photographs go on") from None
+            raise PhotoError(f"--json: {error}; processing continues") from None
 
     def _append(self, data: bytes) -> None:
         """Appends the whole line or nothing of it. Raises PhotoError."""

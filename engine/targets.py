@@ -51,22 +51,19 @@ def _check_file(parser: argparse.ArgumentParser, arguments: argparse.Namespace, 
     """Ends with a usage error if the file OUT cannot be the only result; its suffix is the `--format`."""
     out, photographs, results = arguments.out, len(arguments.sources), len(outputs)
     if photographs != 1:
-        parser.error(
-            f"OUT {out} is a file for one result, but there are {photographs} photographs: give a folder"
-        )
+        what = f"OUT {out} is a file for one result, but there are {photographs} photographs"
+        parser.error(f"{what}: give a folder")
     if results != 1:
-        parser.error(
-            f"OUT {out} is a file for one result, but there are {results}: give a folder, or ask for one"
-        )
+        what = f"OUT {out} is a file for one result, but there are {results}"
+        parser.error(f"{what}: give a folder, or ask for one result")
     suffix = out.suffix.lower()
     if "{ext}" not in outputs[0] and suffix != ".png":
         parser.error(f"OUT {out}: a mask is always a PNG: give OUT the suffix .png")
     if suffix not in _FORMAT_OF:
         parser.error(f"OUT {out}: {suffix} cannot be written, but {', '.join(_FORMAT_OF)} can")
     if arguments.format not in ("auto", _FORMAT_OF[suffix]):
-        parser.error(
-            f"OUT {out} is not --format {arguments.format}: leave out --format, or change the suffix"
-        )
+        what = f"OUT {out} is not --format {arguments.format}"
+        parser.error(f"{what}: leave out --format, or change the suffix")
     arguments.format = _FORMAT_OF[suffix]
     companions = [getattr(arguments, role, None) for role in _COMPANIONS]
     for given in [arguments.sources[0].path, *filter(None, companions)]:

@@ -94,11 +94,8 @@ class Trainer:
         self.discriminator = stage.discriminator and stage.discriminator(processes)
         self.done, self.finished = 0, False  # steps; whether the last one was evaluated
         self.unevaluated = bool(args.weights)  # an evaluation is due: at first, of the score to beat
-        self.unreadable, self.named, self.lost = (
-            [],
-            set(),
-            0,
-        )  # why, since the last reading; ever; number of samples
+        self.unreadable, self.named = [], set()  # why samples are unreadable: since the last reading; ever
+        self.lost = 0  # number of unreadable samples
         self.best = []  # (score, file name) of the best weights so far
         self.clock, self.seconds = Clock(), 0.0  # seconds of the run, the same on all processes
         if resumes:
@@ -257,10 +254,8 @@ class Trainer:
 
     def stop(self, status: int) -> int:
         self.processes.wait()  # until the first one has saved
-        lost = (
-            "" if status == INTERRUPTED else f", since {self.lost} samples were unreadable: mend these files"
-        )
-        self.say(f"stopped at step {self.done}{lost}; the same command goes on from there")
+        reason = f", since {self.lost} samples were unreadable: repair these files" if status == 2 else ""
+        self.say(f"stopped at step {self.done}{reason}; the same command goes on from there")
         return status
 
     def progress(self) -> int:

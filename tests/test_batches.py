@@ -154,7 +154,7 @@ def test_too_many_unreadable_samples_end_the_run(spoilt, tmp_path, monkeypatch, 
     assert 0 < done < 40
     last = error.splitlines()[-1]
     assert last.startswith(f"stopped at step {done}, since ")
-    assert last.endswith(" samples were unreadable: mend these files; the same command goes on from there")
+    assert last.endswith(" samples were unreadable: repair these files; the same command goes on from there")
 
 
 @pytest.mark.parametrize("workers", [0, 1])

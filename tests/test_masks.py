@@ -95,7 +95,7 @@ def test_one_percent_or_one_pixel_of_another_shape_is_resized():
     for own, size in (((640, 480), (1000, 765)), ((640, 480), (480, 640)), ((50, 50), (200, 160))):
         with pytest.raises(PhotoError, match=f"{own[0]} x {own[1]} px, .* {size[0]} x {size[1]} px"):
             resizing("mask", own, size)
-    with pytest.raises(PhotoError, match="turn it"):
+    with pytest.raises(PhotoError, match="rotate it"):
         resizing("hints", (480, 640), (640, 480))
 
 

@@ -124,8 +124,8 @@ def test_the_programs_arrays_are_not_kept(restorer):
         (Image.new("F", (5, 4)), "floating-point pixels"),
         ("missing.png", "missing.png: no such file"),
         (b"no image", "not an image of a known kind"),
-        (None, "NoneType is no photograph"),
-        ([[0, 1]], "list is no photograph"),
+        (None, "NoneType is not a photograph"),
+        ([[0, 1]], "list is not a photograph"),
     ],
     ids=str,
 )

@@ -108,7 +108,7 @@ def test_messages_that_cannot_be_written(small, tmp_path, unread):
 def test_a_reader_of_the_log_that_goes_away(small, tmp_path, unread):
     status, said = small("IN OUT --quiet --json -", stdout=unread)
     assert_all_done(tmp_path / "out")
-    assert said == ["--json: standard output cannot be written: Broken pipe; the photographs go on"]
+    assert said == ["--json: standard output cannot be written: Broken pipe; processing continues"]
     assert status == 1
 
 
@@ -120,7 +120,7 @@ def test_a_full_disk_of_the_log(small, tmp_path, words, log):
     status, said = small(f"IN OUT --quiet --json {words}")
     assert_all_done(tmp_path / "out")
     reason = f"{log} cannot be written: {FULL}" if log else "standard output is closed"
-    assert said == [f"--json: {reason}; the photographs go on"]
+    assert said == [f"--json: {reason}; processing continues"]
     assert status == 1
 
 
@@ -134,7 +134,7 @@ def test_a_log_gets_whole_lines_only(small, tmp_path):
     lines = f"log = Log({str(log)!r})\nlog.write('[1]\\n')\ntry:\n log.write('x' * 2000 + '\\n')\n"
     lines += "except PhotoError as error:\n print(error)\nlog.write('[2]\\n')"
     done = subprocess.run([sys.executable, "-c", limit + lines], cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout == f"--json: {log} cannot be written: File too large; the photographs go on\n"
+    assert done.stdout == f"--json: {log} cannot be written: File too large; processing continues\n"
     assert log.read_text() == "{}\n[1]\n"
 
 
