@@ -116,7 +116,10 @@ SECTIONS = {  # title -> (block, remark)
     "Memory: training with in-place norms": ("activations", ""),
     "Training": ("training", ""),
     "Partial convolution": ("partial", ""),
-    "Robustness: killed runs and broken files": ("archive", ""),
+    "Robustness: killed runs and broken files": (
+        "archive",
+        "One process: measured while other programs used the machine, so its seconds say little.",
+    ),
     "Robustness: damaged files": ("fuzz", ""),
     "Robustness: situations of bug reports": (
         "situations",
