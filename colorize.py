@@ -293,18 +293,19 @@ def infer(args) -> int:
     from engine.processes import pick_device
 
     colorizer = load(args.weights, pick_device(args.device), precision=args.precision)
+    used = colorizer.predictor.precision
 
     def work(photo, source):
         hints, notes = read_role_hints(source.companions.get("hints"), photo.size)
         dtype, depth_notes = color_depth(photo, args.format)
         picture = Picture(colorizer.in_profile(photo.pixels, photo.icc, hints, dtype), REMARK)
         warnings = findings.cautions(photo, coloring=True) + depth_notes + notes
-        return {"_color.{ext}": picture}, {"warnings": warnings}
+        return {"_color.{ext}": picture}, {"warnings": warnings, "number_format": used}
 
     job = Job(
         work,
         args.outputs,
-        options={"precision": colorizer.predictor.precision},
+        options={"precision": args.precision},
         weights={STAGE: fingerprint(args.weights)},
         companions={"hints": args.hints},
     )

@@ -298,13 +298,13 @@ def infer(args) -> int:
 
     settings = options.chosen(args, "grain", "precision", "tile", "overlap")
     painter = load(args.weights, pick_device(args.device), **settings)
-    settings["precision"] = painter.precision
 
     def work(photo, source):
         mask, notes = read_role_mask(source.require("mask", args.mask), "mask", photo.size)
         notes += painter.check(mask)
         pixels, share = painter(photo.pixels, mask), (mask == 255).mean()
         facts = {"invented": share, "warnings": notes + painter.tiling.warned()}
+        facts["number_format"] = painter.precision
         return {"_restored.{ext}": Picture(pixels, REMARK if share else "")}, facts
 
     job = Job(

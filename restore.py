@@ -184,19 +184,13 @@ class Restorer:
 
     def report_options(self, masked: bool) -> dict:
         """The options that change pixels, except the format, for the report."""
-        from nets.ops.precision import number_format
-
         stages = self.stages(masked)
         finder, threshold = self.finder() if segment.STAGE in stages else (None, None)
         names = ["dilate", "tta", "max_side", "grain", "precision", "infrared"]
         names += ["tile", "overlap"] if stages != [colorize.STAGE] else []
         names += ["tone"] if set(TONED) & set(self.wanted) else []
         names += [] if masked else [name for name in ("smallest", "largest") if getattr(self, name)]
-        chosen = {
-            **options.chosen(self, *names),
-            "precision": number_format(self.precision, self.torch_device()),
-        }
-        return segment.report_options(finder, threshold, **chosen)
+        return segment.report_options(finder, threshold, **options.chosen(self, *names))
 
     @once
     def torch_device(self):
@@ -204,6 +198,12 @@ class Restorer:
         from engine.processes import pick_device
 
         return pick_device(self.device)
+
+    def number_format(self) -> str:
+        """The number format of the networks: fp32, bf16 or fp16."""
+        from nets.ops.precision import number_format
+
+        return number_format(self.precision, self.torch_device())
 
     @once
     def finder(self) -> tuple[Finder, float]:

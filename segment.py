@@ -272,7 +272,6 @@ def infer(args) -> int:
         raise UserError("--probability: --infrared only does not run the network")
     if not alone:
         finder, threshold = load(args.weights, pick_device(args.device), args.threshold, **settings)
-        settings["precision"] = finder.precision
 
     def work(photo, source):
         protected, said = read_protection(source.companions.get("protect"), photo.size)
@@ -284,7 +283,8 @@ def infer(args) -> int:
         if args.probability:
             probability = finder.enlarge(found.probability, photo.size)
             files["_probability.png"] = probability_file(probability.numpy())
-        return files, {"warnings": found.notes + said, **found.facts}
+        used = finder.precision if finder else None
+        return files, {"warnings": found.notes + said, "number_format": used, **found.facts}
 
     job = Job(
         work,

@@ -8,6 +8,7 @@ the same object preceded by `status`: done, skipped (the report of the earlier r
     program     name and version of the program, as in "photo-restore 0.1.0"
     input       name, sha256, format, size [width, height], bits per sample, channels (1 grey, 3 RGB)
     options     every option that changes the pixels, as given, and the requested outputs
+    number_format  bf16 or fp32, whichever --precision auto chose; only with it
     weights     stage -> SHA-256 of its weights file
     companions  role (mask, protect, hints, infrared) -> SHA-256 of the file given for this photograph
     outputs     file name -> SHA-256 of the file
@@ -54,10 +55,12 @@ def build(
     seconds: dict[str, float] | None = None,
     warnings: list[str] | tuple[str, ...] = (),
     tone: dict | None = None,
+    number_format: str | None = None,
 ) -> dict:
     """The report as plain JSON types. settings: options, weights, companions. outputs: file name -> its
-    bytes.
+    bytes. number_format: that of the networks, if any ran.
     """
+    chosen = number_format if settings["options"].get("precision") == "auto" else None
     return {
         "version": REPORT_VERSION,
         "program": program,
@@ -70,6 +73,7 @@ def build(
             "channels": 3 if photo.pixels.ndim == 3 else 1,
         },
         **settings,
+        **({} if chosen is None else {"number_format": chosen}),
         "outputs": {file: sha256(data) for file, data in outputs.items()},
         "invented": None if invented is None else round(float(invented), 6),
         "regions": regions,

@@ -88,9 +88,9 @@ def auto_or_positive(text: str) -> float | str:
 
 def fold(text: str) -> str:
     """An argparse type: "I/N" with 1 <= I <= N and N > 1."""
-    part, parts = (int(number) for number in text.split("/"))
-    if not 1 <= part <= parts or parts < 2:
-        raise ValueError
+    match = re.fullmatch(r"(\d+)/(\d+)", text, re.ASCII)
+    if not match or not 1 <= int(match[1]) <= int(match[2]) or int(match[2]) < 2:
+        raise argparse.ArgumentTypeError(f"{text!r} is not I/N with I from 1 to N, such as 1/5")
     return text
 
 

@@ -207,7 +207,8 @@ class Restored:
                 picture = self._as_written(getattr(self, name))
                 base = getattr(self, base)
                 measured[f"luma_{name}"] = findings.luma_difference(base, picture, self.photo.icc)
-        return {**facts, "measured": measured, "warnings": warnings, "seconds": dict(self._seconds)}
+        facts |= {"measured": measured, "warnings": warnings, "seconds": dict(self._seconds)}
+        return {**facts, "number_format": self.restorer.number_format() if self.stages else None}
 
     def _as_written(self, pixels: np.ndarray) -> np.ndarray:
         """The pixels as stored in the file, which JPEG changes."""

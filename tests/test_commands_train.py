@@ -78,8 +78,10 @@ def test_cross_validation_measures_on_what_it_does_not_train_on(data_folder, tmp
     assert [path.name for path in (tmp_path / "run/samples").iterdir()] == ["b.png"]
     assert train(segment, folder, tmp_path / "none", "--hold-out", "5/9", steps=1) == 2
     assert "no labelled photographs in fold 5/9" in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        train(segment, folder, tmp_path / "none", "--hold-out", "4/3", steps=1)
+    for wrong in ("4/3", "1/1", "0/3", "2", "a/b"):
+        with pytest.raises(SystemExit):
+            train(segment, folder, tmp_path / "none", "--hold-out", wrong, steps=1)
+        assert f"{wrong!r} is not I/N with I from 1 to N, such as 1/5" in capsys.readouterr().err
 
 
 def test_mistakes_give_one_line_and_status_2(trained, data_folder, tmp_path, capsys):

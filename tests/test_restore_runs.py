@@ -198,7 +198,7 @@ def test_the_probability_is_that_of_finding(scan, tmp_path, run, tiny_weights, c
     for words in (["--mask", scan], ["--only", "color"], ["--only", "color", "--only", "color"]):
         with pytest.raises(SystemExit):
             run(scan, tmp_path / "none", "--probability", *words)
-        assert "--probability: nothing is searched" in capsys.readouterr().err
+        assert "--probability: with these options, no network" in capsys.readouterr().err
 
 
 def test_processes_share_the_photos(tmp_path, portrait, run, monkeypatch):
