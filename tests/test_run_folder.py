@@ -17,7 +17,7 @@ def test_a_process_that_does_not_write_writes_nothing(tmp_path):
     run.save({"done": 1, "best": []})
     run.save_weights("best-1.pt", dict)
     run.draw({"a": (np.zeros((4, 4), np.float32),)})
-    run.go_on(0)
+    run.go_on(0, evaluated=True)
     assert not list((tmp_path / "run").iterdir())
 
 
@@ -30,7 +30,7 @@ def test_the_log_is_json_and_survives_a_cut_line(tmp_path, capsys):
     with open(tmp_path / "log.jsonl", "a") as file:
         file.write('{"step": 100, "lo')
     assert [row["step"] for row in run_folder.read_log(tmp_path)] == [1, 50]
-    run.go_on(1)
+    run.go_on(1, evaluated=True)
     assert (tmp_path / "log.jsonl").read_text() == '{"step": 1, "loss": null, "lr": 1.234568}\n'
     assert run_folder.read_log(tmp_path / "none") == []
 
