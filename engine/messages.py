@@ -23,12 +23,13 @@ GRAVITY = (
     "nothing is surely damaged",
     "the mask is colored",
     " resized from ",
-    "nothing was painted",
+    "the mask is empty",
     "GPU memory ran out",
     "hints are empty",
     "very small photograph",
     "toned print",
     "infrared",
+    "no damage was found",
     "JPEG is not lossless",
 )
 
