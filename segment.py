@@ -119,6 +119,7 @@ def evaluate(
     from losses import detection, operating_point, summary
 
     training, confidence = infer is None, infer.get("sure", MIN_CONFIDENCE) if infer else None
+    damage = {} if training else damage_in(data, hold_out)
     finder = make_finder(net, processes.device, tta=tta, max_side=max_side, min_confidence=confidence)
     cases = [detect(finder, *pair) for pair in processes.share(measured_pairs(data, hold_out))]
 
@@ -146,7 +147,7 @@ def evaluate(
     if training:
         result["samples"] = dict(processes.gather([strip(finder, case) for case in cases[:6]])[:6])
     else:
-        result["groups"] = summary.by_damage(found, damage_in(data, hold_out))
+        result["groups"] = summary.by_damage(found, damage)
         if alarms:
             result["negatives"] = negatives(finder, threshold, clean, processes)
     return {**result, "rows": rows, "clean_rows": alarms, "scan_rows": scan_alarms}

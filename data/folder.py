@@ -147,13 +147,17 @@ def measured_scans(data: Path, fold: str | None) -> list[Path]:
 
 def damage_in(data: Path, fold: str | None) -> dict[str, str]:
     """stem -> kinds of damage of the labelled photographs, from `kinds.tsv` beside them with the columns
-    "name" and "damage"; empty if there is no such file.
+    "name" and "damage"; empty if there is no such file. Raises PhotoError if it cannot be read.
     """
     table = _measured(data, fold) / "labelled/kinds.tsv"
     if not table.is_file():
         return {}
-    with table.open(encoding="utf-8", newline="") as lines:
-        return {row["name"]: row["damage"] for row in csv.DictReader(lines, delimiter="\t")}
+    try:
+        with table.open(encoding="utf-8", newline="") as lines:
+            return {row["name"]: row["damage"] or "" for row in csv.DictReader(lines, delimiter="\t")}
+    except (KeyError, UnicodeDecodeError, csv.Error):
+        wanted = "a table in UTF-8 with the columns name and damage, separated by tabs"
+        raise PhotoError(f"{table}: is not {wanted}") from None
 
 
 def _nothing(folder: Path, what: str):

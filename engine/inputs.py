@@ -56,8 +56,8 @@ def read_list(path: Path) -> list[Path]:
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
     data = data.removeprefix(codecs.BOM_UTF8)
-    names = data.split(b"\0") if b"\0" in data else [line.removesuffix(b"\r") for line in data.split(b"\n")]
-    paths = [Path(os.fsdecode(name)) for name in names if name.strip()]
+    lines = data.split(b"\0") if b"\0" in data else [line.removesuffix(b"\r") for line in data.split(b"\n")]
+    paths = [Path(os.fsdecode(line)) for line in lines if line.strip()]
     if not paths:
         raise UserError(f"{'standard input' if path == STDIO else path} names no photographs")
     return paths

@@ -133,3 +133,14 @@ def test_the_table_of_damage_belongs_to_what_is_measured(tmp_path):
         (tmp_path / folder / "kinds.tsv").write_text(table, "utf-8")
     assert damage_in(tmp_path, "1/2") == {"scan": "cracks"}
     assert damage_in(tmp_path, None) == {"scan": "stains, “peel”"}
+
+
+def test_a_table_of_damage_that_is_none_is_named(tmp_path):
+    table = tmp_path / "labelled/kinds.tsv"
+    table.parent.mkdir()
+    table.write_bytes(b"name\tdamage\nscan\n")
+    assert damage_in(tmp_path, None) == {"scan": ""}
+    for content in (b"name,damage\nscan,cracks\n", b"name\tdamage\nscan\t\xff\n"):
+        table.write_bytes(content)
+        with pytest.raises(PhotoError, match=r"kinds\.tsv: is not a table in UTF-8"):
+            damage_in(tmp_path, None)
