@@ -25,7 +25,7 @@ def positive(kind: type) -> Callable[[str], int | float]:
     def parse(text):
         value = kind(text)
         if not 0 < value < math.inf:
-            raise ValueError
+            raise argparse.ArgumentTypeError(f"{text!r} is not a finite number above 0")
         return value
 
     parse.__name__ = f"positive {kind.__name__}"  # shown in argparse's error message

@@ -334,6 +334,11 @@ def test_values_that_the_command_would_refuse(option, value):
         Restorer(**{option: value})
 
 
+def test_a_number_out_of_range_is_not_said_to_be_none():
+    with pytest.raises(UserError, match="smallest: '-1' is not a finite number above 0"):
+        Restorer(smallest=-1)
+
+
 def test_numbers_of_numpy():
     """They become those of Python, which the report can hold."""
     restorer = Restorer(tile=np.int64(256), threshold=np.float32(0.5))
