@@ -29,7 +29,7 @@ def naming(path: Path) -> Iterator[None]:
         raise PhotoError(f"{path}: {error.strerror or error}") from None
 
 
-def _attempted(read: Callable):
+def attempted(read: Callable):
     """The result of read(). Raises OSError for broken files, for which Pillow's plugins raise almost any
     exception.
     """
@@ -50,12 +50,12 @@ def crop(picture: Image.Image, mode: str, side: int, rng, zoom=(0.25, 1.0), enla
     Raises OSError if it cannot be read.
     """
     (width, height), short = picture.size, min(picture.size)
-    orientation = _attempted(picture.getexif).get(ExifTags.Base.Orientation)
+    orientation = attempted(picture.getexif).get(ExifTags.Base.Orientation)
     span = int(min(short, max(short * np.exp(rng.uniform(*np.log(zoom))), side / enlarge)))
     left, top = rng.integers(width - span + 1), rng.integers(height - span + 1)
     # JPEG decodes at 1/2, 1/4 or 1/8 if that is enough
     picture.draft(mode, (width * side // span, height * side // span))
-    _attempted(picture.load)
+    attempted(picture.load)
     scale = picture.width / width
     box = (left * scale, top * scale, (left + span) * scale, min((top + span) * scale, picture.height))
     if picture.mode.startswith("I;16"):  # Pillow would clip at 255

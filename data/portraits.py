@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from data.crops import naming
+from data.crops import attempted, naming
 from data.synthesis.textures import blur
 
 WHITE = 0.9  # smallest value of R, G and B of the paper behind a cutout person
@@ -55,6 +55,7 @@ def overlay(picture: np.ndarray, path: Path, rng) -> np.ndarray:
     PhotoError with the file name if it cannot be read.
     """
     with naming(path), Image.open(path) as badge:
+        attempted(badge.load)
         width = picture.shape[1] * rng.uniform(0.05, 0.2)
         size = max(1, round(width)), max(1, round(width * badge.height / badge.width))
         badge = badge.convert("RGBA").resize(size, Image.Resampling.BOX)

@@ -5,12 +5,14 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
+from conftest import noise
 from PIL import Image
 
 from data import datasets
 from data.datasets import ColorizeSamples
+from data.errors import PhotoError
 from data.pixels import rgb_to_ycbcr
-from data.portraits import replace_paper
+from data.portraits import overlay, replace_paper
 
 
 def flat(path, color, size=(64, 64), box=None, mode="RGB"):
@@ -107,3 +109,15 @@ def test_unreadable_parts_are_named(data_folder, tmp_path):
     (tmp_path / "overlays/cut.png").write_bytes((data_folder / "clean/people/a.png").read_bytes()[:300])
     with pytest.raises(ValueError, match=r"overlays/cut.png: "):
         samples(tmp_path)
+
+
+def test_an_overlay_for_which_pillow_raises_an_odd_error_is_named(tmp_path):
+    """A broken chunk of a PNG gives a SyntaxError."""
+    path, rng = tmp_path / "badge.png", np.random.default_rng(0)
+    Image.fromarray(noise(300, 300, 4)).save(path)
+    content = bytearray(path.read_bytes())
+    second = content.index(b"IDAT", content.index(b"IDAT") + 4)
+    content[second : second + 4] = bytes(4)
+    path.write_bytes(content)
+    with pytest.raises(PhotoError, match=r"badge\.png: broken PNG file"):
+        overlay(np.zeros((64, 64, 3), np.float32), path, rng)
