@@ -56,6 +56,8 @@ def read_list(path: Path) -> list[Path]:
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
     data = data.removeprefix(codecs.BOM_UTF8)
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # as PowerShell writes
+        data = os.fsencode(data.decode("utf-16", "replace"))
     lines = data.split(b"\0") if b"\0" in data else [line.removesuffix(b"\r") for line in data.split(b"\n")]
     paths = [Path(os.fsdecode(line)) for line in lines if line.strip()]
     if not paths:

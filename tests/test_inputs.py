@@ -87,6 +87,8 @@ def test_many_kinds_passed_over_are_one_short_line():
         (b"a.png\n\nx y.png\n", ["a.png", "x y.png"]),
         (b"a.png\r\n \r\nsub\r\n", ["a.png", "sub"]),
         (b"\xef\xbb\xbfa.png", ["a.png"]),
+        ("\ufeffä.png\r\nb.png\r\n".encode("utf-16-le"), ["ä.png", "b.png"]),
+        ("\ufeffä.png\n".encode("utf-16-be"), ["ä.png"]),
         (b"two\nlines.png\0 b.png\0\0", ["two\nlines.png", " b.png"]),
         (b"d\xe9j\xe0 vu.png\n", ["d\udce9j\udce0 vu.png"]),
         (b"-\n", ["-"]),
