@@ -39,10 +39,17 @@ def run_command(parser: argparse.ArgumentParser, argv) -> int:
         try:
             return _run(parser, argv)
         except (UserError, OSError) as error:
-            print(f"{parser.prog}: {str(error).strip()}", file=sys.stderr)
+            print(f"{parser.prog}: {_reason(error)}", file=sys.stderr)
             return 2
         except KeyboardInterrupt:
             return INTERRUPTED
+
+
+def _reason(error: UserError | OSError) -> str:
+    """The message of an error; of one of the system, the file and what is wrong with it."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error).strip()
 
 
 def _run(parser: argparse.ArgumentParser, argv) -> int:

@@ -84,6 +84,12 @@ def test_cross_validation_measures_on_what_it_does_not_train_on(data_folder, tmp
         assert f"{wrong!r} is not I/N with I from 1 to N, such as 1/5" in capsys.readouterr().err
 
 
+def test_a_run_folder_that_is_a_file_is_named(data_folder, tmp_path, capsys):
+    (tmp_path / "run").write_text("mine")
+    assert train(segment, data_folder, tmp_path / "run", steps=1) == 2
+    assert capsys.readouterr().err.endswith(f": {tmp_path}/run: File exists\n")
+
+
 def test_mistakes_give_one_line_and_status_2(trained, data_folder, tmp_path, capsys):
     (colors,) = trained(colorize).glob("best-*.pt")
     none, picture = tmp_path / "none.pt", data_folder / "clean/people/a.png"
