@@ -44,7 +44,7 @@ STAGE = "segment"
 WEIGHTS = Path(__file__).parent / "weights" / "segment.pt"
 # Confidence that a photograph is damaged, below which nothing is marked in it. Weights store a lower one if
 # this one costs too much Dice.
-MIN_CONFIDENCE = 0.96
+MIN_CONFIDENCE = 0.975
 
 
 def build(network: dict):
@@ -114,7 +114,7 @@ def evaluate(
     Without `infer`, as in training, the settings are searched and returned in it, only a few undamaged
     photographs are used, and `samples` has pictures. With it, the slow parts are included: all undamaged
     photographs, also with each kind of hard negative. hold_out: the fold "I/N" of labelled/ and negatives/ to
-    evaluate on, in place of those of val/. Raises UserError if there is no damage to evaluate on.
+    evaluate on, in place of val/. Raises UserError if there is no damage to evaluate on.
     """
     from losses import detection, operating_point, summary
 
@@ -134,7 +134,7 @@ def evaluate(
 
     threshold = infer["threshold"]
     rows = processes.gather([detection.overlap(finder, case, threshold) for case in cases])
-    clean = images_in(validation(data) / "clean")
+    clean = images_in(validation(data) / "clean") if training or not hold_out else []
     clean, scans = thinned(clean, 12) if training else clean, measured_scans(data, hold_out)
     alarms, scan_alarms = (
         processes.gather([alarm(finder, path, threshold) for path in processes.share(paths)])
@@ -148,7 +148,7 @@ def evaluate(
         result["samples"] = dict(processes.gather([strip(finder, case) for case in cases[:6]])[:6])
     else:
         result["groups"] = summary.by_damage(found, damage)
-        if alarms:
+        if clean:
             result["negatives"] = negatives(finder, threshold, clean, processes)
     return {**result, "rows": rows, "clean_rows": alarms, "scan_rows": scan_alarms}
 
@@ -180,7 +180,7 @@ def strip(finder: Finder, case: Case) -> tuple:
 
 
 def negatives(finder: Finder, threshold: float, clean: list, processes) -> dict:
-    """kind of hard negative -> share of its pixels that are marked, on up to ten undamaged photographs per
+    """kind of hard negative -> share of its pixels that are marked, on up to five undamaged photographs per
     kind.
     """
     from losses import summary

@@ -26,6 +26,8 @@ DOCUMENTS = ("README.md", "TRAINING.md", "weights/README.md")
 BLOCKS = {
     "measured": (quality.summary, ["quality", "speed_chain"]),
     "segment": (quality.detection, ["quality"]),
+    "damage": (quality.damage, ["quality"]),
+    "old_scans": (quality.old_scans, ["quality"]),
     "inpaint": (quality.inpainting, ["quality"]),
     "colorize": (quality.color, ["quality"]),
     "faces": (quality.faces, ["faces"]),

@@ -67,7 +67,7 @@ def cases(sides: list[int], rule: tuple[int, int]):
     margin = detection.COARSE_MARGIN
     for side in sides:
         yield side, side, 1, inf
-    for views, coarse in ((1, inf), (1, margin), (2, margin), (3, margin), (3, inf)):
+    for views, coarse in ((1, inf), (1, margin), (2, margin), (2, inf)):
         yield *rule, views, coarse
 
 

@@ -53,8 +53,8 @@ def holes(shape: tuple[int, int], seed: list[int], share: tuple[float, float], t
 
 
 def hard_negatives(photos: list[Path]) -> list[tuple[str, Path, list[int]]]:
-    """(kind, photograph, seed) for up to ten of the photographs for each kind of hard negative."""
-    cases = [(kind, path) for kind in lookalikes.KINDS for path in thinned(photos, 10)[:10]]
+    """(kind, photograph, seed) for up to five of the photographs for each kind of hard negative."""
+    cases = [(kind, path) for kind in lookalikes.KINDS for path in thinned(photos, 5)[:5]]
     return [(kind, path, [5, number]) for number, (kind, path) in enumerate(cases)]
 
 

@@ -14,7 +14,7 @@ DILATE = 2  # px of the working size, so that the anti-aliased edge of a crack i
 def working_options(parser) -> None:
     """Options of the working size and test-time augmentation, shared by `infer`, `eval` and restore.py."""
     add = parser.add_argument
-    text = "test-time augmentation: average smaller and mirrored views, takes twice as long (default: on)"
+    text = "test-time augmentation: average the photograph and a smaller, mirrored view (default: on)"
     add("--tta", action=argparse.BooleanOptionalAction, default=True, help=text)
     text = f"longer side of the copy in which damage is detected (default: {MAX_SIDE} px, at least 64)"
     add("--max-side", type=options.working_side, default=MAX_SIDE, metavar="PX", help=text)

@@ -4,8 +4,8 @@ import torch
 
 from losses import metrics
 
-# Share of the best mean Dice to keep: it allows a higher threshold, and then a higher required confidence.
-NEARLY_BEST = 0.96
+NEARLY_BEST = 0.99  # share of the best mean Dice to keep, which allows a higher threshold
+KEPT = 0.96  # share of that Dice to keep when doubtful photographs are left alone
 PLAIN = 0.005  # share of damaged pixels from which anyone sees the damage
 MOST_LEFT = 0.02  # share of the plainly damaged photographs that may be left alone
 
@@ -37,6 +37,6 @@ def surest(dice: list[float], certainty: list[float], plain: list[bool], most: f
     def keeps_enough(least: float) -> bool:
         kept = sum(score for score, sure in zip(dice, certainty, strict=True) if sure >= least)
         left = sum(sure < least for sure, is_plain in zip(certainty, plain, strict=True) if is_plain)
-        return kept >= NEARLY_BEST * sum(dice) and left <= MOST_LEFT * sum(plain)
+        return kept >= KEPT * sum(dice) and left <= MOST_LEFT * sum(plain)
 
     return max((x for x in [*certainty, most] if x <= most and keeps_enough(x)), default=0.0)

@@ -10,7 +10,7 @@ from nets.ops.tiling import Tiling, inference, ready
 
 # Views of test-time augmentation, (share of the working size, mirrored); their logits are averaged. Without
 # it, only the first.
-TTA_VIEWS = ((1.0, False), (0.85, True), (0.7, False))
+TTA_VIEWS = ((1.0, False), (0.85, True))
 LEAST_SIDE = 512  # px of the longer side, to which small photographs are enlarged
 COARSE_SCALE = 0.35  # share of the working size at which wide damage is recognized as a whole
 
@@ -19,8 +19,8 @@ class Finder:
     """Detects damage in one photograph: luma (H, W) float32 in [0, 1] to a Prediction.
 
     Photographs are resized to a longer side of at most `max_side` px, and small ones enlarged to
-    `least_side`, since the network knows cracks of 1.5 to 6 px. tta: average the logits of several views,
-    some smaller, where large damage is recognized better, some mirrored. Confident detections at the coarse
+    `least_side`, since the network knows cracks of 1.5 to 6 px. tta: average the logits of two views, one
+    of them smaller, where large damage is recognized better, and mirrored. Confident detections at the coarse
     scale are added. min_confidence: required to mark anything in a photograph; None turns the check off.
     resize(luma, (width, height), method) resizes a picture by "box" or "bicubic".
     """

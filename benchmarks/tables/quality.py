@@ -12,6 +12,7 @@ from benchmarks.tables.markdown import (
     table,
     timing,
 )
+from nets.finder import TTA_VIEWS
 
 
 def summary() -> str:
@@ -29,7 +30,7 @@ def summary() -> str:
 def detection_in_short(result: dict) -> list[list]:
     return [
         [
-            f"detection: Dice on {result['photos']} real damaged portraits",
+            f"detection: Dice on {result['photos']} real damaged photographs",
             interval(result["dice"], result["dice_95"], 2),
             "published 2019 system: 0.35 on its own photographs",
         ],
@@ -127,6 +128,38 @@ def false_alarms(ours: dict, no_tta: dict) -> list[list]:
     ]
 
 
+def damage() -> str:
+    """Detection by share and kind of damage: validation photographs, and the fold held out from training."""
+    quality = results("quality")
+    groups, fold = quality["segment"]["groups"], quality["segment_fold"]["groups"]
+    rows = [
+        [
+            group,
+            row["photos"],
+            f"{row['dice']:.2f}",
+            f"{row['tolerant_dice']:.2f}",
+            row["unmarked"],
+            f"{fold[group]['dice']:.2f} (n = {fold[group]['photos']})" if group in fold else "",
+        ]
+        for group, row in groups.items()
+    ]
+    head = ["damage", "photographs", "Dice", "tolerant Dice", "nothing marked", "Dice on the held-out fold"]
+    return table(head, rows)
+
+
+def old_scans() -> str:
+    """False detections on old scans that are undamaged or nearly so."""
+    fold = results("quality")["segment_fold"]
+    return table(
+        [f"undamaged old scans, n = {fold['scans_photos']}", ""],
+        [
+            ["pixels marked", percent(fold["scans_marked"], 2)],
+            ["the same after dilation", percent(fold["scans_widened"], 2)],
+            ["without any mark", percent(fold["scans_without_mark"], 0)],
+        ],
+    )
+
+
 def worst_kind(result: dict) -> str:
     """Share of the pixels of hard negatives that were marked: mean over kinds, and the worst kind."""
     kinds = result["negatives"]
@@ -185,7 +218,7 @@ def working_size_of(row: dict) -> str:
     words += [f"{'mirrored ' * mirrored}at {scale:g}" for scale, mirrored in row["looks"][1:]]
     if row["afar"]:
         words.append(f"coarse scale {row['afar']:g}")
-    return " + ".join(words) + (" (default)" if row["afar"] and len(row["looks"]) == 3 else "")
+    return " + ".join(words) + (" (default)" if row["afar"] and len(row["looks"]) == len(TTA_VIEWS) else "")
 
 
 def inpainting() -> str:
@@ -220,6 +253,8 @@ def inpainting() -> str:
 def color() -> str:
     result = results("quality")["colorize"]
     groups = {"portraits": result["people"], "everything else": result["others"], "all": result}
+    if "small" in result:
+        groups["Kodachromes of 1939 to 1944, n = 48"] = result["small"]
     return columns(
         [{"group": name, **group} for name, group in groups.items()],
         (f"n = {result['photos']}", "group"),

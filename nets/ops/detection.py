@@ -11,11 +11,12 @@ from nets.ops.tiling import tiled
 COARSE_MARGIN = (
     5.5  # margin by which a coarse logit must exceed the fine one to count, which only wide damage does
 )
-# A photograph counts as damaged if this many px of the working size have the required confidence, since
-# undamaged photographs have doubtful places too and must come back unchanged. A share of the coarse logits is
-# subtracted, since glitter, leaves and hair look damaged at the coarse scale too and most damage does not.
-CONFIDENT_PIXELS = 40
-COARSE_SHARE = 0.3
+# A photograph counts as damaged if this share of its px at the working size, 40 of 512 x 384, have the
+# required confidence, since undamaged photographs have doubtful places too, the larger the more, and must
+# come back unchanged. A share of the coarse logits is subtracted, since glitter, leaves and hair look damaged
+# at the coarse scale too and most damage does not.
+CONFIDENT_SHARE = 2e-4
+COARSE_SHARE = 0.8
 
 
 class Prediction(NamedTuple):
@@ -34,7 +35,7 @@ def view_logits(net, luma, device, tiling, mirrored: bool = False):
 
 def predict(fine, coarse, margin: float = COARSE_MARGIN) -> Prediction:
     """fine, coarse: logits (h, w) at the working size, the coarse ones computed at a much smaller scale."""
-    count = min(CONFIDENT_PIXELS, fine.numel())
+    count = max(1, round(CONFIDENT_SHARE * fine.numel()))
     confident = (fine - COARSE_SHARE * coarse).flatten().topk(count).values[-1]
     probability = torch.sigmoid(torch.maximum(fine, coarse - margin))
     return Prediction(probability, float(torch.sigmoid(confident)))
