@@ -62,14 +62,6 @@ def build(network: dict):
     return AlbuNet(**{**network, "norm": NORMS[network.get("norm", "batch")]})
 
 
-def build_discriminator(processes, *, width: int, lr: float, weights: Path | None):
-    """The discriminator of adversarial training, with its optimizer. weights: what it starts from."""
-    from engine import optim
-    from nets import sagan
-
-    return optim.Discriminator(sagan.Discriminator(width), lr, processes, weights)
-
-
 def compute_losses(
     net,
     batch: dict,
@@ -106,7 +98,7 @@ def compute_losses(
         losses["perceptual"] = perceptual.feature_mse(features(colorization.rgb(luma, cbcr)), expected)
         loss = loss + perceptual_weight * losses["perceptual"]
     if discriminator is not None:
-        ours, theirs = adversarial.hinge(discriminator, luma, cbcr, truth)
+        ours, theirs = adversarial.hinge(discriminator, (luma, cbcr), (luma, truth))
         losses |= {"adversarial": ours, "discriminator": theirs}
         loss = loss + adversarial_weight * ours
     return {"loss": loss, **losses}
@@ -114,9 +106,10 @@ def compute_losses(
 
 def train(args) -> int:
     from data.datasets import ColorizeSamples
-    from engine.networks import load_encoders, load_features, network_options
+    from engine.networks import critic, load_encoders, load_features, network_options
     from engine.training import Stage, fit
     from nets.features import LiteFeatures
+    from nets.sagan import Discriminator
     from nets.vgg import VGG16
 
     check(args)
@@ -137,7 +130,6 @@ def train(args) -> int:
     weights = {name: getattr(args, name) for name in ("chroma_weight", *LOSS_WEIGHTS)}
     on_features = args.perceptual_weight and not args.dry_run
     features = load_features(args, VGG16, LiteFeatures) if on_features else None
-    start = {"width": args.critic_width, "lr": args.critic_lr, "weights": args.critic_weights}
     stage = Stage(
         STAGE,
         build,
@@ -146,7 +138,7 @@ def train(args) -> int:
         evaluate=partial(evaluate, data=args.data),
         validation_set=partial(validation_photos, args.data),
         initialize=partial(load_encoders, network=network, encoder=args.encoder_weights),
-        discriminator=partial(build_discriminator, **start) if args.adversarial_weight else None,
+        discriminator=critic(args, Discriminator),
     )
     return fit(stage, args, network)
 
@@ -157,8 +149,6 @@ def check(args) -> None:
         raise UserError(
             "nothing to train on: all of --l1-weight, --adversarial-weight and --perceptual-weight are 0"
         )
-    if args.critic_weights and not args.adversarial_weight:
-        raise UserError("--critic-weights needs --adversarial-weight above 0")
     options.check_features(args, ("perceptual_weight",))
 
 
@@ -373,12 +363,7 @@ def training_options(parser) -> None:
         text = f"weight of the {text} (default: {weight:g})"
         add(f"--{name.replace('_', '-')}", type=options.loss_weight, default=weight, help=text)
     options.feature_options(parser)
-    text = "channels of the discriminator's first layer; 64 is the published size (default: 64)"
-    add("--critic-width", type=options.positive(int), default=64, help=text)
-    text = "learning rate of the discriminator (default: 0.0004)"
-    add("--critic-lr", type=options.positive(float), default=4e-4, help=text)
-    text = "last.pt of an adversarial run, to continue with its discriminator (default: a new one)"
-    add("--critic-weights", type=Path, metavar="FILE", help=text)
+    options.critic_options(parser)
     text = "share of the samples with color hints, 0 for a network without hints (default: 0.5)"
     add("--hint-share", type=options.share, default=0.5, help=text)
 

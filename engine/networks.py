@@ -14,7 +14,8 @@ from torch import nn
 from data import checkpoint
 from data.errors import UserError, WeightsError
 from data.published import published_encoder, published_vgg16
-from engine.processes import pick_device
+from engine.optim import Discriminator
+from engine.processes import Processes, pick_device
 
 
 def load_net(weights: Path, stage: str, build: Callable[[dict], nn.Module]) -> tuple[nn.Module, dict]:
@@ -83,3 +84,16 @@ def load_features(args, vgg: type[nn.Module], lite: type[nn.Module]) -> nn.Modul
     except ValueError as error:
         raise UserError(f"{option} {source}: {error}") from None
     return net.to(pick_device(args.device, training=True), memory_format=torch.channels_last)
+
+
+def critic(args, build: Callable[[int], nn.Module]) -> Callable[[Processes], Discriminator] | None:
+    """discriminator(processes) of adversarial training, None if `--adversarial-weight` is 0. build(width) is
+    its network. Raises UserError for inconsistent options.
+    """
+    if args.adversarial_weight:
+        return lambda processes: Discriminator(
+            build(args.critic_width), args.critic_lr, processes, args.critic_weights
+        )
+    if args.critic_weights:
+        raise UserError("--critic-weights needs --adversarial-weight above 0")
+    return None

@@ -225,6 +225,17 @@ def feature_options(parser: argparse.ArgumentParser) -> None:
     add("--features", choices=LITE, help=text)
 
 
+def critic_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the discriminator of adversarial training."""
+    add = parser.add_argument
+    text = "channels of the discriminator's first layer; 64 is the published size (default: 64)"
+    add("--critic-width", type=positive(int), default=64, help=text)
+    text = "learning rate of the discriminator (default: 0.0004)"
+    add("--critic-lr", type=positive(float), default=4e-4, help=text)
+    text = "last.pt of an adversarial run, to continue with its discriminator (default: a new one)"
+    add("--critic-weights", type=Path, metavar="FILE", help=text)
+
+
 def check_features(arguments: argparse.Namespace, names: tuple[str, ...]) -> None:
     """Raises UserError if a weight of a feature loss, one of `names`, has no features, or if both kinds of
     features are given.

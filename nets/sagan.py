@@ -35,17 +35,19 @@ class SelfAttention(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Luma (B, 1, H, W) in [0, 1] and CbCr (B, 2, H, W) in [-0.5, 0.5] to scores (B, 1, H / 16, W / 16).
+    """Luma (B, 1, H, W) in [0, 1] and other channels (B, C, H, W) to scores (B, 1, H / 16, W / 16).
 
-    A score judges the colors around its place; above 0 means real. Four convolutions of stride 2, attention
-    after the last two, spectral norm on every layer. H and W must be multiples of 16. width: 64 as published.
+    A score judges the picture around its place; above 0 means real. Four convolutions of stride 2, attention
+    after the last two, spectral norm on every layer. H and W must be multiples of 16. width: 64 as published;
+    channels: C; deviation: standard deviation of the other channels. By default they are CbCr.
     """
 
     size_divisor = 16
 
-    def __init__(self, width: int = 64):
+    def __init__(self, width: int = 64, channels: int = 2, deviation: float = CHROMA_DEVIATION):
         super().__init__()
-        layers, in_channels = [], 3
+        self.deviation = deviation
+        layers, in_channels = [], 1 + channels
         for level in range(4):
             out_channels = width << level
             layers.append(spectral_norm(nn.Conv2d(in_channels, out_channels, 4, 2, padding=1)))
@@ -55,10 +57,9 @@ class Discriminator(nn.Module):
             in_channels = out_channels
         self.layers = nn.Sequential(*layers, spectral_norm(nn.Conv2d(8 * width, 1, 3, padding=1)))
 
-    def forward(self, luma, cbcr):
+    def forward(self, luma, others):
         # Layers of spectral norm 1 do not amplify, so inputs are scaled to standard deviation 1; otherwise
         # scores would be small. Spectral norms need single precision.
         with torch.autocast(luma.device.type, enabled=False):
             luma = (luma.float() - MEAN) / DEVIATION
-            cbcr = cbcr.float() / CHROMA_DEVIATION
-            return self.layers(torch.cat([luma, cbcr], 1))
+            return self.layers(torch.cat([luma, others.float() / self.deviation], 1))

@@ -13,7 +13,7 @@ from conftest import files, save, square
 import inpaint
 from data import checkpoint
 from engine import networks
-from losses import inpainting
+from losses import adversarial, inpainting
 from nets.features import LiteFeatures
 from nets.vgg import VGG16
 
@@ -58,6 +58,37 @@ def test_step_with_features_judges_the_output_and_the_composite():
     torch.testing.assert_close(losses["style"], (1 + 4) * style)
     expected = sum(weight * losses[name.removesuffix("_weight")] for name, weight in WEIGHTS.items())
     torch.testing.assert_close(losses["loss"], expected)
+
+
+def test_the_critic_judges_filled_holes_alone():
+    """It sees the composite and where the holes are; only cells with holes count, for both networks."""
+    torch.manual_seed(0)
+    mask = torch.ones(1, 1, 32, 32)
+    mask[..., 2:6, 20:24] = 0  # in the upper right cell
+    truth, painted, seen = torch.rand(1, 1, 32, 32), torch.rand(1, 1, 32, 32, requires_grad=True), []
+
+    class Judge(torch.nn.Module):
+        def forward(self, luma, holes):
+            seen.append((luma, holes))
+            return torch.nn.functional.avg_pool2d(luma, 16)
+
+    losses = inpaint.compute_losses(
+        lambda picture, mask: painted,
+        {"luma": truth, "mask": mask},
+        **dict.fromkeys(inpaint.PIXEL_WEIGHTS, 0.0),
+        adversarial_weight=0.5,
+        discriminator=Judge(),
+    )
+    composite = painted * (1 - mask) + truth * mask
+    torch.testing.assert_close(seen[1][0], torch.cat([truth, composite]))
+    assert torch.equal(seen[1][1], torch.cat([1 - mask, 1 - mask]))
+    cell = np.s_[..., :16, 16:]
+    real, fake = truth[cell].mean(), composite[cell].mean()
+    torch.testing.assert_close(losses["adversarial"], -fake)
+    torch.testing.assert_close(losses["discriminator"], adversarial.discriminator_hinge(real, fake))
+    torch.testing.assert_close(losses["loss"], 0.5 * losses["adversarial"])
+    losses["loss"].backward()
+    assert torch.equal(painted.grad != 0, mask == 0)
     losses["perceptual"].backward()
     assert (painted.grad != 0).all()  # outside holes too
 
