@@ -49,7 +49,6 @@ SHORT_SIDE = 256  # px, the network's scale, as in training crops, which contain
 # Loss weights: option -> default, and the loss
 LOSS_WEIGHTS = {
     "l1_weight": (1.0, "L1 loss of chroma"),
-    "adversarial_weight": (0.0, "adversarial loss"),
     "perceptual_weight": (0.0, "squared differences of features"),
 }
 
@@ -98,7 +97,8 @@ def compute_losses(
         losses["perceptual"] = perceptual.feature_mse(features(colorization.rgb(luma, cbcr)), expected)
         loss = loss + perceptual_weight * losses["perceptual"]
     if discriminator is not None:
-        ours, theirs = adversarial.hinge(discriminator, (luma, cbcr), (luma, truth))
+        fake, real = (torch.cat([luma, colors], 1) for colors in (cbcr, truth))
+        ours, theirs = adversarial.hinge(discriminator, fake, real)
         losses |= {"adversarial": ours, "discriminator": theirs}
         loss = loss + adversarial_weight * ours
     return {"loss": loss, **losses}
@@ -109,10 +109,11 @@ def train(args) -> int:
     from engine.networks import critic, load_encoders, load_features, network_options
     from engine.training import Stage, fit
     from nets.features import LiteFeatures
-    from nets.sagan import Discriminator
+    from nets.sagan import COLORS, Discriminator
     from nets.vgg import VGG16
 
     check(args)
+    options.check_critic(args, 2 * Discriminator.size_divisor)  # it judges at half the scale
     network = network_options(
         STAGE,
         args.weights,
@@ -127,7 +128,7 @@ def train(args) -> int:
         norm=("norm", args.norm, "batch"),
     )
     samples = partial(ColorizeSamples, args.data, seed=args.seed, side=args.crop)
-    weights = {name: getattr(args, name) for name in ("chroma_weight", *LOSS_WEIGHTS)}
+    weights = options.chosen(args, "chroma_weight", "adversarial_weight", *LOSS_WEIGHTS)
     on_features = args.perceptual_weight and not args.dry_run
     features = load_features(args, VGG16, LiteFeatures) if on_features else None
     stage = Stage(
@@ -138,7 +139,7 @@ def train(args) -> int:
         evaluate=partial(evaluate, data=args.data),
         validation_set=partial(validation_photos, args.data),
         initialize=partial(load_encoders, network=network, encoder=args.encoder_weights),
-        discriminator=critic(args, Discriminator),
+        discriminator=critic(args, partial(Discriminator, COLORS)),
     )
     return fit(stage, args, network)
 

@@ -43,7 +43,6 @@ PIXEL_WEIGHTS = {
     "tv_weight": (0.1, "total variation loss"),
 }
 FEATURE_WEIGHTS = {"perceptual_weight": 0.05, "style_weight": 120.0}
-JUDGED = 16  # px, side of the cells that the discriminator judges
 
 
 def build(network: dict):
@@ -55,28 +54,15 @@ def build(network: dict):
 
 
 def compute_losses(
-    net,
-    batch: dict,
-    *,
-    hole_weight: float,
-    valid_weight: float,
-    tv_weight: float,
-    perceptual_weight: float = 0.0,
-    style_weight: float = 0.0,
-    adversarial_weight: float = 0.0,
-    features=None,
-    discriminator=None,
-    total=None,
+    net, batch: dict, *, features=None, discriminator=None, total=None, **weights: float
 ) -> dict:
-    """The losses of one batch (Liu et al. 2018, section 3.3); feature losses only with `features`.
+    """The losses of one batch (Liu et al. 2018, section 3.3); those on features and the adversarial one only
+    with `features` and `discriminator`.
 
     batch: luma (B, 1, S, S) in [0, 1] and mask (B, 1, S, S), 1 valid, from `data.datasets.InpaintSamples`.
-    The discriminator sees the photograph with filled holes, and where they are; only its scores of cells with
-    holes count, as what is outside is real (Zeng et al. 2022, AOT-GAN, section 3.3). total: unused, since
-    every loss is a mean over the batch.
+    weights: NAME_weight of each loss. total: unused, since every loss is a mean over the batch.
     """
     import torch
-    import torch.nn.functional as F
 
     from losses import adversarial, inpainting, perceptual
 
@@ -88,20 +74,16 @@ def compute_losses(
         "valid": inpainting.valid(painted, truth, mask),
         "tv": inpainting.total_variation(composite, mask),
     }
-    loss = hole_weight * losses["hole"] + valid_weight * losses["valid"] + tv_weight * losses["tv"]
     if features is not None:
         with torch.no_grad():
             expected = features(truth)
         found = [features(painted), features(composite)]
         losses["perceptual"] = sum(perceptual.perceptual(x, expected) for x in found)
         losses["style"] = sum(perceptual.style(x, expected) for x in found)
-        loss = loss + perceptual_weight * losses["perceptual"] + style_weight * losses["style"]
     if discriminator is not None:
-        holes = 1 - mask
-        weight = F.max_pool2d(holes, JUDGED)
-        ours, theirs = adversarial.hinge(discriminator, (composite, holes), (truth, holes), weight)
+        ours, theirs = adversarial.hinge_in_holes(discriminator, composite, truth, mask)
         losses |= {"adversarial": ours, "discriminator": theirs}
-        loss = loss + adversarial_weight * ours
+    loss = sum(weights[f"{name}_weight"] * x for name, x in losses.items() if name != "discriminator")
     return {"loss": loss, **losses}
 
 
@@ -110,10 +92,11 @@ def train(args) -> int:
     from engine.networks import critic, load_features, network_options
     from engine.training import Stage, fit
     from nets.features import LiteFeatures
-    from nets.sagan import Discriminator
+    from nets.sagan import PAINTING, Discriminator
     from nets.vgg import VGG16
 
     check(args)
+    options.check_critic(args, Discriminator.size_divisor)
     network = network_options(
         STAGE,
         args.weights,
@@ -124,7 +107,7 @@ def train(args) -> int:
         norm=("norm", args.norm, "batch"),
     )
     samples = partial(InpaintSamples, args.data, seed=args.seed, side=args.crop)
-    weights = {name: getattr(args, name) for name in (*PIXEL_WEIGHTS, *FEATURE_WEIGHTS, "adversarial_weight")}
+    weights = options.chosen(args, *PIXEL_WEIGHTS, *FEATURE_WEIGHTS, "adversarial_weight")
     on_features = args.perceptual_weight + args.style_weight > 0 and not args.dry_run
     features = load_features(args, VGG16, LiteFeatures) if on_features else None
     stage = Stage(
@@ -134,7 +117,7 @@ def train(args) -> int:
         losses=partial(compute_losses, **weights, features=features),
         evaluate=partial(evaluate, data=args.data, hole_share=args.hole_share),
         validation_set=partial(validation_photos, args.data),
-        discriminator=critic(args, partial(Discriminator, channels=1, deviation=1.0)),
+        discriminator=critic(args, partial(Discriminator, PAINTING)),
     )
     return fit(stage, args, network)
 
@@ -150,8 +133,6 @@ def check(args) -> None:
     least, most = args.hole_share
     if not 0 < least <= most <= 1:
         raise UserError(f"--hole-share {least:g} {most:g}: two shares above 0 are needed, the least first")
-    if args.adversarial_weight and args.crop % JUDGED:
-        raise UserError(f"--crop {args.crop} is not a multiple of {JUDGED}, as the discriminator needs it")
     if args.width == 1:
         raise UserError("--width 1: the first layer has half as many channels, so at least 2 are needed")
 
@@ -386,12 +367,6 @@ def training_options(parser) -> None:
         text += f" (default: {weight:g} with --vgg-weights or --features, else 0)"
         add(f"--{name.replace('_', '-')}", type=options.loss_weight, help=text)
     options.feature_options(parser)
-    add(
-        "--adversarial-weight",
-        type=options.loss_weight,
-        default=0.0,
-        help="weight of the adversarial loss (default: 0)",
-    )
     options.critic_options(parser)
 
 

@@ -66,6 +66,18 @@ def _load_published(encoder: nn.Module, name: int | str, option: str, source: st
         raise UserError(f"{option} {source}: {error}") from None
 
 
+def critic(args, build: Callable[..., nn.Module]) -> Callable[[Processes], Discriminator] | None:
+    """What makes the discriminator of a stage by the options of `options.critic_options`; None without.
+
+    build: build(width=) -> the network.
+    """
+
+    def make(processes: Processes) -> Discriminator:
+        return Discriminator(build(width=args.critic_width), args.critic_lr, processes, args.critic_weights)
+
+    return make if args.adversarial_weight else None
+
+
 def load_features(args, vgg: type[nn.Module], lite: type[nn.Module]) -> nn.Module:
     """The frozen network whose features losses compare, of `--features` or else `--vgg-weights`.
 
@@ -84,16 +96,3 @@ def load_features(args, vgg: type[nn.Module], lite: type[nn.Module]) -> nn.Modul
     except ValueError as error:
         raise UserError(f"{option} {source}: {error}") from None
     return net.to(pick_device(args.device, training=True), memory_format=torch.channels_last)
-
-
-def critic(args, build: Callable[[int], nn.Module]) -> Callable[[Processes], Discriminator] | None:
-    """discriminator(processes) of adversarial training, None if `--adversarial-weight` is 0. build(width) is
-    its network. Raises UserError for inconsistent options.
-    """
-    if args.adversarial_weight:
-        return lambda processes: Discriminator(
-            build(args.critic_width), args.critic_lr, processes, args.critic_weights
-        )
-    if args.critic_weights:
-        raise UserError("--critic-weights needs --adversarial-weight above 0")
-    return None

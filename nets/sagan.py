@@ -8,6 +8,10 @@ from torch.nn.utils.parametrizations import spectral_norm
 from nets.ops.hints import CHROMA_DEVIATION
 from nets.resnet import DEVIATION, MEAN
 
+# What a discriminator judges: (mean, standard deviation) of each channel
+COLORS = ((MEAN, DEVIATION), (0.0, CHROMA_DEVIATION), (0.0, CHROMA_DEVIATION))  # luma, Cb, Cr
+PAINTING = ((MEAN, DEVIATION), (0.0, 1.0))  # luma; 1 in holes and 0 elsewhere
+
 
 class SelfAttention(nn.Module):
     """x + gamma * o(x), where o gathers what resembles x from the whole picture; (B, C, H, W) to the same.
@@ -35,19 +39,21 @@ class SelfAttention(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Luma (B, 1, H, W) in [0, 1] and other channels (B, C, H, W) to scores (B, 1, H / 16, W / 16).
+    """Pictures (B, C, H, W) to scores (B, 1, H / 16, W / 16).
 
-    A score judges the picture around its place; above 0 means real. Four convolutions of stride 2, attention
-    after the last two, spectral norm on every layer. H and W must be multiples of 16. width: 64 as published;
-    channels: C; deviation: standard deviation of the other channels. By default they are CbCr.
+    A score judges the picture around its square of 16 x 16 px; above 0 means real. Four convolutions of
+    stride 2, attention after the last two, spectral norm on every layer. H and W must be multiples of 16.
+    channels: (mean, standard deviation) of each of the C, such as `COLORS`. width: 64 as published.
     """
 
     size_divisor = 16
 
-    def __init__(self, width: int = 64, channels: int = 2, deviation: float = CHROMA_DEVIATION):
+    def __init__(self, channels: tuple[tuple[float, float], ...], width: int = 64):
         super().__init__()
-        self.deviation = deviation
-        layers, in_channels = [], 1 + channels
+        mean, deviation = torch.tensor(channels).T[..., None, None]  # (C, 1, 1) each
+        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("deviation", deviation, persistent=False)
+        layers, in_channels = [], len(channels)
         for level in range(4):
             out_channels = width << level
             layers.append(spectral_norm(nn.Conv2d(in_channels, out_channels, 4, 2, padding=1)))
@@ -57,9 +63,8 @@ class Discriminator(nn.Module):
             in_channels = out_channels
         self.layers = nn.Sequential(*layers, spectral_norm(nn.Conv2d(8 * width, 1, 3, padding=1)))
 
-    def forward(self, luma, others):
+    def forward(self, x):
         # Layers of spectral norm 1 do not amplify, so inputs are scaled to standard deviation 1; otherwise
         # scores would be small. Spectral norms need single precision.
-        with torch.autocast(luma.device.type, enabled=False):
-            luma = (luma.float() - MEAN) / DEVIATION
-            return self.layers(torch.cat([luma, others.float() / self.deviation], 1))
+        with torch.autocast(x.device.type, enabled=False):
+            return self.layers((x.float() - self.mean) / self.deviation)

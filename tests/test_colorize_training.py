@@ -12,7 +12,7 @@ from data import checkpoint
 from data.pixels import rgb_to_ycbcr
 from losses import adversarial, colorization
 from nets.ops.exposure import even_exposure
-from nets.sagan import Discriminator
+from nets.sagan import COLORS, Discriminator
 from nets.vgg import VGG16
 
 
@@ -55,7 +55,7 @@ def test_absolute_error_alone():
 
 def test_the_sum_of_all_terms(vgg_state):
     net, samples, vgg = generator_net(channels=4), one_batch(hints=True), VGG16(vgg_state)
-    critic = Discriminator(8)
+    critic = Discriminator(COLORS, 8)
     weights = {"l1_weight": 0.5, "adversarial_weight": 0.1, "perceptual_weight": 0.01}
     losses = compute_losses(net, samples, **weights, discriminator=critic, features=vgg)
     assert losses.keys() == {"l1", "perceptual", "adversarial", "loss", "discriminator"}
@@ -67,7 +67,7 @@ def test_the_sum_of_all_terms(vgg_state):
 
 def test_each_network_learns_from_its_own_loss():
     """The colors' loss leaves the critic alone, and the other way round; both reach all of their network."""
-    net, critic = generator_net(), Discriminator(8)
+    net, critic = generator_net(), Discriminator(COLORS, 8)
     losses = compute_losses(net, one_batch(), l1_weight=0.0, adversarial_weight=1.0, discriminator=critic)
     losses["loss"].backward()
     assert all(p.grad is None and p.requires_grad for p in critic.parameters())
@@ -83,9 +83,9 @@ def test_the_critic_judges_both_over_the_same_luma():
     net, samples, seen = generator_net(), one_batch(), []
 
     class Judge(torch.nn.Module):
-        def forward(self, luma, cbcr):
-            seen.append((luma, cbcr))
-            return cbcr.mean((1, 2, 3))
+        def forward(self, x):
+            seen.append(x.split((1, 2), 1))
+            return x[:, 1:].mean((1, 2, 3))
 
     losses = compute_losses(net, samples, adversarial_weight=1.0, discriminator=Judge())
     (small, ours), (both, colors) = seen

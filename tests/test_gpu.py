@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import randomized
-from runs import STAGES, log, train
+from runs import log, train
 
 import colorize
 import inpaint
@@ -50,10 +50,15 @@ def test_painting_and_color_are_within_a_step(tiny_weights, portrait):
     assert np.abs(colored[0].astype(int) - colored[1]).max() <= 2
 
 
-@STAGES
+CRITIC = ["--adversarial-weight", 0.1, "--critic-width", 4]
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_training_runs(data_folder, tmp_path, stage, precision):
-    words = ["--device", "cuda", "--precision", precision]
+@pytest.mark.parametrize(
+    "stage, more", [(segment, []), (inpaint, []), (colorize, []), (inpaint, CRITIC), (colorize, CRITIC)]
+)
+def test_training_runs(data_folder, tmp_path, stage, more, precision):
+    words = ["--device", "cuda", "--precision", precision, *more]
     assert train(stage, data_folder, tmp_path / "run", *words, steps=2) == 0
     losses = [row["loss"] for row in log(tmp_path / "run") if "loss" in row]
     assert losses

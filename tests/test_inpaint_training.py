@@ -13,8 +13,9 @@ from conftest import files, save, square
 import inpaint
 from data import checkpoint
 from engine import networks
-from losses import adversarial, inpainting
+from losses import inpainting
 from nets.features import LiteFeatures
+from nets.sagan import PAINTING, Discriminator
 from nets.vgg import VGG16
 
 CPU = torch.device("cpu")
@@ -62,37 +63,6 @@ def test_step_with_features_judges_the_output_and_the_composite():
     assert (painted.grad != 0).all()  # outside holes too
 
 
-def test_the_critic_judges_filled_holes_alone():
-    """It sees the composite and where the holes are; only cells with holes count, for both networks."""
-    torch.manual_seed(0)
-    mask = torch.ones(1, 1, 32, 32)
-    mask[..., 2:6, 20:24] = 0  # in the upper right cell
-    truth, painted, seen = torch.rand(1, 1, 32, 32), torch.rand(1, 1, 32, 32, requires_grad=True), []
-
-    class Judge(torch.nn.Module):
-        def forward(self, luma, holes):
-            seen.append((luma, holes))
-            return torch.nn.functional.avg_pool2d(luma, 16)
-
-    losses = inpaint.compute_losses(
-        lambda picture, mask: painted,
-        {"luma": truth, "mask": mask},
-        **dict.fromkeys(inpaint.PIXEL_WEIGHTS, 0.0),
-        adversarial_weight=0.5,
-        discriminator=Judge(),
-    )
-    composite = painted * (1 - mask) + truth * mask
-    torch.testing.assert_close(seen[1][0], torch.cat([truth, composite]))
-    assert torch.equal(seen[1][1], torch.cat([1 - mask, 1 - mask]))
-    cell = np.s_[..., :16, 16:]
-    real, fake = truth[cell].mean(), composite[cell].mean()
-    torch.testing.assert_close(losses["adversarial"], -fake)
-    torch.testing.assert_close(losses["discriminator"], adversarial.discriminator_hinge(real, fake))
-    torch.testing.assert_close(losses["loss"], 0.5 * losses["adversarial"])
-    losses["loss"].backward()
-    assert torch.equal(painted.grad != 0, mask == 0)
-
-
 def test_the_network_sees_nothing_of_the_holes():
     samples, painted = batch()
     seen = []
@@ -100,6 +70,24 @@ def test_the_network_sees_nothing_of_the_holes():
     ((picture, mask),) = seen
     assert (picture[..., 4:12, 4:12] == 0).all()
     assert mask is samples["mask"]
+
+
+def test_the_adversarial_loss_judges_the_composite():
+    """It teaches the network in holes only, and neither network by the loss of the other."""
+    (samples, painted), critic = batch(), Discriminator(PAINTING, 4)
+    painted.requires_grad_()
+    weights = dict.fromkeys(WEIGHTS, 0.0) | {"adversarial_weight": 0.5}
+    losses = inpaint.compute_losses(lambda picture, mask: painted, samples, **weights, discriminator=critic)
+    torch.testing.assert_close(losses["loss"], 0.5 * losses["adversarial"])
+    losses["loss"].backward()
+    holes = (samples["mask"] == 0).expand_as(painted)
+    assert (painted.grad[holes] != 0).all()
+    assert (painted.grad[~holes] == 0).all()
+    assert all(p.grad is None for p in critic.parameters())
+    painted.grad = None
+    losses["discriminator"].backward()
+    assert painted.grad is None
+    assert all(p.grad is not None for p in critic.parameters())
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +131,43 @@ def test_training_on_features(data_folder, tmp_path, vgg_file, vgg_state, monkey
     for state in (checkpoint.read(run / "last.pt")["net"], checkpoint.read(best)["state"]):
         assert not any(name.startswith(("features", "vgg")) for name in state)
     assert best.stat().st_size < 10**6 < vgg_file.stat().st_size
+
+
+def test_training_with_a_critic_and_features_in_bfloat16(data_folder, tmp_path, vgg_file):
+    words = ["--vgg-weights", vgg_file, "--precision", "bf16", "--critic-width", 4, "--critic-lr", 1e-3]
+    assert train(data_folder, tmp_path / "run", *words, "--adversarial-weight", 0.1) == 0
+    row = logged(tmp_path / "run")
+    assert row["discriminator"] > 0
+    weights = {**WEIGHTS, "adversarial_weight": 0.1}
+    weighted = sum(weight * row[name.removesuffix("_weight")] for name, weight in weights.items())
+    assert row["loss"] == pytest.approx(weighted, rel=1e-3)
+    first = checkpoint.read(tmp_path / "run/last.pt")["discriminator"]["net"]
+    words += ["--critic-weights", tmp_path / "run/last.pt", "--critic-lr", 1e-12]
+    assert train(data_folder, tmp_path / "next", *words, "--adversarial-weight", 0.1) == 0
+    after = checkpoint.read(tmp_path / "next/last.pt")["discriminator"]["net"]
+    kernels = [name for name in first if name.endswith("original")]
+    assert kernels
+    assert all(torch.allclose(first[name], after[name], atol=1e-6) for name in kernels)  # it went on
+
+
+def test_mistakes_with_the_critic(data_folder, tmp_path, capsys):
+    plain, weight = tmp_path / "plain", ["--adversarial-weight", 1]
+    assert train(data_folder, plain) == 0
+    before = files(tmp_path)
+    for words, reason in (
+        (["--critic-weights", plain / "last.pt"], "--critic-weights needs --adversarial-weight above 0"),
+        ([*weight, "--critic-weights", plain / "last.pt"], "not a last.pt of an adversarial run"),
+        ([*weight, "--critic-weights", tmp_path / "none.pt"], "no such weights file"),
+        ([*weight, "--crop", 40], "--crop 40 is not a multiple of 16, as the discriminator"),
+    ):
+        capsys.readouterr()
+        assert train(data_folder, tmp_path / "run", *words) == 2
+        error = capsys.readouterr().err
+        assert reason in error, error
+        assert error.count("\n") == 1, error
+    assert files(tmp_path) == before
+    assert train(data_folder, tmp_path / "run", *weight, "--dry-run") == 0
+    assert json.loads(capsys.readouterr().out)["adversarial_weight"] == 1
 
 
 def test_without_vgg_weights_the_features_are_off(data_folder, tmp_path):

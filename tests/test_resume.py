@@ -71,20 +71,21 @@ def test_a_killed_run_goes_on_from_the_last_save(trained, data_folder, tmp_path,
 
 
 @needs_signals
-def test_an_adversarial_run_goes_on_bit_for_bit(trained, data_folder, tmp_path, monkeypatch):
+@pytest.mark.parametrize("stage", [inpaint, colorize])
+def test_an_adversarial_run_goes_on_bit_for_bit(trained, data_folder, tmp_path, monkeypatch, stage):
     """Both networks and both optimizers, without the discriminator that the run began from."""
-    (start,), begun = trained(colorize).glob("best-*.pt"), tmp_path / "begun"
+    (start,), begun = trained(stage).glob("best-*.pt"), tmp_path / "begun"
     begun.mkdir()
     (begun / "start.pt").write_bytes(start.read_bytes())
     words = ["--adversarial-weight", 0.01, "--critic-width", 4, "--weights", begun / "start.pt"]
-    assert train(colorize, data_folder, begun / "critic", *words, steps=2) == 0
+    assert train(stage, data_folder, begun / "critic", *words, steps=2) == 0
     words += ["--critic-weights", begun / "critic/last.pt"]
-    assert train(colorize, data_folder, tmp_path / "whole", *words, steps=8) == 0
+    assert train(stage, data_folder, tmp_path / "whole", *words, steps=8) == 0
     with monkeypatch.context() as patch:
-        stopped_at(colorize, patch, 5, signals=1)
-        assert train(colorize, data_folder, tmp_path / "halves", *words, steps=8) == 130
+        stopped_at(stage, patch, 5, signals=1)
+        assert train(stage, data_folder, tmp_path / "halves", *words, steps=8) == 130
     shutil.rmtree(begun / "critic")
-    assert train(colorize, data_folder, tmp_path / "halves", *words, steps=8) == 0
+    assert train(stage, data_folder, tmp_path / "halves", *words, steps=8) == 0
     whole, halves = states(tmp_path / "whole", tmp_path / "halves")
     assert whole["discriminator"]["optimizer"]["state"]
     assert whole["done"] == halves["done"] == 8
