@@ -120,8 +120,10 @@ class _InPlaceABN(torch.autograd.Function):
         if shortcut is not None:
             z.sub_(shortcut)  # now z = gamma x_hat + beta
         # One pass for three results: grad_z gamma invstd, sum of grad_z (z - beta), sum of grad_z.
+        # The statistics are given as running and as saved ones, since CUDA asks for the latter too.
+        statistics = (beta, torch.ones_like(beta)) * 2
         grad_x, dot, grad_beta = torch.ops.aten.native_batch_norm_backward(
-            grad_z, z, gamma * invstd, beta, torch.ones_like(beta), None, None, False, 0.0, [True, True, True]
+            grad_z, z, gamma * invstd, *statistics, False, 0.0, [True, True, True]
         )
         grad_gamma = dot / gamma
         if count is not None:  # the statistics depend on x as well: Ioffe and Szegedy 2015, section 3
