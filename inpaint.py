@@ -140,17 +140,20 @@ def check(args) -> None:
 # ------------------------------------------------------------------------------------------- measuring
 
 
-def evaluate(net, *, data: Path, processes, infer: dict | None = None, hole_share=()) -> dict:
-    """PSNR and SSIM on validation photographs with synthetic holes, by hole share, with OpenCV's methods for
-    comparison.
+def evaluate(net, *, data: Path, processes, infer: dict | None = None, hole_share=(), vgg_weights="") -> dict:
+    """PSNR, SSIM and texture on validation photographs with synthetic holes, by hole share, with OpenCV's
+    methods for comparison.
 
     Without `infer`, as in training, only some photographs are used and `samples` has pictures. hole_share:
-    (least, most) in training, to be stored.
+    (least, most) in training, to be stored. vgg_weights: of the VGG-16 whose features are compared, if any.
     """
     from data import evaluation
     from data.synthesis.textures import load_textures
-    from losses import summary
+    from engine.networks import load_vgg
+    from losses import painting, summary
+    from nets.vgg import VGG16
 
+    vgg = load_vgg(vgg_weights, VGG16, processes.device) if vgg_weights else None
     training, photos = infer is None, validation_photos(data)
     photos = thinned(photos, 12) if training else photos
     textures = load_textures(data / "textures")
@@ -160,9 +163,8 @@ def evaluate(net, *, data: Path, processes, infer: dict | None = None, hole_shar
     rows, samples = [], []
     for number, path in processes.share(list(enumerate(photos))):
         truth = evaluation.read_grey(path)
-        seeds = [[7, number, bin] for bin in range(len(BINS))]
-        masks = [evaluation.holes(truth.shape, *case, textures) for case in zip(seeds, BINS, strict=True)]
-        measures = [measure(painters, truth, mask) for mask in masks]
+        masks = evaluation.holes_by_share(truth.shape, number, BINS, textures)
+        measures = [painting.measures(painters, truth, mask, vgg) for mask in masks]
         rows.append([{"photo": path.name, "bin": bin, **row} for bin, row in enumerate(measures)])
         if training:  # pictures of the largest holes
             holed = np.where(masks[-1] > 0, np.float32(0), truth)
@@ -174,23 +176,9 @@ def evaluate(net, *, data: Path, processes, infer: dict | None = None, hole_shar
         result["samples"] = dict(processes.gather(samples[:6])[:6])
     if painters["telea"] is None:
         result["telea_reason"] = "OpenCV is not installed"
+    if vgg:
+        result["vgg_weights"] = Path(vgg_weights).name
     return {**result, "infer": {"hole_share": list(hole_share)}, "rows": rows}
-
-
-def measure(painters: dict, truth, holes) -> dict:
-    """name -> metrics of each painter's result for luma (H, W) with these holes; None without OpenCV."""
-    import torch
-
-    from losses import metrics
-
-    inside, target = torch.from_numpy(holes > 0), torch.from_numpy(truth)[None]
-    holed = np.where(holes > 0, np.float32(0), truth)
-    row = {"share": float((holes > 0).mean())}
-    for name, paint in painters.items():
-        row[name] = None
-        if paint is not None:
-            row[name] = metrics.painting(torch.from_numpy(paint(holed, holes))[None], target, inside)
-    return row
 
 
 def sheet(args) -> list:
@@ -380,7 +368,8 @@ def main(argv=None) -> int:
     parser, subparsers = commands.stage_parser(__doc__)
     training = commands.train_command(subparsers, STAGE, train, batch_size=16, crop=256, freeze_bn_from=0.8)
     training_options(training)
-    commands.eval_command(subparsers, STAGE, build, evaluate, WEIGHTS)
+    measuring = commands.eval_command(subparsers, STAGE, build, evaluate, WEIGHTS)
+    options.vgg_option(measuring, "for the distance of features, besides PSNR and SSIM")
     painting_options(commands.sheet_command(subparsers, STAGE, sheet, WEIGHTS))
     inferring = commands.infer_command(subparsers, infer, WEIGHTS, "_restored.{ext}")
     mask_option(inferring)

@@ -27,13 +27,13 @@ import inpaint
 from benchmarks import record
 from data.classics import opencv
 from data.folder import images_in
-from data.published import published_vgg16
-from losses import metrics, texture
+from engine import options
+from engine.networks import load_vgg
+from losses import metrics, summary, texture
 from nets.vgg import VGG16
 
 SIDE = 512  # px
 BINS = ((0.01, 0.1), (0.1, 0.2), (0.2, 0.3), (0.3, 0.4), (0.4, 0.5), (0.5, 0.6))  # share of holes
-LAYERS = ("pool1", "pool2", "pool3")  # of VGG-16: edges and texture
 # Whole-picture PSNR in dB on Places2 at 512 px, by bin: AOT-GAN (Zeng et al. 2022), and partial convolutions
 # (Liu et al. 2018) as two later papers measured them.
 PUBLISHED = {
@@ -76,29 +76,21 @@ def measure(painted: np.ndarray, truth: np.ndarray, hole: np.ndarray, vgg) -> di
     """All measures of one painted picture."""
     ours, target = (torch.from_numpy(x.copy()).permute(2, 0, 1).float() / 255 for x in (painted, truth))
     where = torch.from_numpy(hole)
-    row = {
+    return {
         "psnr": metrics.psnr(ours, target),
         "ssim": metrics.ssim(ours, target),
         "hole_psnr": metrics.psnr(ours, target, where),
-        "high_frequency": texture.high_frequency_ratio(ours, where),
+        **texture.measures(ours, target, where, vgg),
     }
-    if vgg is not None:
-        row["feature_distance"] = texture.feature_distance(vgg, ours, target, where)
-    return row
 
 
-def summary(rows: list[dict]) -> dict:
-    """Means with intervals; of a ratio the median, since it is unbounded near flat ground."""
+def summarized(rows: list[dict]) -> dict:
+    """Means with intervals; of the ratio of texture the median."""
     result = {"n": len(rows)}
-    for name in rows[0]:
-        values = [row[name] for row in rows if row[name] is not None]
-        if not values:
-            continue
-        middle = float(np.median(values)) if name == "high_frequency" else sum(values) / len(values)
-        result[name] = middle
-        if name != "high_frequency":
-            result[f"{name}_95"] = metrics.bootstrap(values)
-    return result
+    for name in ("psnr", "ssim", "hole_psnr"):
+        values = [row[name] for row in rows]
+        result |= {name: summary.mean(values), f"{name}_95": metrics.bootstrap(values)}
+    return {**result, **summary.textures(rows)}
 
 
 def painting(photos: list[Path], masks: list[Path], painters: dict, vgg=None) -> dict:
@@ -119,7 +111,7 @@ def painting(photos: list[Path], masks: list[Path], painters: dict, vgg=None) ->
             )
     return {
         f"{100 * BINS[index][0]:.0f}-{100 * BINS[index][1]:.0f}": {
-            **{name: summary(own) for name, own in by_painter.items()},
+            **{name: summarized(own) for name, own in by_painter.items()},
             "published": {name: by_bin[index] for name, by_bin in PUBLISHED.items() if index < len(by_bin)},
         }
         for index, by_painter in sorted(rows.items())
@@ -134,7 +126,7 @@ def main() -> None:
     )
     parser.add_argument("--photos", type=Path, required=True, metavar="DIR", help="color photographs")
     parser.add_argument("--weights", type=Path, default=inpaint.WEIGHTS, metavar="FILE")
-    parser.add_argument("--vgg-weights", metavar="imagenet|hed|FILE", help="for the distance of features")
+    options.vgg_option(parser, "for the distance of features")
     parser.add_argument(
         "--grain", action=argparse.BooleanOptionalAction, default=False, help="as inpaint.py infer"
     )
@@ -152,7 +144,7 @@ def main() -> None:
         "telea": classic("TELEA"),
         "navier_stokes": classic("NS"),
     }
-    vgg = VGG16(published_vgg16(args.vgg_weights), LAYERS) if args.vgg_weights else None
+    vgg = load_vgg(args.vgg_weights, VGG16, device) if args.vgg_weights else None
     settings = {
         "side": SIDE,
         "grain": args.grain,

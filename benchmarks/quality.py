@@ -1,6 +1,6 @@
 """Runs `eval` of the three stages with the bundled weights and keeps what the documents show.
 
-    python benchmarks/quality.py --data DIR [--store]        prints one JSON object
+    python benchmarks/quality.py --data DIR [--vgg-weights hed] [--store]        prints one JSON object
 
 The segment stage is evaluated with and without test-time augmentation, and on the fold that its threshold was
 chosen on. Rows of single photographs are left
@@ -15,6 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import record, runs
+from engine import options
 
 FOLD = "1/5"  # of labelled/ and negatives/, left out when the bundled weights were trained
 EVALS = {
@@ -26,9 +27,9 @@ EVALS = {
 }
 
 
-def measure(data: Path, script: str, *options: str) -> dict:
+def measure(data: Path, script: str, *words: str) -> dict:
     """What `eval` of a stage prints, without rows, but with median and maximum of the false alarms."""
-    command = runs.command(script, "eval", "--data", data, *options)
+    command = runs.command(script, "eval", "--data", data, *words)
     result = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     alarms = sorted(row["marked"] for row in result.get("clean_rows", ()))
     if alarms:
@@ -46,8 +47,10 @@ def main() -> None:
         default=list(EVALS),
         help="which evals; others stay as stored (default: all)",
     )
+    options.vgg_option(parser, "for the distance of features of inpainting")
     args = parser.parse_args()
-    measured = {name: measure(args.data, *EVALS[name]) for name in args.only}
+    more = {"inpaint": ["--vgg-weights", args.vgg_weights] if args.vgg_weights else []}
+    measured = {name: measure(args.data, *EVALS[name], *more.get(name, ())) for name in args.only}
     stored = record.read("quality") or {"results": {}}
     record.emit("quality", stored["results"] | measured, args.store)
 

@@ -52,6 +52,11 @@ def holes(shape: tuple[int, int], seed: list[int], share: tuple[float, float], t
     return draw_holes(shape, np.random.default_rng(seed), (max(least, LEAST_HOLES), most), textures)
 
 
+def holes_by_share(shape: tuple[int, int], number: int, shares, textures) -> list[np.ndarray]:
+    """`holes` of photograph `number`, one for each of the `shares`, the same every time."""
+    return [holes(shape, [7, number, bin], share, textures) for bin, share in enumerate(shares)]
+
+
 def hard_negatives(photos: list[Path]) -> list[tuple[str, Path, list[int]]]:
     """(kind, photograph, seed) for up to five of the photographs for each kind of hard negative."""
     cases = [(kind, path) for kind in lookalikes.KINDS for path in thinned(photos, 5)[:5]]

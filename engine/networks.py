@@ -84,15 +84,20 @@ def load_features(args, vgg: type[nn.Module], lite: type[nn.Module]) -> nn.Modul
     vgg, lite: classes of VGG-16 and of EfficientNet-Lite features. It is on the device that training with
     `--device` takes. Raises UserError.
     """
-    if args.features:
-        option, source = "--features", args.features
-    else:
-        option, source = "--vgg-weights", args.vgg_weights
+    device = pick_device(args.device, training=True)
+    if not args.features:
+        return load_vgg(args.vgg_weights, vgg, device)
     try:
-        if args.features:
-            net = lite(published_encoder("imagenet", source), source)
-        else:
-            net = vgg(published_vgg16(source))
+        net = lite(published_encoder("imagenet", args.features), args.features)
     except ValueError as error:
-        raise UserError(f"{option} {source}: {error}") from None
-    return net.to(pick_device(args.device, training=True), memory_format=torch.channels_last)
+        raise UserError(f"--features {args.features}: {error}") from None
+    return net.to(device, memory_format=torch.channels_last)
+
+
+def load_vgg(source: str, vgg: Callable[[dict], nn.Module], device: torch.device) -> nn.Module:
+    """VGG-16 with the weights of `--vgg-weights`; vgg(state) -> the network. Raises UserError."""
+    try:
+        net = vgg(published_vgg16(source))
+    except ValueError as error:
+        raise UserError(f"--vgg-weights {source}: {error}") from None
+    return net.to(device, memory_format=torch.channels_last)

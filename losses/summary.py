@@ -1,5 +1,6 @@
 """Summarizes rows of single photographs for `eval`: means and 95 % intervals."""
 
+import statistics
 from pathlib import Path
 
 import torch
@@ -104,6 +105,20 @@ def marked_by_kind(rows: list[tuple[str, int, int]]) -> dict[str, float]:
     return {kind: marked / max(1, pixels) for kind, (marked, pixels) in totals.items()}
 
 
+def textures(rows: list[dict]) -> dict:
+    """Metrics of texture (rows of `texture.measures`): the mean "feature_distance", if it was measured, and
+    the median of "high_frequency", since that ratio has no bound near flat ground. A median of no ratios is
+    None.
+    """
+    ratios = [row["high_frequency"] for row in rows if row["high_frequency"] is not None]
+    result = {"high_frequency": statistics.median(ratios) if ratios else None}
+    if "feature_distance" in rows[0]:
+        distances = [row["feature_distance"] for row in rows]
+        interval = metrics.bootstrap(distances)
+        result |= {"feature_distance": mean(distances), "feature_distance_95": interval}
+    return result
+
+
 def paintings(rows: list[dict], painters: list[str], hole_shares) -> dict:
     """Metrics of inpainted holes, by painter and hole share; "score" is the mean PSNR in holes of "ours".
 
@@ -114,10 +129,15 @@ def paintings(rows: list[dict], painters: list[str], hole_shares) -> dict:
         for name in painters:
             measures = [row[name] for row in rows if row["bin"] == bin and row[name]]
             key = f"{name}_{100 * least:.0f}_{100 * most:.0f}"
-            result[key] = means(measures) if measures else None
-            if measures:
-                result[key]["hole_psnr_95"] = metrics.bootstrap([row["hole_psnr"] for row in measures])
+            result[key] = painted(measures) if measures else None
     return {**result, "score": mean([row["ours"]["hole_psnr"] for row in rows])}
+
+
+def painted(measures: list[dict]) -> dict:
+    """Metrics of one painter: means, a 95 % interval of the PSNR in holes, and texture."""
+    texture = textures(measures)
+    interval = metrics.bootstrap([row["hole_psnr"] for row in measures])
+    return {**means(measures, leave_out=tuple(texture)), "hole_psnr_95": interval, **texture}
 
 
 def colors(rows: list[dict]) -> dict:

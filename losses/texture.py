@@ -14,6 +14,12 @@ FEATURE_MARGIN = 4  # px around the hole that also count, where seams show
 FLAT_ENERGY = 1e-8  # mean energy of fine detail below which the ring has no texture
 
 
+def measures(picture, truth, where, vgg=None) -> dict:
+    """`high_frequency` and, with `vgg`, `feature_distance` of an inpainted picture."""
+    row = {"high_frequency": high_frequency_ratio(picture, where)}
+    return row if vgg is None else {**row, "feature_distance": feature_distance(vgg, picture, truth, where)}
+
+
 @torch.no_grad()
 def feature_distance(vgg, picture, truth, where):
     """Distance of VGG-16 features in and just around the hole: 0 for the truth, about 1 for unrelated
@@ -21,8 +27,10 @@ def feature_distance(vgg, picture, truth, where):
 
     For each layer, the mean absolute difference over those pixels divided by the mean activation of the truth
     there; then the mean over layers. This is not LPIPS (Zhang et al. 2018): no weights are fitted to human
-    judgments. vgg: nets.vgg.VGG16 with the layers to compare. 0 if no feature lies in the hole.
+    judgments. vgg: nets.vgg.VGG16 with the layers to compare, on any device. 0 if no feature lies in the
+    hole.
     """
+    picture, truth, where = (x.to(vgg.mean.device) for x in (picture, truth, where))
     near = dilate(where, FEATURE_MARGIN).float()[None, None]
     distances = []
     for feature, true_feature in zip(vgg(picture[None]), vgg(truth[None]), strict=True):

@@ -13,6 +13,8 @@ import inpaint
 from data import checkpoint
 from data.photo import read_photo
 from data.pixels import luma, rgb_to_ycbcr
+from losses import painting
+from losses.texture import high_frequency_ratio
 
 CPU = torch.device("cpu")
 
@@ -144,9 +146,44 @@ def test_inpaint_eval(data_folder, tiny_weights, capsys):
     first = [row["ours"]["hole_psnr"] for row in result["rows"] if row["bin"] == 0]
     assert result["ours_0_2"]["hole_psnr"] == pytest.approx(np.mean(first))
     assert len(result["ours_0_2"]["hole_psnr_95"]) == 2
+    ratios = [row["ours"]["high_frequency"] for row in result["rows"] if row["bin"] == 2]
+    assert result["ours_10_25"]["high_frequency"] == pytest.approx(np.median(ratios))
+    assert "feature_distance" not in result["ours_0_2"]
     pytest.importorskip("cv2")
     assert result["telea_10_25"]["hole_psnr"] > 0
+    assert result["telea_10_25"]["high_frequency"] > 0
     assert result["navier_stokes_2_10"]["ssim"] > 0.5
+
+
+def test_texture_is_measured_with_grain(portrait, tiny_weights):
+    """That of `infer`; PSNR without it."""
+    truth = np.ascontiguousarray(portrait[..., 0], np.float32) / 255
+    holes = square(256, 256, np.s_[60:120, 80:140])
+    plain, grained = (inpaint.load(tiny_weights["inpaint"], CPU, grain=grain) for grain in (False, True))
+    row = painting.measures({"ours": plain.grey, "absent": None, "other": plain.grey}, truth, holes)
+    holed, inside = np.where(holes > 0, np.float32(0), truth), torch.from_numpy(holes > 0)
+    shown, without = (torch.from_numpy(p.grey(holed, holes))[None] for p in (grained, plain))
+    assert row["ours"]["high_frequency"] == high_frequency_ratio(shown, inside)
+    assert row["other"]["high_frequency"] == high_frequency_ratio(without, inside)
+    assert row["ours"]["high_frequency"] > row["other"]["high_frequency"]
+    assert row["ours"]["hole_psnr"] == row["other"]["hole_psnr"]
+    assert row["absent"] is None
+
+
+def test_inpaint_eval_compares_features(data_folder, tiny_weights, capsys, vgg_state, tmp_path):
+    torch.save(vgg_state, tmp_path / "vgg16.pth")
+    words = ["eval", "--data", data_folder, "--vgg-weights", tmp_path / "vgg16.pth"]
+    assert command(inpaint, *words, weights=tiny_weights) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["vgg_weights"] == "vgg16.pth"
+    distances = [row["ours"]["feature_distance"] for row in result["rows"] if row["bin"] == 1]
+    assert min(distances) > 0
+    assert result["ours_2_10"]["feature_distance"] == pytest.approx(np.mean(distances))
+    assert len(result["ours_2_10"]["feature_distance_95"]) == 2
+    assert command(inpaint, *words[:-1], tmp_path / "none.pth", weights=tiny_weights) == 2
+    error = capsys.readouterr().err
+    assert f"--vgg-weights {tmp_path}/none.pth: " in error
+    assert error.count("\n") == 1
 
 
 def test_inpaint_eval_without_opencv(data_folder, tiny_weights, capsys, monkeypatch):

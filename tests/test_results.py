@@ -97,6 +97,28 @@ def test_the_largest_batch_on_a_gpu_is_filled_in(store):
     assert "G 100" in report.page()
 
 
+def test_texture_of_inpainting_is_shown_if_it_was_measured(store):
+    plain = {"hole_psnr": 20.0, "hole_psnr_95": [19, 21], "hole_ssim": 0.7, "seam": 5.0, "psnr": 30.0}
+    texture = {**plain, "high_frequency": 0.81}
+    features = {**texture, "feature_distance": 0.333, "feature_distance_95": [0.3, 0.4]}
+
+    def block(measures, **facts):
+        bins = {f"{name}_{bin}": measures for name in ("ours", "telea") for bin in ("0_2", "2_10", "10_25")}
+        absent = {f"navier_stokes_{bin}": None for bin in ("0_2", "2_10", "10_25")}
+        store("quality", {"inpaint": {"photos": 3, **bins, **absent, **facts}})
+        return report.block("inpaint")
+
+    first = block(plain)
+    assert "fine detail" not in first
+    assert f"| {report.MISSING} |" in first
+    second = block(texture)
+    assert second.startswith(first)
+    assert "| 2 to 10 % | 0.81 | 0.81 |\n" in second
+    third = block(features, vgg_weights="hed")
+    assert "| 2 to 10 % | 0.81 | 0.81 | 0.333 (0.300 to 0.400) | 0.333 |\n" in third
+    assert "--vgg-weights hed" in third
+
+
 @pytest.mark.parametrize("limit", [0, 1, 2, 3, 8, 37])
 def test_the_largest_batch_is_found(limit):
     assert most(lambda batch: batch <= limit) == limit

@@ -1,9 +1,13 @@
 """Measures of texture: what they call equal, what a blur costs."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import save, square
 
+from benchmarks import published
+from losses import summary
 from losses.texture import feature_distance, high_frequency_ratio
 from nets.vgg import BLOCKS, VGG16
 
@@ -65,6 +69,29 @@ def test_a_blur_has_ratio_zero_and_twice_the_contrast_four(scene):
     assert high_frequency_ratio(blur, where) < 0.05
     double = filled(truth, where, 2 * truth)
     assert high_frequency_ratio(double, where) == pytest.approx(4, rel=0.1)
+
+
+def test_the_median_of_ratios_and_the_mean_of_distances():
+    rows = [{"high_frequency": ratio, "feature_distance": ratio or 0.5} for ratio in (9.0, None, 0.25, 0.5)]
+    found = summary.textures(rows)
+    assert found["high_frequency"] == 0.5
+    assert found["feature_distance"] == pytest.approx((9 + 0.5 + 0.25 + 0.5) / 4)
+    assert len(found["feature_distance_95"]) == 2
+    assert summary.textures([{"high_frequency": None}]) == {"high_frequency": None}
+
+
+def test_the_published_protocol_measures_texture(vgg, tmp_path, monkeypatch):
+    monkeypatch.setattr(published, "SIDE", 64)
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    save(tmp_path / "photo.png", noise)
+    save(tmp_path / "bin1_a.png", square(64, 64, np.s_[20:40, 20:40]))
+    painters = {"ours": lambda pixels, mask: pixels, "absent": None}
+    result = published.painting([tmp_path / "photo.png"], [tmp_path / "bin1_a.png"], painters, vgg)
+    row = result["10-20"]["ours"]
+    assert row["n"] == 1
+    assert row["high_frequency"] == 0  # black
+    assert row["feature_distance"] > 0
+    assert row["hole_psnr"] < row["psnr"]
 
 
 def test_flat_surroundings_have_no_ratio(scene):

@@ -232,11 +232,7 @@ def inpainting() -> str:
         for key, name in shares.items()
     ]
 
-    def of(method, key, digits):
-        """A cell; a method that needs OpenCV has no result where OpenCV is not installed."""
-        return lambda row: row[method] and f"{row[method][key]:.{digits}f}"
-
-    return columns(
+    closeness = columns(
         rows,
         (f"hole share, n = {result['photos']}", "share"),
         ("PSNR, dB", lambda row: f"**{interval_of('hole_psnr', 2)(row['ours'])}**"),
@@ -248,6 +244,37 @@ def inpainting() -> str:
         ("Navier-Stokes", of("navier_stokes", "seam", 1)),
         ("whole picture, dB", of("ours", "psnr", 1)),
     )
+    return "\n\n".join([closeness, *inpainted_texture(result, rows)])
+
+
+def inpainted_texture(result: dict, rows: list[dict]) -> list[str]:
+    """A table of the texture in holes and what its columns are; nothing if it was not measured."""
+    if "high_frequency" not in rows[0]["ours"]:
+        return []
+    remark = "Ours with grain, as `infer` paints. Fine detail: its energy in the holes, relative to that of "
+    remark += "their surroundings (median); 1 continues the texture, 0 is a blur."
+    pairs = [
+        (f"hole share, n = {result['photos']}", "share"),
+        ("fine detail", of("ours", "high_frequency", 2)),
+        ("Telea", of("telea", "high_frequency", 2)),
+    ]
+    if "feature_distance" in rows[0]["ours"]:
+        pairs += [
+            ("distance of features", lambda row: interval_of("feature_distance", 3)(row["ours"])),
+            ("Telea", of("telea", "feature_distance", 3)),
+        ]
+        remark += f" Features of VGG-16 (`--vgg-weights {result['vgg_weights']}`): 0 is the truth."
+    return [columns(rows, *pairs), remark]
+
+
+def of(method: str, key: str, digits: int):
+    """A cell; None if the method has no such result, as one of OpenCV where OpenCV is not installed."""
+
+    def cell(row):
+        found = row[method] and row[method].get(key)
+        return None if found is None else f"{found:.{digits}f}"
+
+    return cell
 
 
 def color() -> str:
