@@ -23,7 +23,7 @@ from data.synthesis import defects, exposure, scans, shares
 from data.synthesis.ageing import age
 from data.synthesis.holes import draw_holes
 from data.synthesis.prints import framed
-from data.synthesis.textures import blur, enlarge, load_textures
+from data.synthesis.textures import blur, enlarge, grain, load_textures
 
 INVISIBLE = 0.045  # luma; damage that differs less from where it is pasted is ignored
 MASK_TRIES = 20  # crops of real masks to try before holes are drawn instead
@@ -149,7 +149,7 @@ class SegmentSamples(_Samples):
         scale = shares.COARSE_SCALES if rng.random() < shares.COARSE_SHARE else shares.SCALES
         picture, mask = crop_pair(picture, mask, self.side, rng, scale, tries)
         picture = picture * rng.uniform(0.7, 1.1) + rng.uniform(-0.08, 0.12)
-        picture = picture + rng.uniform(0, 0.02) * rng.standard_normal(picture.shape, np.float32)
+        picture = picture + rng.uniform(0, 0.02) * grain(picture.shape, rng)
         return np.ascontiguousarray(np.clip(picture, 0, 1), np.float32), mask
 
     def _old(self, rng):
@@ -311,8 +311,9 @@ def _paste_damage(picture: np.ndarray, mask: np.ndarray, ground: np.ndarray) -> 
         reduced = np.asarray(Image.fromarray(intact * picture).reduce(pitch))
         total = total + factor * enlarge(reduced, mask.shape)
     surroundings = total / np.maximum(weight, 1e-4)
-    wide = Image.fromarray(mask).point(lambda level: 255 * (level > 0)).filter(ImageFilter.MaxFilter(3))
-    alpha = blur(np.asarray(wide, np.float32) / 255, 0.2) * (weight > 1e-4)
+    marked = Image.fromarray(mask).point(lambda level: 255 * (level > 0))
+    wide = np.asarray(marked.filter(ImageFilter.BoxBlur(1))) > 0  # and its neighbors
+    alpha = blur(wide.astype(np.float32), 0.2) * (weight > 1e-4)
     return np.clip(ground + alpha * (picture - surroundings), 0, 1)
 
 

@@ -74,16 +74,24 @@ def simulate(cbcr: np.ndarray, rng) -> np.ndarray:
     """
     height, width = cbcr.shape[1:]
     hints = np.zeros((3, height, width), np.float32)
-    grey = np.flatnonzero(np.hypot(*cbcr) < GREY)
+    grey = np.flatnonzero(_square(cbcr) < GREY**2)
     for _ in range(min(MAX_STROKES, int(rng.geometric(0.35)))):
         on_grey = len(grey) and rng.random() < GREY_SHARE
         y, x = divmod(int(rng.choice(grey) if on_grey else rng.integers(height * width)), width)
         layer = Image.new("1", (width, height))
         _stroke(ImageDraw.Draw(layer), x, y, min(height, width), rng)
-        painted = np.asarray(layer) & (np.hypot(*(cbcr - cbcr[:, y : y + 1, x : x + 1])) < MAX_CHROMA_STEP)
-        hints[:2, painted] = cbcr[:, painted].mean(1, keepdims=True)
-        hints[2, painted] = 1
+        left, top, right, bottom = layer.getbbox()
+        here = np.s_[:, top:bottom, left:right]
+        painted = np.asarray(layer)[here[1:]]
+        painted = painted & (_square(cbcr[here] - cbcr[:, y : y + 1, x : x + 1]) < MAX_CHROMA_STEP**2)
+        hints[here][:2, painted] = cbcr[here][:, painted].mean(1, keepdims=True)
+        hints[here][2, painted] = 1
     return hints
+
+
+def _square(cbcr: np.ndarray) -> np.ndarray:
+    """The squared length of chroma (2, H, W): (H, W)."""
+    return cbcr[0] * cbcr[0] + cbcr[1] * cbcr[1]
 
 
 def _stroke(draw: ImageDraw.ImageDraw, x: int, y: int, side: int, rng) -> None:

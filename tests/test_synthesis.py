@@ -7,9 +7,10 @@ from PIL import Image
 from data.synthesis import defects, lookalikes
 from data.synthesis.ageing import age, tint
 from data.synthesis.defects import damage
+from data.synthesis.emulsion import cells
 from data.synthesis.holes import draw_holes
 from data.synthesis.lookalikes import hard_negative
-from data.synthesis.textures import load_textures
+from data.synthesis.textures import enlarge, load_textures
 
 SIDE = 160
 
@@ -211,3 +212,20 @@ def test_tint_keeps_luma():
     assert rgb.shape == (SIDE, SIDE, 3)
     assert rgb.dtype == np.uint8
     assert np.abs(rgb @ (0.299, 0.587, 0.114) / 255 - luma).max() < 0.01
+
+
+@pytest.mark.parametrize("old, new", [((17, 17), (384, 384)), ((3, 5), (97, 203)), ((9, 8), (4, 3))])
+def test_enlarging_is_that_of_pillow(old, new):
+    grid = seeded(14).standard_normal(old, np.float32)
+    expected = Image.fromarray(grid).resize(new[::-1], Image.Resampling.BICUBIC)
+    np.testing.assert_allclose(enlarge(grid, new), np.asarray(expected), atol=2e-6)
+
+
+def test_cells_are_those_of_the_nearest_seed():
+    """A cell has one value, and its border lies where two seeds are equally near."""
+    value, edge = cells((120, 90), seeded(15), 14)
+    assert value.shape == edge.shape == (120, 90)
+    assert edge.min() >= 0
+    border = (value[:, 1:] != value[:, :-1]) | (edge[:, 1:] < 0.02)
+    assert np.minimum(edge[:, 1:], edge[:, :-1])[border].max() < 1.5
+    assert 40 < len(np.unique(value)) < 120

@@ -34,18 +34,19 @@ def cells(shape, rng, pitch):
     y = np.arange(shape[0], dtype=np.float32)[:, None] / np.float32(pitch) + 1.5 + warp[0]
     x = np.arange(shape[1], dtype=np.float32)[None] / np.float32(pitch) + 1.5 + warp[1]
     row, column = np.clip(y, 1, rows - 2).astype(np.int32), np.clip(x, 1, columns - 2).astype(np.int32)
-    first, second = np.full(shape, 9, np.float32), np.full(shape, 9, np.float32)
-    value = np.zeros(shape, np.float32)
+    y, x = y - row.astype(np.float32), x - column.astype(np.float32)
+    seed_y, seed_x = np.ascontiguousarray(seeds.reshape(-1, 2).T)
+    # squared distances
+    first, second = np.full(shape, 81, np.float32), np.full(shape, 81, np.float32)
+    nearest = np.zeros(shape, np.int32)
     for down in (-1, 0, 1):
         for right in (-1, 0, 1):
             at = (row + down) * columns + column + right
-            seed = seeds.reshape(-1, 2)[at]
-            away = np.hypot(y - (row + down) - seed[..., 0], x - (column + right) - seed[..., 1])
-            nearer = away < first
-            second = np.where(nearer, first, np.minimum(second, away))
-            first = np.where(nearer, away, first)
-            value = np.where(nearer, values.ravel()[at], value)
-    return value, np.float32(pitch / 2) * (second - first)
+            away = (y - down - seed_y[at]) ** 2 + (x - right - seed_x[at]) ** 2
+            nearest = np.where(away < first, at, nearest)
+            np.minimum(second, np.maximum(first, away), out=second)
+            np.minimum(first, away, out=first)
+    return values.ravel()[nearest], np.float32(pitch / 2) * (np.sqrt(second) - np.sqrt(first))
 
 
 def _bare(canvas, alpha, rng, tone, relief=True):

@@ -22,7 +22,12 @@ def draw_holes(size, rng, share=(0.01, 0.25), textures=None):
             break
         radius = max(1.0, ((goal - have) / pi) ** 0.5)
         layer = _shape(canvas, rng, rng.integers(5) if attempt < 40 else 0, radius)
-        more = mask | (np.asarray(layer.reduce(2)) > 96)
+        found = canvas.box(layer, margin=0)
+        if found is None:
+            continue
+        here, alpha = found
+        more = mask.copy()
+        more[here] |= alpha > 96 / 255
         count = np.count_nonzero(more)
         if count <= min(share[1] * area, 1.3 * goal + 4):
             mask, have = more, count

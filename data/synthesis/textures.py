@@ -62,9 +62,23 @@ def clouds(shape, rng, cells=4) -> np.ndarray:
     return enlarge(grid, shape)
 
 
+@lru_cache(maxsize=256)
+def _weights(old: int, new: int) -> np.ndarray:
+    """The matrix (new, old) that resizes columns of `old` values to `new`, bicubic as in Pillow."""
+    unit = Image.fromarray(np.eye(old, dtype=np.float32))
+    return np.array(unit.resize((old, new), Image.Resampling.BICUBIC))
+
+
 def enlarge(array, shape) -> np.ndarray:
-    """(h, w) float32 -> (H, W) float32, bicubic."""
-    return np.asarray(Image.fromarray(array).resize((shape[1], shape[0]), Image.Resampling.BICUBIC))
+    """(h, w) float32 -> (H, W) float32, bicubic.
+
+    Two small matrix products are much faster than Pillow's filter, and torch's, unlike numpy's, keep to one
+    thread in a worker.
+    """
+    import torch
+
+    rows, columns = (torch.from_numpy(_weights(*pair)) for pair in zip(array.shape, shape))
+    return (rows @ (torch.tensor(array) @ columns.T)).numpy()
 
 
 def blur(picture, amount):
