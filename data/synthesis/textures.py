@@ -78,7 +78,7 @@ def enlarge(array, shape) -> np.ndarray:
     import torch
 
     rows, columns = (torch.from_numpy(_weights(*pair)) for pair in zip(array.shape, shape))
-    return (rows @ (torch.tensor(array) @ columns.T)).numpy()
+    return (rows @ (torch.tensor(array, dtype=torch.float32) @ columns.T)).numpy()
 
 
 def blur(picture, amount):
