@@ -85,8 +85,14 @@ def blur(picture, amount):
     """One binomial pass of standard deviation sqrt(2 amount) px, in place; a negative amount sharpens as
     scanners do.
     """
-    picture[:, 1:-1] += amount * (picture[:, 2:] + picture[:, :-2] - 2 * picture[:, 1:-1])
-    picture[1:-1] += amount * (picture[2:] + picture[:-2] - 2 * picture[1:-1])
+    for middle, before, after in (
+        (picture[:, 1:-1], picture[:, :-2], picture[:, 2:]),
+        (picture[1:-1], picture[:-2], picture[2:]),
+    ):
+        beside = before + after  # before the middle changes
+        beside *= amount
+        middle *= 1 - 2 * amount
+        middle += beside
     return picture
 
 
