@@ -60,8 +60,12 @@ def read(path: Path) -> dict:
 
 
 def weights(stage: str, version: str, build: dict, net: torch.nn.Module, infer: dict, training: dict) -> dict:
-    """The contents of a weights file, with the floating-point tensors of `net` in half precision."""
-    state = {name: x.half() if x.is_floating_point() else x for name, x in net.state_dict().items()}
+    """The contents of a weights file, with the kernels of `net` in half precision.
+
+    Vectors are small, and variances of norms can be too large for half precision.
+    """
+    kernels = {name: x for name, x in net.state_dict().items() if x.is_floating_point() and x.dim() > 1}
+    state = {**net.state_dict(), **{name: x.half() for name, x in kernels.items()}}
     return {
         "format": FORMAT,
         "stage": stage,
