@@ -3,8 +3,7 @@
     python benchmarks/quality.py --data DIR [--vgg-weights hed] [--store]        prints one JSON object
 
 The segment stage is evaluated with and without test-time augmentation, and on the fold that its threshold was
-chosen on. Rows of single photographs are left
-out.
+chosen on. Rows of single photographs are left out.
 """
 
 import json

@@ -8,9 +8,8 @@ import torch.nn.functional as F
 
 from nets.ops.tiling import tiled
 
-COARSE_MARGIN = (
-    5.5  # margin by which a coarse logit must exceed the fine one to count, which only wide damage does
-)
+# Margin by which a coarse logit must exceed the fine one to count, as it does in wide damage alone
+COARSE_MARGIN = 8.5
 # A photograph counts as damaged if this share of its px at the working size, 40 of 512 x 384, have the
 # required confidence, since undamaged photographs have doubtful places too, the larger the more, and must
 # come back unchanged. A share of the coarse logits is subtracted, since glitter, leaves and hair look damaged
