@@ -4,7 +4,7 @@
     python benchmarks/train_on_gpu.py train segment packed/ runs/s --minutes 9 --width 16 --batch-size 64
     python benchmarks/train_on_gpu.py train segment packed/ runs/s --device cpu --minutes 1 --batch-size 2
 
-`pack` copies the files that the stage reads. Photographs of clean/ are re-encoded as JPEG, and as many as fit
+`pack` copies the files that the stage reads. Photographs of clean/ are re-encoded as WebP, and as many as fit
 are chosen evenly from each of its folders. `train` is the stage's own command with the remaining options. It
 saves a checkpoint every two minutes, and the same command resumes until the minutes of the run are used up.
 """
@@ -32,19 +32,19 @@ PARTS = {
     "inpaint": ("labelled/masks", "textures", "val/clean"),
     "colorize": ("color_small", "val/clean"),
 }
-QUALITY = 80  # JPEG quality: hardly visible at the scale of training, at half the size
+QUALITY = 75  # of WebP: hardly visible at the scale of training, at half the size of a good JPEG
 CLEAN_OF_VAL = 12  # undamaged photographs that training checks for false detections
 MEGABYTE = 10**6
 
 
-def jpeg(path: Path) -> bytes:
-    """A photograph, upright, as JPEG of QUALITY; the file itself if that is smaller."""
+def smaller(path: Path) -> tuple[bytes, str]:
+    """A photograph, upright, as WebP of QUALITY, or the file itself if that is smaller; and the suffix."""
     file = io.BytesIO()
     with Image.open(path) as picture:
         upright = ImageOps.exif_transpose(picture)
-        upright.convert("L" if upright.mode == "L" else "RGB").save(file, "JPEG", quality=QUALITY)
+        upright.convert("L" if upright.mode == "L" else "RGB").save(file, "WEBP", quality=QUALITY)
     original = path.read_bytes()
-    return min(file.getvalue(), original, key=len)
+    return min((file.getvalue(), ".webp"), (original, path.suffix), key=lambda pair: len(pair[0]))
 
 
 def size(folder: Path) -> int:
@@ -54,13 +54,13 @@ def size(folder: Path) -> int:
 def pack_folder(source: Path, target: Path, most: float) -> int:
     """Packs as many photographs of a folder as fit into `most` bytes; returns their number."""
     photos = images_in(source)
-    average = sum(len(jpeg(path)) for path in evenly_chosen(photos, 20)) / max(1, min(20, len(photos)))
+    average = sum(len(smaller(path)[0]) for path in evenly_chosen(photos, 20)) / max(1, min(20, len(photos)))
     used = count = 0
     for path in evenly_chosen(photos, int(most / max(average, 1))):
-        data = jpeg(path)
+        data, suffix = smaller(path)
         if used + len(data) > most:
             break
-        place = target / path.relative_to(source)
+        place = (target / path.relative_to(source)).with_suffix(suffix)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(data)
         used, count = used + len(data), count + 1
