@@ -132,7 +132,9 @@ def test_the_best_checkpoint_is_a_weights_file_ready_to_use(trained, stage):
     state = checkpoint.read(trained(stage) / "last.pt")
     if content["training"]["done"] == STEPS:  # the averaged weights, not the last ones
         for name, x in state["ema"].items():
-            assert torch.equal(content["state"][name], x.half() if x.is_floating_point() else x)
+            assert torch.equal(
+                content["state"][name], x.half() if x.is_floating_point() and x.dim() > 1 else x
+            )
 
 
 def test_a_finished_run_is_left_as_it_is(trained, data_folder, capsys):
@@ -205,9 +207,10 @@ def test_losses_are_read_now_and_then(data_folder, tmp_path, monkeypatch):
             patch.setattr(training, "LOG_EVERY", 6)
             patch.setattr(training, "READ_EVERY", every)
             assert train(colorize, data_folder, tmp_path / str(every), steps=12) == 0
-        losses.append([(row["step"], row["loss"]) for row in log(tmp_path / str(every)) if "loss" in row])
-    assert [step for step, _ in losses[0]] == [1, 6, 12]
-    assert losses[0] == losses[1] == losses[2]
+        losses.append({row["step"]: row["loss"] for row in log(tmp_path / str(every)) if "loss" in row})
+    assert list(losses[0]) == [1, 6, 12]
+    for others in losses[1:]:  # up to rounding: they are summed in another order
+        assert others == pytest.approx(losses[0], rel=1e-5)
 
 
 def test_minutes_end_a_run_before_its_steps(data_folder, tmp_path, monkeypatch):
