@@ -185,7 +185,9 @@ def chain(rounds: int, threads: int) -> dict:
 
 
 def folder(photos: int, threads: int) -> dict:
-    """A folder of photographs of 768 px: wall time beyond the import, and the summed time of the stages."""
+    """A folder of photographs of 768 px: wall time beyond the import, the summed time of the stages, and the
+    wall time of as many processes as threads, with a thread each.
+    """
     with tempfile.TemporaryDirectory() as name:
         scans, out = Path(name) / "scans", Path(name) / "out"
         scans.mkdir()
@@ -194,12 +196,16 @@ def folder(photos: int, threads: int) -> dict:
             picture = picture.resize((768, 640 + 4 * number), Image.Resampling.BICUBIC)
             picture.save(scans / f"{number:02}.jpg", quality=92)
         imported = min(wall_seconds([sys.executable, "-c", IMPORT], threads) for _ in range(3))
-        wall = wall_seconds(runs.command("restore.py", scans, out, "--device", "cpu"), threads)
+        words = ("restore.py", scans, out, "--device", "cpu")
+        wall = wall_seconds(runs.command(*words), threads)
         stages = [json.loads(path.read_text())["seconds"] for path in out.glob("*.json")]
+        shared = wall_seconds(runs.command(*words, "--overwrite", processes=threads), 1)
     summed = sum(sum(row.values()) for row in stages)
     return {
         "photos": len(stages),
         "wall_s": round(wall, 1),
+        "processes": threads,
+        "processes_wall_s": round(shared, 1),
         "import_s": round(imported, 2),
         "stages_s": round(summed, 1),
         "ratio": round((wall - imported) / summed, 3),

@@ -101,6 +101,7 @@ def folder() -> str:
         [results("speed_folder")],
         ("photographs", "photos"),
         ("wall", lambda row: f"{row['wall_s']} s"),
+        ("wall of as many processes as cores", lambda row: f"{row['processes_wall_s']} s"),
         ("import", lambda row: f"{row['import_s']} s"),
         ("stages summed", lambda row: f"{row['stages_s']} s"),
         ("(wall - import) / stages", "ratio"),
