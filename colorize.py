@@ -109,6 +109,7 @@ def train(args) -> int:
     from engine.networks import critic, load_encoders, load_features, network_options
     from engine.training import Stage, fit
     from nets.features import LiteFeatures
+    from nets.ops.precision import fastest
     from nets.sagan import COLORS, Discriminator
     from nets.vgg import VGG16
 
@@ -138,6 +139,7 @@ def train(args) -> int:
         losses=partial(compute_losses, **weights, features=features),
         evaluate=partial(evaluate, data=args.data),
         validation_set=partial(validation_photos, args.data),
+        fastest=fastest,
         initialize=partial(load_encoders, network=network, encoder=args.encoder_weights),
         discriminator=critic(args, partial(Discriminator, COLORS)),
     )

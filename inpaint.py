@@ -92,6 +92,7 @@ def train(args) -> int:
     from engine.networks import critic, load_features, network_options
     from engine.training import Stage, fit
     from nets.features import LiteFeatures
+    from nets.ops.precision import fastest
     from nets.sagan import PAINTING, Discriminator
     from nets.vgg import VGG16
 
@@ -117,6 +118,7 @@ def train(args) -> int:
         losses=partial(compute_losses, **weights, features=features),
         evaluate=partial(evaluate, data=args.data, hole_share=args.hole_share),
         validation_set=partial(validation_photos, args.data),
+        fastest=fastest,
         discriminator=critic(args, partial(Discriminator, PAINTING)),
     )
     return fit(stage, args, network)

@@ -75,6 +75,7 @@ def train(args) -> int:
     from data.datasets import SegmentSamples
     from engine.networks import load_encoders, network_options
     from engine.training import Stage, fit
+    from nets.ops.precision import fastest
 
     network = network_options(
         STAGE,
@@ -98,6 +99,7 @@ def train(args) -> int:
         losses=partial(compute_losses, **options.chosen(args, "positive_weight", "dice_weight")),
         evaluate=partial(evaluate, data=args.data, hold_out=args.hold_out, tta=True),  # as `infer` detects
         validation_set=partial(measured_pairs, args.data, args.hold_out),
+        fastest=fastest,
         initialize=partial(load_encoders, network=network, **published),
     )
     return fit(stage, args, network)

@@ -152,7 +152,9 @@ def train_options(parser: argparse.ArgumentParser, stage: str, **defaults) -> No
     add("--batch-size", "samples per step, over all processes", 32, type=positive(int))
     add("--lr", "peak learning rate of AdamW", 1e-3, type=positive(float))
     add("--crop", "side of the training crops, in px", 256, type=positive(int))
-    add("--precision", "number format of the forward pass", "fp32", choices=("fp32", "bf16"))
+    text = "number format of the forward pass; auto is bf16 if a short measurement at the start of the run "
+    text += "shows that it is faster here, else fp32"
+    add("--precision", text, "fp32", choices=("fp32", "bf16", "auto"))
     add("--ema", "decay of the averaged weights (EMA) per step", 0.999, type=share)
     text = "share of the steps after which norm statistics are frozen, 1 for never"
     add("--freeze-bn-from", text, 1.0, type=share)

@@ -37,6 +37,8 @@ class Stage:
     "samples" (name -> input, prediction, truth: pictures of fixed validation photographs), and others"""
     validation_set: Callable[[], list]
     """validation_set() -> what evaluate measures on. Raises UserError if there is nothing"""
+    fastest: Callable[[torch.device], str]
+    """fastest(device) -> fp32 or bf16, for `--precision auto`"""
     initialize: Callable[[nn.Module], None] | None = None
     """initialize(net) loads what a new network starts from, such as published weights"""
     discriminator: Callable[[Processes], Discriminator] | None = None
@@ -88,6 +90,14 @@ def derived(stage: Stage, args, network: dict, net: nn.Module, processes: Proces
         "samples_per_process": args.batch_size // processes.world,
         "network": network,
     }
+
+
+def common_format(stage: Stage, precision: str, processes: Processes) -> str:
+    """fp32 or bf16 for a value of `--precision`; auto is bf16 if it pays on the device of every process."""
+    if precision != "auto":
+        return precision
+    slower = torch.tensor(float(stage.fastest(processes.device) == "fp32"))
+    return "fp32" if processes.total(slower) else "bf16"
 
 
 def plain_options(args) -> dict:

@@ -25,7 +25,15 @@ from engine.clock import Clock
 from engine.launch import INTERRUPTED
 from engine.optim import EMA, LossTally, Reading, freeze_statistics, make_optimizer, schedule
 from engine.processes import Processes, StopSignals, peak_memory
-from engine.stage import Stage, changed_options, check_data, check_sizes, derived, plain_options
+from engine.stage import (
+    Stage,
+    changed_options,
+    check_data,
+    check_sizes,
+    common_format,
+    derived,
+    plain_options,
+)
 
 STATE_VERSION = 1  # of the contents of last.pt
 LOG_EVERY = 50  # steps between two lines of the log; enough for smooth curves
@@ -123,6 +131,7 @@ class Trainer:
     def begin(self) -> None:
         if self.discriminator:
             self.discriminator.start()
+        self.args.precision = common_format(self.stage, self.args.precision, self.processes)
         facts = {"stage": self.stage.name, "version": VERSION, "network": self.network}
         self.run.begin({**facts, **plain_options(self.args)})
 
@@ -131,6 +140,8 @@ class Trainer:
         state = checkpoint.read(self.run.last)
         if state.get("state_version") != STATE_VERSION:
             raise UserError(f"{self.run.last}: of another version of photo-restore; give another --run-dir")
+        if self.args.precision == "auto":  # what was measured when the run began, even on another machine
+            self.args.precision = state["args"]["precision"]
         if changed := changed_options(state["args"], self.args):
             names = ", ".join("--" + name.replace("_", "-") for name in changed)
             raise UserError(

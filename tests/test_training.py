@@ -155,6 +155,22 @@ def test_bfloat16_trains(data_folder, tmp_path, stage):
         assert x.dtype != torch.bfloat16
 
 
+@pytest.mark.parametrize("faster", ["bf16", "fp32"])
+def test_auto_precision_is_that_of_the_start(data_folder, tmp_path, monkeypatch, faster):
+    """Measured once: a run that goes on keeps its number format, even where another one is faster."""
+    monkeypatch.setattr("nets.ops.precision.fastest", lambda device: faster)
+    with pytest.MonkeyPatch.context() as patch:
+        stopped_at(segment, patch, 1, signals=1)
+        assert train(segment, data_folder, tmp_path / "auto", "--precision", "auto", steps=2) == 130
+    other = {"bf16": "fp32", "fp32": "bf16"}[faster]
+    monkeypatch.setattr("nets.ops.precision.fastest", lambda device: other)
+    assert train(segment, data_folder, tmp_path / "auto", "--precision", "auto", steps=2) == 0
+    assert train(segment, data_folder, tmp_path / "named", "--precision", faster, steps=2) == 0
+    auto, named = (checkpoint.read(tmp_path / run / "last.pt") for run in ("auto", "named"))
+    assert auto["args"]["precision"] == faster
+    assert all(torch.equal(x, named["net"][name]) for name, x in auto["net"].items())
+
+
 @STAGES
 def test_frozen_statistics(data_folder, tmp_path, stage):
     """From half of the steps on the norms keep theirs, and the weights go on."""

@@ -167,7 +167,7 @@ def paper(shape, rng, tone, rough=1.0):
 
 def _deckled(scan, distance, rng):
     """The wavy cut of prints between 1925 and 1965."""
-    pitch, depth = rng.uniform(5, 18) * scan.side / 320, rng.uniform(0.8, 2.5)
+    pitch, depth = rng.uniform(5, 18) * scan.side / 320, exp(rng.uniform(np.log(0.8), np.log(6)))
     wave = np.sin(scan.frame.u * np.float32(2 * pi / pitch)) + np.sin(
         scan.frame.v * np.float32(2 * pi / pitch)
     )
