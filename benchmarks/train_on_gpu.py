@@ -60,7 +60,9 @@ def pack_folder(source: Path, target: Path, most: float) -> int:
         data, suffix = smaller(path)
         if used + len(data) > most:
             break
-        place = (target / path.relative_to(source)).with_suffix(suffix)
+        place = target / path.relative_to(source)
+        if suffix != path.suffix:
+            place = place.with_name(path.name + suffix)  # a.jpg and a.png stay two files
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(data)
         used, count = used + len(data), count + 1

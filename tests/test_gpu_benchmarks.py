@@ -4,6 +4,7 @@ import json
 import sys
 
 import pytest
+from PIL import Image
 
 from benchmarks import gpu, train_on_gpu
 from data.folder import images_in
@@ -23,10 +24,17 @@ def packed(data_folder, tmp_path, monkeypatch, capsys):
 def test_a_small_folder_is_packed_whole(data_folder, packed):
     for part in ("clean", "labelled", "textures", "val/labelled"):
         before, after = (
-            [path.relative_to(folder).with_suffix("") for path in images_in(folder / part)]
+            [path.relative_to(folder).with_name(path.name.split(".")[0]) for path in images_in(folder / part)]
             for folder in (data_folder, packed)
         )
         assert before == after, part
+
+
+def test_files_of_one_stem_stay_two(tmp_path, portrait):
+    Image.fromarray(portrait).save(tmp_path / "a.png")
+    Image.fromarray(portrait).save(tmp_path / "a.bmp")
+    assert train_on_gpu.pack_folder(tmp_path, tmp_path / "packed", 1e6) == 2
+    assert [path.name for path in images_in(tmp_path / "packed")] == ["a.bmp.webp", "a.png.webp"]
 
 
 def test_a_pack_keeps_its_size(data_folder, tmp_path, monkeypatch, capsys):
