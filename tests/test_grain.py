@@ -47,6 +47,15 @@ def test_grain_follows_luma():
     assert hole[..., 110:170, 90:140].std() < 0.01 < 0.04 < hole[..., 110:170, 160:210].std()
 
 
+def test_foliage_is_not_grain():
+    """Where all dark areas are full of fine texture, dark holes get hardly more grain than the rest."""
+    picture, valid = grainy(0.01)
+    leaves = 0.2 + 0.1 * torch.randn(1, 1, 300, 100, generator=torch.Generator().manual_seed(3))
+    picture[..., :100] = torch.where(valid[..., :100] > 0, leaves.clamp(0, 1), torch.tensor(0.2))
+    hole = match_grain(picture, valid)[..., 110:170, 84:98]
+    assert 0.005 < hole.std() < 0.02
+
+
 def test_nothing_to_measure_leaves_the_picture():
     picture = torch.full((1, 1, 40, 40), 0.5)
     assert torch.equal(match_grain(picture.clone(), torch.zeros_like(picture)), picture)

@@ -9,6 +9,9 @@ MIN_VALID = 1000  # px away from holes to measure on; with fewer, no grain is ad
 MIN_LEVEL = 500  # px of a level; with fewer, it gets the strength of the whole picture
 SAMPLE = 4_000_000  # px to measure grain on; larger pictures are sampled in evenly spaced bands
 BAND = 256  # rows processed at a time, so that temporaries stay small compared to the picture
+# Grain of one level, at most, in units of that of the whole picture; tones that are only found in foliage or
+# crowds would otherwise count as grainy
+MOST = 1.5
 # weights of the neighbors in the kernels to try, from fine to coarse grain
 SIDES = (0.0, 0.1, 0.2, 0.35, 0.6, 1.0)
 
@@ -83,7 +86,8 @@ def _measure(picture, valid, white):
     overall = _deviation(residual[flat])
     of_levels = (residual[flat & (level == k)] for k in range(LEVELS))
     strength = [_deviation(values) if len(values) >= MIN_LEVEL else overall for values in of_levels]
-    return torch.stack(strength), _kernel(residual, flat, white)
+    strength = torch.stack(strength).clamp_max(MOST * overall)
+    return strength, _kernel(residual, flat, white)
 
 
 def _strength(smooth, strength):
