@@ -12,6 +12,7 @@ BAND = 256  # rows processed at a time, so that temporaries stay small compared 
 # Grain of one level, at most, in units of that of the whole picture; tones that are only found in foliage or
 # crowds would otherwise count as grainy
 MOST = 1.5
+SAME = 1e-4  # luma; a step of 16 bits is less, one of 8 bits more
 # weights of the neighbors in the kernels to try, from fine to coarse grain
 SIDES = (0.0, 0.1, 0.2, 0.35, 0.6, 1.0)
 
@@ -79,11 +80,12 @@ def _measure(picture, valid, white):
     residual = picture - smooth
     slope = (_mean(smooth.roll(1, -1)) - smooth).abs() + (_mean(smooth.roll(1, -2)) - smooth).abs()
     known = F.max_pool2d(1 - valid, 2 * WINDOW + 1, 1, WINDOW) == 0
-    if int(known.sum()) < MIN_VALID:
+    varied = known & (residual.abs() > SAME)  # not a border in a single tone
+    if int(varied.sum()) < MIN_VALID:
         return None
-    flat = known & (slope <= slope[known].median())
+    flat = known & (slope <= slope[varied].median())
     level = (smooth * LEVELS).long().clamp(0, LEVELS - 1)
-    overall = _deviation(residual[flat])
+    overall = _deviation(residual[flat & varied])
     of_levels = (residual[flat & (level == k)] for k in range(LEVELS))
     strength = [_deviation(values) if len(values) >= MIN_LEVEL else overall for values in of_levels]
     strength = torch.stack(strength).clamp_max(MOST * overall)
