@@ -389,7 +389,7 @@ def main(argv=None) -> int:
             parser.error("--only: the toned pictures need --tone")
         if args.psd and not find_spec("psd_tools"):
             parser.error("--psd needs psd-tools: pip install psd-tools")
-        inferring.check(parser, args, output_keys(args))  # creates OUT
+        inferring.check(parser, args, output_keys(args), reports=True)  # creates OUT
         return restore(args)
 
     parser.set_defaults(run=checked)

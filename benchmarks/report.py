@@ -116,8 +116,8 @@ SECTIONS = {  # title -> (block, remark)
     "Speed: a folder": ("folder", ""),
     "Speed: optimizations, kept and dropped": (
         "optimisations",
-        "Reading the weights while the first photograph is decoded was dropped. One-off: the three files take "
-        "0.17 s, decoding 0.02 s at 1024 px, so the two at once would save hardly anything.",
+        "Reading the weights while the first photograph is decoded was dropped. One-off: the three files "
+        "take 0.17 s, decoding 0.02 s at 1024 px, so the two at once would save hardly anything.",
     ),
     "Memory: the whole chain": ("memory", ""),
     "Memory: page faults": (

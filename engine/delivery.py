@@ -23,14 +23,18 @@ def deliver(files: dict[Path, bytes], final: Path, report: bytes, commit: bool, 
     if a file exists and `overwrite` is False, or if it cannot be written.
     """
     part, path, ready = _part(final), final, False
+    moves = [*files, *([final] if commit else [])]
+    clear(final)
     try:
         part.mkdir(parents=True)
         for path, data in [*files.items(), (final, report)]:
             write_synced(part / path.name, data)
+        for path in moves:
+            refuse_existing(path, overwrite)
         ready = True
         if commit and overwrite:
             final.unlink(missing_ok=True)  # the photograph is not done until the new report exists
-        for path in [*files, *([final] if commit else [])]:
+        for path in moves:
             refuse_existing(path, overwrite)
             os.replace(part / path.name, path)
     except BaseException as error:
@@ -38,6 +42,7 @@ def deliver(files: dict[Path, bytes], final: Path, report: bytes, commit: bool, 
             if not (part / moved.name).exists():
                 moved.unlink(missing_ok=True)
         if isinstance(error, OSError):
+            path = path if path in moves else moves[0]
             raise PhotoError(f"{path} cannot be written: {error.strerror or error}") from None
         raise
     finally:
@@ -45,7 +50,9 @@ def deliver(files: dict[Path, bytes], final: Path, report: bytes, commit: bool, 
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:
-    """Raises PhotoError if the file exists and must not be replaced."""
+    """Raises PhotoError if the file exists and must not be replaced, as a folder never is."""
+    if path.is_dir():
+        raise PhotoError(f"{path} is a folder: move it away, or give another OUT")
     if os.path.lexists(path) and not overwrite:
         raise PhotoError(f"{path} exists: give --overwrite to replace it")
 
@@ -69,11 +76,13 @@ def clear(final: Path) -> None:
     """Removes what a killed run left of a photograph: the hidden folder, and files already moved out of it.
 
     A file is ours if its bytes are exactly those that the run was about to deliver; all others belong to the
-    user.
+    user. Raises PhotoError if the hidden folder is the user's, since it has other files.
     """
     part = _part(final)
-    if not part.is_dir():
+    if not os.path.lexists(part):
         return
+    if part.is_symlink() or not part.is_dir() or not all(_is_ours(path, final) for path in part.iterdir()):
+        raise PhotoError(f"{part} is in the way: move it, or give another OUT")
     # If the report exists, that run was complete, or had not started to replace an earlier one.
     if not os.path.lexists(final):
         # Without a complete report nothing was moved yet
@@ -83,6 +92,11 @@ def clear(final: Path) -> None:
                 if path.is_file() and sha256(path.read_bytes()) == digest:
                     path.unlink()
     shutil.rmtree(part, ignore_errors=True)
+
+
+def _is_ours(path: Path, final: Path) -> bool:
+    """Whether a file in the hidden folder has the name of a result of this photograph."""
+    return path.name.startswith(final.stem) and path.is_file()
 
 
 def _part(final: Path) -> Path:

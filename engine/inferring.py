@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from data.errors import UserError
@@ -52,11 +53,14 @@ def _file_options(parser: argparse.ArgumentParser) -> None:
     add("--name", type=naming.template, default=naming.STEM, metavar="TEMPLATE", help=text)
 
 
-def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace, outputs: list[str]) -> None:
+def check(
+    parser: argparse.ArgumentParser, arguments: argparse.Namespace, outputs: list[str], reports: bool = False
+) -> None:
     """Lists the photographs as `sources` of the arguments, and creates OUT. Ends with a usage error (status
     2) if the options of `infer_options` contradict each other or do not fit the photographs.
 
-    outputs: as in `engine.photos.Job`; if it is one, OUT may be `-` or a file for one photograph.
+    outputs: as in `engine.photos.Job`; if it is one, OUT may be `-` or a file for one photograph. reports:
+    whether each photograph gets a STEM.json in the folder OUT.
     """
     if hasattr(arguments, "tile") and (wrong := options.overlap_error(arguments.tile, arguments.overlap)):
         parser.error(wrong)
@@ -66,7 +70,17 @@ def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace, output
     arguments.sources = list_photos(*listed, tell, arguments.name)
     check_out(parser, arguments, outputs)
     if arguments.json not in (None, STDIO):
+        if reports and arguments.out != STDIO and not arguments.is_file:
+            _check_reports(parser, arguments)
         _check_log(parser, arguments.json)
+
+
+def _check_reports(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Ends with a usage error if the file of `--json` is that of a photograph's own report."""
+    log = os.path.realpath(arguments.json)
+    for source in arguments.sources:
+        if log == os.path.realpath(arguments.out / f"{source.name}.json"):
+            parser.error(f"--json {arguments.json} is where the report of {source} goes: give another file")
 
 
 def _check_log(parser: argparse.ArgumentParser, path: Path) -> None:

@@ -23,12 +23,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -259,7 +260,8 @@ class _Loop:
         try:
             loaded = loading.result()
             if loaded.photo is None:
-                clear(self.final(loaded.source))
+                with contextlib.suppress(PhotoError):
+                    clear(self.final(loaded.source))
                 return _Rest(lambda: ("skipped", loaded.former))
             return self.process(loaded)
         except Exception as error:
@@ -319,6 +321,18 @@ class _Loop:
             if path in self.made:
                 raise PhotoError(f"{path} is already the result of another photograph: give another OUT")
             refuse_existing(path, self.arguments.overwrite)
+            if os.path.lexists(path) and _place(path) in self.given:
+                raise PhotoError(f"{path} is an input of this run, which is not replaced: give another OUT")
+
+    @cached_property
+    def given(self) -> set[str]:
+        """Where all photographs of the run and their companions are."""
+        paths = []
+        for source in self.arguments.sources:
+            with contextlib.suppress(PhotoError):  # said when it is this photograph's turn
+                paths += [source.path, *pair(source, self.job.companions).companions.values()]
+        files = [path for path in paths if isinstance(path, Path)]
+        return {_place(path) for path in files} | {os.path.realpath(path) for path in files}
 
     def encode(self, result: bytes | Picture, photo: Photo, suffix: str) -> bytes:
         if isinstance(result, bytes):
@@ -337,6 +351,11 @@ class _Loop:
         if photo.infrared is not None and (suffix != "tif" or photo.alpha is not None):
             notes.append("the infrared channel is lost: only a TIFF without transparency keeps it")
         return notes
+
+
+def _place(path: Path) -> str:
+    """The path without links in its folder: what os.replace would replace."""
+    return os.path.join(os.path.realpath(path.parent), path.name)
 
 
 def _read_input() -> bytes | PhotoError:

@@ -40,7 +40,7 @@ def command(*words, work=same, commit=True, options=None, outputs=OUTPUTS, weigh
     infer_options(parser)
     parser.add_argument("--mask", type=Path)
     arguments = parser.parse_args([str(word) for word in words])
-    check(parser, arguments, outputs)
+    check(parser, arguments, outputs, reports=commit)
     tiles = {"tile": arguments.tile, **(options or {})}
     companions = {"mask": arguments.mask}
     return run(arguments, Job(work, outputs, tiles, weights or {"x": "ab"}, companions, commit))

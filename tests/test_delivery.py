@@ -246,3 +246,46 @@ def test_a_photo_is_written_while_the_next_one_is_computed(tmp_path, monkeypatch
     events.clear()
     assert command(tmp_path / "in", tmp_path / "out", "--quiet", "--overwrite", work=work) == 0
     assert events == [f"{step} {name}" for name in "abc" for step in ("began", "wrote")]
+
+
+def test_inputs_of_a_run_are_not_replaced(tmp_path, capsys):
+    """A photograph named like a result of another one, and a mask among the results."""
+    photo(tmp_path / "in/a.png")
+    photo(tmp_path / "in/a_restored.png", seed=1)
+    photo(tmp_path / "masks/a_mask.png", seed=2)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.png")}
+    words = ["--overwrite", "--mask", tmp_path / "masks"]
+    assert command(tmp_path / "in/a.png", tmp_path / "in/a_restored.png", tmp_path / "in", *words) == 1
+    assert "a_restored.png is an input of this run, which is not replaced" in capsys.readouterr().err
+    assert command(tmp_path / "in/a.png", tmp_path / "masks", *words) == 1
+    assert "a_mask.png is an input of this run, which is not replaced" in capsys.readouterr().err
+    assert all(path.read_bytes() == data for path, data in before.items())
+
+
+def test_a_folder_of_the_user_is_no_leftover(tmp_path, capsys):
+    diary = tmp_path / "out/.a.part/diary.txt"
+    diary.parent.mkdir(parents=True)
+    diary.write_text("dear to me")
+    assert command(photo(tmp_path / "a.png"), tmp_path / "out") == 1
+    assert f"{diary.parent} is in the way" in capsys.readouterr().err
+    assert diary.read_text() == "dear to me"
+
+
+def test_a_folder_in_place_of_a_result_costs_nothing(tmp_path, capsys):
+    out = tmp_path / "out"
+    assert command(photo(tmp_path / "a.png"), out) == 0
+    (out / "a_restored.png").unlink()
+    (out / "a_restored.png").mkdir()
+    before = {name: (out / name).read_bytes() for name in ("a.json", "a_mask.png")}
+
+    def late(photo, source):
+        """The folder appears while the photograph is computed."""
+        (out / "a_restored.png").mkdir()
+        return same(photo, source)
+
+    assert command(tmp_path / "a.png", out, "--overwrite") == 1
+    assert "a_restored.png is a folder" in capsys.readouterr().err
+    (out / "a_restored.png").rmdir()
+    assert command(tmp_path / "a.png", out, "--overwrite", work=late) == 1
+    assert (out / "a_restored.png").is_dir()
+    assert before == {name: (out / name).read_bytes() for name in before}

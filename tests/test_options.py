@@ -76,6 +76,7 @@ def test_device_names(name):
         (["a.png", "out", "--over"], "unrecognized"),
         (["a.png", "out", "--json", "missing/log"], "--json"),
         (["a.png", "out", "--json", "a.png"], "the name of a picture"),
+        (["a.png", "out", "--json", "out/a.json"], "is where the report of a.png goes"),
         ([".", "circle"], "OUT"),
         ([".", "circle/below"], "OUT"),
     ],
