@@ -42,6 +42,7 @@ def run_command(parser: argparse.ArgumentParser, argv) -> int:
             print(f"{parser.prog}: {_reason(error)}", file=sys.stderr)
             return 2
         except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
             return INTERRUPTED
 
 

@@ -361,7 +361,7 @@ def _place(path: Path) -> str:
 def _read_input() -> bytes | PhotoError:
     """Standard input, or why it cannot be read."""
     try:
-        return streams.read_input()
+        return streams.read_input() or PhotoError("is empty (0 bytes)")
     except PhotoError as error:
         return error
 

@@ -144,11 +144,12 @@ def test_a_mistake_of_the_user_is_one_line(capsys, error):
     assert capsys.readouterr().err == "tool: a.png: cut\n"
 
 
-def test_ctrl_c_is_130():
+def test_ctrl_c_is_130(capsys):
     def run(args):
         raise KeyboardInterrupt
 
     assert command(run) == 130
+    assert capsys.readouterr().err == "interrupted\n"
 
 
 def test_a_bug_shows_its_traceback(data_folder, tmp_path):

@@ -222,6 +222,10 @@ def test_standard_input_and_output(tmp_path, monkeypatch, capsys):
     np.testing.assert_array_equal(read_photo(sys.stdout.buffer.getvalue()).pixels, read_photo(data).pixels)
     assert files(tmp_path) == ["a.png", "out/stdin.json", "out/stdin_mask.png", "out/stdin_restored.png"]
 
+    monkeypatch.setattr(sys, "stdin", Bytes())
+    assert command("-", tmp_path / "out", "--quiet") == 1
+    assert capsys.readouterr().err == "stdin: is empty (0 bytes)\n"
+
 
 SCRIPT = """
 import sys, time
