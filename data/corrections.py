@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import json
+import lzma
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from data.photo import read_bytes, read_mask, read_photo
 from data.pixels import luma, resize
 
 VERSION = 1
+# What zipfile raises for damaged files; RuntimeError: encrypted, ValueError: offsets and names
+_DAMAGES = zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, ValueError, EOFError, OSError
 LARGEST = 1 << 28  # bytes of an entry, unpacked; the mask of a scan of 100 megapixels takes a thousandth
 
 
@@ -48,7 +51,7 @@ def read_corrections(path: Path) -> list[Correction]:
             entries = _entries(archive)
     except PhotoError as error:
         raise UserError(f"{path}: {error}") from None
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError, OSError):
+    except _DAMAGES:
         raise UserError(f"{path}: damaged, or not a file that the review page saved") from None
     photos = _photos(path, entries.pop("decisions.json", b""))
     corrections = [_correction(path, photo, entries) for photo in photos]
@@ -74,7 +77,7 @@ def _photos(path: Path, decisions: bytes) -> list[dict]:
         names = [photo["name"] for photo in photos]
         valid = content["version"] == VERSION and len(set(names)) == len(names)
         valid = valid and all(isinstance(photo[key], kind) for photo in photos for key, kind in kinds.items())
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         valid = False
     if not valid:
         raise UserError(f"{path}: decisions.json is missing, damaged or of another version")

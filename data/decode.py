@@ -186,7 +186,18 @@ def decode(file: File, notes: list[str]) -> Samples:
     if file.page and file.page.has_infrared and image.mode in ("RGBA", "RGBX"):
         array = np.asarray(image)
         return Samples(array[..., :3], None, pages.unless_constant(array[..., 3]))
+    if file.format == "PNG" and image.mode in ("1", "L") and "transparency" in image.info:
+        return _transparent_level(file)
     return _eight_bits(image, notes)
+
+
+def _transparent_level(file: File) -> Samples:
+    """A grey PNG in which one level is transparent; Pillow scales 2 and 4 bits to 8, but not that level."""
+    bits, level = file.data[24], file.image.info["transparency"]  # bits: of the IHDR chunk
+    grey = np.asarray(file.image.convert("L"))
+    if bits in (2, 4):
+        level = level * 255 // (2**bits - 1)
+    return Samples(grey, np.where(grey == level, np.uint8(0), np.uint8(255)))
 
 
 def _eight_bits(image: Image.Image, notes: list[str]) -> Samples:

@@ -109,7 +109,7 @@ def read_directory(data: bytes, offset: int, order: str, big: bool = False) -> t
         entries = [struct.unpack_from(order + entry, data, offset + i * entry_size) for i in range(count)]
         end = offset + count * entry_size
         following = struct.unpack_from(order + field, data, end)[0] if end + room <= len(data) else 0
-    except struct.error:
+    except (struct.error, OverflowError):  # an offset of more than 63 bits
         raise ValueError("damaged TIFF directory") from None
     for tag, kind, number, value in entries:
         length = number * _TYPES.get(kind, (0, ""))[0]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from contextlib import closing
@@ -55,8 +56,11 @@ def _reason(error: UserError | OSError) -> str:
 
 def _run(parser: argparse.ArgumentParser, argv) -> int:
     """Parses and runs a command; returns the exit status. Raises PhotoError if standard output fails."""
+    words = sys.argv[1:] if argv is None else argv
     try:
-        args = parser.parse_args(argv)
+        if any(not word or re.fullmatch("--[a-z-]+=", word) for word in words):
+            parser.error("an argument is empty, maybe a variable of the shell that is not set")
+        args = parser.parse_args(words)
     except SystemExit:  # --help, --version or a usage error
         streams.flush_output()
         raise

@@ -83,7 +83,7 @@ def list_photos(
     listed: list[Entry] = []
     for path in photos:
         if path != STDIO and os.path.isdir(path):
-            missing = Entry(path, Path(path.name), "no photographs in this folder")
+            missing = Entry(path, Path(path.resolve().name or "folder"), "no photographs in this folder")
             found, passed = _walk(path, out, recursive)
             listed += found or [missing]
             if passed and tell:
@@ -191,7 +191,7 @@ def refuse_shared(sources: list[Source], given: dict[str, Path | None], max_pixe
     if len(paths) < 2:
         return
     for role, file in given.items():
-        if file is None or file == BESIDE or file.is_dir() or not (own := _size(file, max_pixels)):
+        if file is None or file == BESIDE or os.path.isdir(file) or not (own := _size(file, max_pixels)):
             continue
         for path in paths:
             if (size := _size(path, max_pixels)) and size != own:
@@ -221,7 +221,7 @@ def correct(source: Source, correction: Correction, digest: str) -> Source:
 def _companion(given: Path, role: str, source: Source) -> Path | None:
     if given == BESIDE:
         return None if source.path == STDIO else infrared_beside(source.path)
-    if not given.is_dir():
+    if not os.path.isdir(given):  # is_dir() raises for names that are too long
         return given
     if source.stem is None:
         raise PhotoError(f"its {role} in {given} has the name of that of another photograph of this run")

@@ -152,6 +152,16 @@ def test_ctrl_c_is_130(capsys):
     assert capsys.readouterr().err == "interrupted\n"
 
 
+@pytest.mark.parametrize("word", ["", "--json="])
+def test_an_empty_argument_is_a_usage_error(tmp_path, capsys, word):
+    """As from a shell variable that is not set: Path("") would be the current folder."""
+    with pytest.raises(SystemExit) as caught:
+        segment.main(["infer", word, str(tmp_path / "out")])
+    assert caught.value.code == 2
+    assert "an argument is empty" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_bug_shows_its_traceback(data_folder, tmp_path):
     """A ValueError of ours, such as one of shapes, must not look like a mistake of the user."""
     code = (

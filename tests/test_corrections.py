@@ -1,5 +1,6 @@
 """The file of corrections: read, refused if it is damaged, applied, and trained on."""
 
+import contextlib
 import io
 import json
 import zipfile
@@ -55,6 +56,10 @@ BAD = {
         {"changes": {"decisions.json": '{"version": 2, "photos": []}'}},
         "decisions.json is missing, damaged or of",
     ),
+    "nested": (
+        {"changes": {"decisions.json": "[" * 100_000}},
+        "decisions.json is missing, damaged or of another version",
+    ),
     "twice": ({"photos": [{}, {}]}, "decisions.json is missing, damaged"),
 }
 
@@ -75,6 +80,17 @@ def test_a_damaged_file_is_one_clear_line(tmp_path, cut):
     path.write_bytes(data[:cut] if cut != 200 else data[:100] + b"xxxx" + data[104:])
     with pytest.raises(UserError, match=r"empty|damaged, or not a file that the review page saved"):
         read_corrections(path)
+
+
+def test_a_file_with_any_damage_is_one_clear_line(tmp_path):
+    """Bytes replaced anywhere: offsets, names, packed data."""
+    for compression in (zipfile.ZIP_STORED, zipfile.ZIP_LZMA):
+        path = archive(tmp_path / "c.zip", compression=compression)
+        data, rng = path.read_bytes(), np.random.default_rng(0)
+        for at in rng.integers(len(data), size=400):
+            path.write_bytes(data[:at] + rng.bytes(4) + data[at + 4 :])
+            with contextlib.suppress(UserError):
+                read_corrections(path)
 
 
 def test_a_photograph_that_was_replaced_is_not_corrected(tmp_path, scan, tiny_weights, capsys):

@@ -150,6 +150,18 @@ def test_a_folder_without_photographs_says_what_it_holds(tmp_path, capsys):
     assert f"{tmp_path}/in: no photographs in this folder" in errors
 
 
+def test_an_empty_folder_that_has_no_name(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert command(".", tmp_path / "out", "--quiet") == 1
+    assert capsys.readouterr().err == ".: no photographs in this folder\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="another limit")
+def test_a_mask_whose_name_is_too_long(tmp_path, capsys):
+    assert command(photo(tmp_path / "a.png"), tmp_path / "out", "--quiet", "--mask", "x" * 300) == 1
+    assert capsys.readouterr().err.endswith("x: cannot be read: File name too long\n")
+
+
 def test_a_second_run_into_the_input_folder_takes_no_results(tmp_path):
     photo(tmp_path / "sub/a.png")
     for _ in range(2):

@@ -14,6 +14,7 @@ import pytest
 from conftest import SRGB, exif, noise, saved
 from PIL import Image, ImageOps
 
+from data import containers
 from data.errors import PhotoError
 from data.files import write_whole
 from data.photo import encode, read_mask, read_photo
@@ -133,6 +134,28 @@ def test_modes():
     assert keyed.alpha[0, 0] == 0
     assert keyed.alpha.max() == 255
     np.testing.assert_array_equal(keyed.pixels, np.asarray(grey))
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_one_level_of_a_small_grey_png_is_transparent(bits):
+    levels = noise(8, 16) % 2**bits
+    rows = [
+        b"\0" + np.packbits((row[:, None] >> np.arange(bits)[::-1] & 1).ravel()).tobytes() for row in levels
+    ]
+    parts = {
+        b"IHDR": struct.pack(">IIBBBBB", 16, 8, bits, 0, 0, 0, 0),
+        b"tRNS": struct.pack(">H", 1),
+        b"IDAT": zlib.compress(b"".join(rows)),
+        b"IEND": b"",
+    }
+    data = b"\x89PNG\r\n\x1a\n" + b"".join(containers.chunk(*part) for part in parts.items())
+    photo = read_photo(data)
+    np.testing.assert_array_equal(photo.pixels, levels * (255 // (2**bits - 1)))
+    np.testing.assert_array_equal(photo.alpha, np.where(levels == 1, 0, 255))
+
+
+def test_cmyk_is_converted():
+    rgb = Image.fromarray(noise(8, 9, 3))
 
     cmyk = read_photo(saved(rgb.convert("CMYK"), "TIFF", icc_profile=SRGB[:16] + b"CMYK" + SRGB[20:]))
     assert cmyk.pixels.shape == (8, 9, 3)

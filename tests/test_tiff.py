@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from conftest import noise
 
+from data import tiff
 from data.errors import PhotoError
 from data.photo import read_photo
 
@@ -189,3 +190,10 @@ def test_nothing_of_libtiff_reaches_the_terminal(tmp_path):
     done = subprocess.run([sys.executable, "-c", code, tmp_path], cwd=root, capture_output=True, text=True)
     assert done.stderr == ""
     assert {"zip.tif", "fax.tif"} <= set(done.stdout.split())
+
+
+def test_an_offset_beyond_any_file():
+    data = b"II" + struct.pack("<HHHQ", 43, 8, 0, 1 << 63) + bytes(40)
+    assert tiff.header(data)[2] == 1 << 63
+    with pytest.raises(ValueError, match="damaged TIFF directory"):
+        tiff.read_directory(data, 1 << 63, "<", big=True)
