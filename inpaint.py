@@ -168,7 +168,7 @@ def evaluate(net, *, data: Path, processes, infer: dict | None = None, hole_shar
         masks = evaluation.holes_by_share(truth.shape, number, BINS, textures)
         measures = [painting.measures(painters, truth, mask, vgg) for mask in masks]
         rows.append([{"photo": path.name, "bin": bin, **row} for bin, row in enumerate(measures)])
-        if training:  # pictures of the largest holes
+        if training and len(samples) < 6:  # pictures of the largest holes
             holed = np.where(masks[-1] > 0, np.float32(0), truth)
             samples.append((path.stem, (holed, painter.grey(holed, masks[-1]), truth)))
 

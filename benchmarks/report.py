@@ -102,9 +102,7 @@ SECTIONS = {  # title -> (block, remark)
         "The networks of width 64 have random weights. Shares above 100 % are possible, since oneDNN's "
         "convolutions are faster than the matrix product. Where the share is below 60 %, other work takes "
         "the time. For color it is exposure, smoothing and upsampling of chroma, which at 12 megapixels is "
-        "nearly all of it. For inpainting it is multiplication by the mask and the smooth fill. For "
-        "detection it is concatenation and upsampling of features, and the system's clearing of new memory "
-        "for each layer.",
+        "three quarters of it.",
     ),
     "Speed: large batches on a GPU": ("throughput", ""),
     "Speed: other libraries": (

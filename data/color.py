@@ -82,13 +82,15 @@ def into_profile(picture: np.ndarray, pixels: np.ndarray, icc: bytes | None, dty
     """A color picture in the photograph's profile, of the luma of its pixels: (H, W, 3) of `dtype`.
 
     picture: (H, W, 3) in sRGB, made of `tones`. Of a photograph with a grey profile, which has no colors, the
-    picture stays sRGB.
+    picture stays sRGB. The profile of a scanner may tell how values look, but not which value shows a color;
+    there the chroma stays that of sRGB.
     """
     if space(icc) != b"RGB " or shows_as_srgb(icc):
         return picture
     transform, result = _transform(srgb(), icc, "RGB"), np.empty(picture.shape, dtype)
     for rows in bands(len(picture)):
-        chroma = rgb_to_ycbcr(_apply(transform, rgb8(picture[rows])))[..., 1:]
+        shown = rgb8(picture[rows])
+        chroma = rgb_to_ycbcr(_apply(transform, shown) if transform else shown)[..., 1:]
         result[rows] = merge_chroma(luma(pixels[rows]), chroma, dtype)
     return result
 

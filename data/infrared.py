@@ -183,7 +183,7 @@ def _local_maximum(values: np.ndarray, reach: int = REACH) -> np.ndarray:
 
 
 def _clean_spread(depth: np.ndarray) -> float:
-    """Standard deviation of the intact pixels, from the half of them above 0, which defects do not reach."""
-    shallow = depth.ravel()[:: _step(depth.size)]
-    shallow = shallow[shallow < 0]
+    """Standard deviation of the intact pixels, from the half below 0, which defects do not reach."""
+    sample = depth.ravel()[:: _step(depth.size)]
+    shallow = sample[sample < 0]
     return float(-1.4826 * np.median(shallow)) if len(shallow) else 0.0

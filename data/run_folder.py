@@ -39,6 +39,10 @@ class RunFolder:
         self.last = self.path / "last.pt"
         self.path.mkdir(parents=True, exist_ok=True)
 
+    def has_results(self) -> bool:
+        """Whether it has weights of a run that took steps; best-0.pt are those that a run started from."""
+        return any(path.name != "best-0.pt" for path in self.path.glob("best-*.pt"))
+
     def begin(self, content: dict) -> None:
         """Writes args.json and an empty log."""
         if self.writes:

@@ -79,6 +79,26 @@ class EMA:
                 mine.copy_(other)
 
 
+class Statistics:
+    """The running statistics of a network's norms, which a step without finite gradients must not change."""
+
+    def __init__(self, net: nn.Module):
+        self.buffers = [buffer for buffer in net.buffers() if buffer.is_floating_point()]
+        self.sizes = [buffer.numel() for buffer in self.buffers]
+
+    @torch.no_grad()
+    def values(self) -> torch.Tensor | None:
+        """A copy of all of them, (n,); None if the network has none."""
+        return torch.cat([buffer.flatten() for buffer in self.buffers]) if self.buffers else None
+
+    @torch.no_grad()
+    def restore(self, before: torch.Tensor | None, found_inf: torch.Tensor) -> None:
+        """Restores the values `before` if found_inf, a scalar on the device, is 1; nothing waits for it."""
+        if before is not None:
+            kept = torch.where(found_inf > 0, before, self.values()).split(self.sizes)
+            torch._foreach_copy_(self.buffers, [x.view_as(old) for x, old in zip(kept, self.buffers)])
+
+
 class Discriminator:
     """The discriminator of adversarial training, with its own AdamW.
 

@@ -3,7 +3,7 @@
     OUT/STEM_review.json   what the page shows of one photograph
     OUT/review.html        the page; review-2.html and so on from 200 photographs on
 
-The page gives corrections.zip, which `engine.corrections` reads.
+The page gives corrections.zip, which `data.corrections` reads.
 """
 
 from __future__ import annotations

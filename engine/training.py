@@ -23,7 +23,7 @@ from engine import VERSION
 from engine.batches import Batch, Batches, explained_shortages, loaded
 from engine.clock import Clock
 from engine.launch import INTERRUPTED
-from engine.optim import EMA, LossTally, Reading, freeze_statistics, make_optimizer, schedule
+from engine.optim import EMA, LossTally, Reading, Statistics, freeze_statistics, make_optimizer, schedule
 from engine.processes import Processes, StopSignals, peak_memory
 from engine.stage import (
     Stage,
@@ -98,7 +98,7 @@ class Trainer:
             self.initialize(net)
         self.net = net.to(self.device, memory_format=torch.channels_last)
         self.ema = EMA(net, args.ema)
-        self.optimizer = make_optimizer(net, args.lr)
+        self.optimizer, self.statistics = make_optimizer(net, args.lr), Statistics(net)
         self.discriminator = stage.discriminator and stage.discriminator(processes)
         self.done, self.finished = 0, False  # steps; whether the last one was evaluated
         self.unevaluated = bool(args.weights)  # an evaluation is due: at first, of the score to beat
@@ -114,7 +114,7 @@ class Trainer:
         if processes.world > 1:
             ids = [self.device] if self.device.type == "cuda" else None
             self.model = nn.parallel.DistributedDataParallel(net, device_ids=ids)
-        self.evaluate_every = max(1, args.steps // EVALUATIONS)  # steps
+        self.evaluate_every = -(-args.steps // EVALUATIONS)  # steps
         self.tally, self.saved_at, self.began = LossTally(), self.seconds, self.done
         # Step and seconds of the last reading of losses, and the step of the next one
         self.read, self.read_at = (self.done, self.seconds), self.done + 1
@@ -131,6 +131,9 @@ class Trainer:
     def begin(self) -> None:
         if self.discriminator:
             self.discriminator.start()
+        if self.run.has_results():
+            what = f"{self.run.path} has weights of another run, but no last.pt to go on from"
+            raise UserError(f"{what}: give another --run-dir")
         self.args.precision = common_format(self.stage, self.args.precision, self.processes)
         facts = {"stage": self.stage.name, "version": VERSION, "network": self.network}
         self.run.begin({**facts, **plain_options(self.args)})
@@ -285,6 +288,7 @@ class Trainer:
 
     def step(self, batch: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
         """One optimizer step: its losses, and whether it was skipped, 0 or 1, both on the device."""
+        before = self.statistics.values()
         losses = self.losses(batch)
         self.optimizer.zero_grad(set_to_none=True)
         losses["loss"].backward()
@@ -296,6 +300,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = group["lr_scale"] * schedule(self.progress(), self.args.steps, self.args.lr)
         self.optimizer.step()
+        self.statistics.restore(before, found_inf)
         self.done += 1
         self.ema.update(self.net, self.done)
         if self.discriminator:

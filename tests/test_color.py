@@ -195,3 +195,21 @@ def test_the_command_shows_the_tones_of_a_grey_scan(tmp_path, tiny_weights, port
         assert np.abs(luma(shown(result.pixels, result.icc)) - expected).max() * 255 <= 2
     measured = json.loads((tmp_path / "out/scan.json").read_text())["measured"]
     assert measured["luma_color"] <= 0.51
+
+
+def test_a_profile_that_is_only_read(tmp_path):
+    """As some scanners have: it tells how values look, but not which value shows a color."""
+    weights = np.array([0.2, 0.7, 0.1])
+    corners = np.stack(np.meshgrid([0, 1], [0, 1], [0, 1], indexing="ij"), -1).reshape(-1, 3) @ weights
+    lab = np.stack([corners * 65280, np.full(8, 32768), np.full(8, 32768)], -1).astype(">u2").tobytes()
+    matrix = struct.pack(">9i", 65536, 0, 0, 0, 65536, 0, 0, 0, 65536)
+    ramps = struct.pack(">2H", 0, 65535) * 3
+    table = b"mft2" + bytes(4) + bytes([3, 3, 2, 0]) + matrix + struct.pack(">2H", 2, 2) + ramps + lab + ramps
+    icc = profile(b"RGB ", gamma(1), A2B0=table)
+    for name in (b"rTRC", b"gTRC", b"bTRC"):
+        icc = icc.replace(name, name.replace(b"TRC", b"---"))
+    icc = icc[:12] + b"scnr" + icc[16:20] + b"Lab " + icc[24:]
+    photo, picture = noise(8, 9, 3), noise(8, 9, 3, seed=1)
+    assert not color.shows_as_srgb(icc)
+    result = color.into_profile(picture, photo, icc, "uint8")
+    assert np.abs(luma(result) - luma(photo)).mean() < 0.1

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from functools import partial
 
 import numpy as np
@@ -203,6 +204,31 @@ def test_a_step_without_a_finite_gradient_is_skipped(data_folder, tmp_path, monk
     state = checkpoint.read(tmp_path / "last.pt")
     assert all(torch.isfinite(x).all() for x in [*state["net"].values(), *state["ema"].values()])
     assert {int(entry["step"]) for entry in state["optimizer"]["state"].values()} == {3}
+
+
+@STAGES
+def test_a_skipped_step_changes_no_statistics(data_folder, tmp_path, monkeypatch, stage):
+    real, calls = stage.compute_losses, []
+
+    def compute_losses(net, batch, **named):
+        calls.append(1)
+        return real(net, {**batch, "luma": batch["luma"] * (math.nan if len(calls) == 2 else 1)}, **named)
+
+    monkeypatch.setattr(stage, "compute_losses", compute_losses)
+    assert train(stage, data_folder, tmp_path, steps=3) == 0
+    state = checkpoint.read(tmp_path / "last.pt")
+    assert all(torch.isfinite(x).all() for x in [*state["net"].values(), *state["ema"].values()])
+
+
+def test_results_of_another_run_stay(data_folder, trained, tmp_path, capsys):
+    """A run without last.pt cannot go on, and its weights must not be taken for old ones of a new run."""
+    folder = tmp_path / "run"
+    shutil.copytree(trained(segment), folder)
+    (folder / "last.pt").unlink()
+    before = contents(folder)
+    assert train(segment, data_folder, folder) == 2
+    assert "has weights of another run, but no last.pt to go on from" in capsys.readouterr().err
+    assert contents(folder) == before
 
 
 def test_a_run_that_went_wrong_gives_up(data_folder, tmp_path, monkeypatch, capsys):
