@@ -327,10 +327,11 @@ def sheet_row(colorizer: Colorizer, paths: list[Path], truth=False) -> dict:
     """label -> picture: for each photograph its luma, our colors and, if requested, its own."""
     cells = {}
     for path in paths:
-        pixels = read_named(path).pixels
-        cells |= {path.stem: luma(pixels), f"{path.stem}, ours": colorizer(luma(pixels))}
+        photo = read_named(path)
+        grey = tones(photo.pixels, photo.icc)
+        cells |= {path.stem: grey, f"{path.stem}, ours": colorizer(grey)}
         if truth:
-            cells[f"{path.stem}, truth"] = pixels
+            cells[f"{path.stem}, truth"] = photo.pixels
     return cells
 
 
@@ -340,11 +341,11 @@ def vote(args) -> int:
     device = pick_device(args.device)
 
     def grey(photo, source=None):  # only luma, without the true colors
-        return np.rint(luma(photo.pixels) * 255).astype(np.uint8)
+        return np.rint(tones(photo.pixels, photo.icc) * 255).astype(np.uint8)
 
     def candidate(weights):
         colorizer = load(weights, device, precision=args.precision)
-        return lambda photo, source: colorizer(luma(photo.pixels))
+        return lambda photo, source: colorizer(tones(photo.pixels, photo.icc))
 
     candidates = [candidate(weights) for weights in args.weights] + [grey] * bool(args.include)
     return ballot.vote(args, candidates, grey, "Which picture has the most believable colors?")

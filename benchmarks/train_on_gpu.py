@@ -23,15 +23,12 @@ sys.path.insert(0, str(ROOT))
 import colorize
 import inpaint
 import segment
-from data.folder import evenly_chosen, images_in
+from data import checks
+from data.folder import evenly_chosen, grouped, images_in
 
 STAGES = {stage.STAGE: stage for stage in (segment, inpaint, colorize)}
-# Folders that each stage reads besides clean/, copied in full; validation last.
-PARTS = {
-    "segment": ("labelled", "negatives", "textures", "val/labelled"),
-    "inpaint": ("labelled/masks", "textures", "val/clean"),
-    "colorize": ("color_small", "val/clean"),
-}
+# Folders of val/ that each stage reads, copied in full
+VALIDATION = {"segment": ("labelled", "negatives"), "inpaint": ("clean",), "colorize": ("clean",)}
 QUALITY = 75  # of WebP: hardly visible at the scale of training, at half the size of a good JPEG
 CLEAN_OF_VAL = 12  # undamaged photographs that training checks for false detections
 MEGABYTE = 10**6
@@ -51,9 +48,8 @@ def size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def pack_folder(source: Path, target: Path, most: float) -> int:
-    """Packs as many photographs of a folder as fit into `most` bytes; returns their number."""
-    photos = images_in(source)
+def pack_photos(photos: list[Path], source: Path, target: Path, most: float) -> int:
+    """Packs as many of these photographs below `source` as fit into `most` bytes; returns their number."""
     average = sum(len(smaller(path)[0]) for path in evenly_chosen(photos, 20)) / max(1, min(20, len(photos)))
     used = count = 0
     for path in evenly_chosen(photos, int(most / max(average, 1))):
@@ -84,20 +80,24 @@ def pack(stage: str, data: Path, out: Path, megabytes: float) -> int:
     if out.exists() and any(out.iterdir()):
         print(f"{out} is not empty: give another folder", file=sys.stderr)
         return 2
-    for part in PARTS[stage]:
+    parts = [part for part in checks.PARTS[stage] if part != "clean"]
+    for part in [*parts, *(f"val/{part}" for part in VALIDATION[stage])]:
         if (data / part).is_dir():
             copy(data / part, data, out)
     if stage == "segment":
         for path in evenly_chosen(images_in(data / "val/clean"), CLEAN_OF_VAL):
             copy(path, data, out)
     left = megabytes * MEGABYTE - size(out)
-    groups = sorted(folder for folder in (data / "clean").iterdir() if folder.is_dir())
-    if left <= 0 or not groups:
-        print(f"no room for clean/, or none there: {size(out) / MEGABYTE:.1f} MB", file=sys.stderr)
+    groups = grouped(data / "clean")
+    if not groups:
+        print(f"{data / 'clean'}: no photographs", file=sys.stderr)
+        return 2
+    if left <= 0:
+        print(f"no room for clean/: the rest takes {size(out) / MEGABYTE:.1f} MB", file=sys.stderr)
         return 2
     for group in groups:
-        count = pack_folder(group, out / "clean" / group.name, left / len(groups))
-        print(f"clean/{group.name}: {count} photographs")
+        count = pack_photos(group, data, out, left / len(groups))
+        print(f"{group[0].parent.relative_to(data)}: {count} photographs")
     print(f"{out}: {size(out) / MEGABYTE:.1f} MB")
     return 0
 

@@ -33,7 +33,7 @@ def test_a_small_folder_is_packed_whole(data_folder, packed):
 def test_files_of_one_stem_stay_two(tmp_path, portrait):
     Image.fromarray(portrait).save(tmp_path / "a.png")
     Image.fromarray(portrait).save(tmp_path / "a.bmp")
-    assert train_on_gpu.pack_folder(tmp_path, tmp_path / "packed", 1e6) == 2
+    assert train_on_gpu.pack_photos(images_in(tmp_path), tmp_path, tmp_path / "packed", 1e6) == 2
     assert [path.name for path in images_in(tmp_path / "packed")] == ["a.bmp.webp", "a.png.webp"]
 
 
