@@ -9,7 +9,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-IGNORE = 128  # mask value of ignored pixels
+IGNORE = 128  # mask value of pixels that are neither trained on nor measured
 DEGREE = math.pi / 180  # in radians
 BINS = 1000  # bins of the probability histograms; thresholds are searched on their edges
 

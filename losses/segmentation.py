@@ -6,7 +6,8 @@ logits: (B, 1, H, W) float; mask: (B, 1, H, W) uint8, 255 damaged, 0 intact, 128
 import torch
 import torch.nn.functional as F
 
-IGNORE = 128  # mask value of pixels that are neither trained on nor measured
+from losses.metrics import IGNORE
+
 MAX_POSITIVE_WEIGHT = 10.0  # limit of "auto", since a batch may have hardly any damage
 
 
