@@ -192,10 +192,12 @@ def decode(file: File, notes: list[str]) -> Samples:
 
 
 def _transparent_level(file: File) -> Samples:
-    """A grey PNG in which one level is transparent; Pillow scales 2 and 4 bits to 8, but not that level."""
+    """A grey PNG in which one level is transparent; Pillow scales pixels to 8 bits, but not that level."""
     bits, level = file.data[24], file.image.info["transparency"]  # bits: of the IHDR chunk
     grey = np.asarray(file.image.convert("L"))
-    if bits in (2, 4):
+    if bits == 1:  # later versions of Pillow scale this one
+        level = 255 if level else 0
+    elif bits < 8:
         level = level * 255 // (2**bits - 1)
     return Samples(grey, np.where(grey == level, np.uint8(0), np.uint8(255)))
 
