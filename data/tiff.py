@@ -11,6 +11,7 @@ Texts keep their encoding, and numbers the byte order of their file.
 
 from __future__ import annotations
 
+import math
 import struct
 from fractions import Fraction
 from typing import NamedTuple
@@ -55,14 +56,15 @@ class Directory(dict):
         self.damaged = False  # whether values outside the file were left out
 
     def numbers(self, tag: int) -> tuple[float, ...]:
-        """The numbers of a tag, rationals as quotients (0 if the denominator is 0); () without the tag."""
+        """The numbers of a tag, rationals as quotients; 0 if not finite; () without the tag."""
         if tag not in self or isinstance(self[tag], Directory):
             return ()
         code = _TYPES[self[tag].kind][1]
         if code == "s":
             return tuple(self[tag].data)
         found = struct.iter_unpack(self.order + code, self[tag].data)
-        return tuple(a[0] if len(a) == 1 else a[0] / a[1] if a[1] else 0.0 for a in found)
+        numbers = (a[0] if len(a) == 1 else a[0] / a[1] if a[1] else 0.0 for a in found)
+        return tuple(number if math.isfinite(number) else 0.0 for number in numbers)
 
     def number(self, tag: int, default: float) -> float:
         """The first number of a tag."""

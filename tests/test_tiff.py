@@ -197,3 +197,14 @@ def test_an_offset_beyond_any_file():
     assert tiff.header(data)[2] == 1 << 63
     with pytest.raises(ValueError, match="damaged TIFF directory"):
         tiff.read_directory(data, 1 << 63, "<", big=True)
+
+
+@pytest.mark.parametrize("number", [float("inf"), float("-inf"), float("nan")])
+@pytest.mark.parametrize("tag", [256, 258, 262, 330])
+def test_a_number_that_is_not_finite_is_no_crash(tag, number):
+    """Width, bits, color and place of a page, as a double."""
+    data = b"II" + struct.pack("<HHHQ", 43, 8, 0, 16)
+    data += struct.pack("<QHHQdQ", 1, tag, 12, 1, number, 0)
+    assert tiff.read(data).numbers(tag) == (0.0,)
+    with pytest.raises(PhotoError):
+        read_photo(data)
