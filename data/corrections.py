@@ -26,8 +26,16 @@ from data.photo import read_bytes, read_mask, read_photo
 from data.pixels import luma, resize
 
 VERSION = 1
-# What zipfile raises for damaged files; RuntimeError: encrypted, ValueError: offsets and names
-_DAMAGES = zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, ValueError, EOFError, OSError
+_DAMAGES = (  # what zipfile raises for damaged files
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    RuntimeError,  # encrypted, or packed in an unknown way
+    ValueError,  # negative offsets, names that are not UTF-8
+    OverflowError,  # offsets of more than 63 bits
+    EOFError,
+    OSError,
+)
 LARGEST = 1 << 28  # bytes of an entry, unpacked; the mask of a scan of 100 megapixels takes a thousandth
 
 
@@ -62,7 +70,7 @@ def read_corrections(path: Path) -> list[Correction]:
 
 def _entries(archive: zipfile.ZipFile) -> dict[str, bytes]:
     """name -> content. Raises BadZipFile if two entries share a name or one is too large."""
-    infos = [info for info in archive.infolist() if not info.is_dir()]
+    infos = [info for info in archive.infolist() if not info.filename.endswith("/")]
     if len({info.filename for info in infos}) < len(infos) or any(info.file_size > LARGEST for info in infos):
         raise zipfile.BadZipFile
     return {info.filename: archive.read(info) for info in infos}

@@ -93,6 +93,25 @@ def test_a_file_with_any_damage_is_one_clear_line(tmp_path):
                 read_corrections(path)
 
 
+def test_an_entry_without_a_name_is_one_clear_line(tmp_path):
+    """ZipInfo.is_dir() of some versions of Python fails for it."""
+    path = archive(tmp_path / "c.zip", changes={"y" * 40: ""})
+    path.write_bytes(path.read_bytes().replace(b"y" * 40, b"\0" * 40))
+    with pytest.raises(UserError, match=r"damaged|belongs to no photograph"):
+        read_corrections(path)
+
+
+@pytest.mark.parametrize("offset", [1 << 62, 1 << 63, (1 << 64) - 1])
+def test_an_offset_beyond_any_file_is_one_clear_line(tmp_path, offset):
+    path = tmp_path / "c.zip"
+    with zipfile.ZipFile(path, "w") as entries:
+        entry = zipfile.ZipInfo("decisions.json")
+        entries.writestr(entry, "{}")
+        entry.header_offset = offset  # in the directory at the end of the file, as 64 bits
+    with pytest.raises(UserError, match="damaged, or not a file that the review page saved"):
+        read_corrections(path)
+
+
 def test_a_photograph_that_was_replaced_is_not_corrected(tmp_path, scan, tiny_weights, capsys):
     path = archive(tmp_path / "c.zip", [{"name": "scan", "sha256": "0" * 64}])
     assert restored(scan, tmp_path / "out", tiny_weights, "--corrections", path) == 1
