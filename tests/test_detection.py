@@ -18,7 +18,7 @@ from data.pixels import luma
 from data.synthesis import lookalikes
 from losses import metrics, summary
 from nets.finder import Finder
-from nets.ops.detection import Prediction
+from nets.ops.detection import Prediction, predict
 
 CPU = torch.device("cpu")
 
@@ -271,3 +271,16 @@ def test_preview(tmp_path, data_folder, capsys):
     assert "--overwrite" in capsys.readouterr().err
     assert command(segment, *words, sheet, "--overwrite", "--seed", 1) == 0
     assert sheet.read_bytes() != first
+
+
+def test_wide_marks_need_the_coarse_scale():
+    """A disc that only the full scale sees is no damage; a thin line is, and a disc that both see."""
+    fine, coarse = torch.full((120, 160), -6.0), torch.full((120, 160), -9.0)
+    fine[20:70, 20:70] = 3.0  # a disc on a plain wall
+    fine[20:70, 90:140] = 3.0
+    coarse[20:70, 90:140] = -2.0
+    fine[100:104] = 3.0  # a crack
+    marked = predict(fine, coarse, margin=99.0).probability > 0.3
+    assert not marked[16:74, 16:74].any()
+    assert marked[20:70, 90:140].all()
+    assert marked[100:104].all()
