@@ -53,14 +53,9 @@ def denied(fine, coarse):
     reach, (height, width) = WIDE // CELL, fine.shape
     smallest = -F.max_pool2d(-fine[None], CELL, ceil_mode=True)[0]
     mean = F.avg_pool2d(coarse[None], CELL, ceil_mode=True, count_include_pad=False)[0]
-    opened = _largest(-_largest(-smallest, reach), reach)
-    excess = _largest((opened - mean - DENIED_MARGIN).clamp_min(0), 1)
+    opened = dilated(-dilated(-smallest, reach), reach)
+    excess = dilated((opened - mean - DENIED_MARGIN).clamp_min(0), 1)
     return excess.repeat_interleave(CELL, 0).repeat_interleave(CELL, 1)[:height, :width]
-
-
-def _largest(x, reach: int):
-    """The largest value within a square of `reach` px to each side, (h, w)."""
-    return F.max_pool2d(x[None], 2 * reach + 1, 1, reach)[0]
 
 
 def damage_mask(probability, size: tuple[int, int], threshold: float, dilate: int = 0):
@@ -72,9 +67,9 @@ def damage_mask(probability, size: tuple[int, int], threshold: float, dilate: in
     return enlarge(dilated(probability, dilate), size) >= threshold
 
 
-def dilated(probability, dilate: int):
-    """The largest probability within a square of `dilate` px to each side of every pixel, (h, w)."""
-    return _largest(probability, dilate) if dilate else probability
+def dilated(x, reach: int):
+    """The largest value within a square of `reach` px to each side of every pixel, (h, w)."""
+    return F.max_pool2d(x[None], 2 * reach + 1, 1, reach)[0] if reach else x
 
 
 def enlarge(x, size: tuple[int, int]):
