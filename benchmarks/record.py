@@ -61,7 +61,7 @@ def parser(description: str) -> argparse.ArgumentParser:
 def emit(name: str, results, store: bool, device=None, **facts) -> None:
     """Prints one JSON object; with `store`, also writes it to results/NAME.json, or NAME_gpu.json on a GPU.
 
-    facts: settings that all results share.
+    facts: settings that all results share, or the `command` if it is not that of this process.
     """
     name += "_gpu" * (device is not None and device.type == "cuda")
     stored = {

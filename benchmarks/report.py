@@ -24,13 +24,16 @@ DOCUMENTS = ("README.md", "TRAINING.md", "weights/README.md")
 
 # block -> (function, the results it needs)
 BLOCKS = {
-    "measured": (quality.summary, ["quality", "speed_chain"]),
-    "segment": (quality.detection, ["quality"]),
-    "damage": (quality.damage, ["quality"]),
-    "old_scans": (quality.old_scans, ["quality"]),
-    "inpaint": (inpainting.inpainting, ["quality"]),
+    "measured": (
+        quality.summary,
+        ["quality_segment", "quality_inpaint", "quality_colorize", "speed_chain"],
+    ),
+    "segment": (quality.detection, ["quality_segment", "quality_segment_no_tta"]),
+    "damage": (quality.damage, ["quality_segment", "quality_segment_fold"]),
+    "old_scans": (quality.old_scans, ["quality_segment_fold"]),
+    "inpaint": (inpainting.inpainting, ["quality_inpaint"]),
     "published_painting": (inpainting.published, ["published_painting"]),
-    "colorize": (quality.color, ["quality"]),
+    "colorize": (quality.color, ["quality_colorize"]),
     "faces": (quality.faces, ["faces"]),
     "working_size": (quality.working_size, ["working_size"]),
     "cost": (training.cost, ["training_cost"]),
@@ -79,11 +82,7 @@ SECTIONS = {  # title -> (block, remark)
         "three folds, each trained on six or seven and measured on the others, without test-time "
         "augmentation, at the best threshold of each fold.",
     ),
-    "Quality: inpainting": (
-        "inpaint",
-        "The date below is that of the last part of `quality.py` to run, here and in the other quality "
-        "sections.",
-    ),
+    "Quality: inpainting": ("inpaint", ""),
     "Quality: inpainting, published protocol": (
         "published_painting",
         "Center squares of `val/clean` at 512 px and NVIDIA's irregular test masks; ours with grain. The "

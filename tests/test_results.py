@@ -105,7 +105,7 @@ def test_texture_of_inpainting_is_shown_if_it_was_measured(store):
     def block(measures, **facts):
         bins = {f"{name}_{bin}": measures for name in ("ours", "telea") for bin in ("0_2", "2_10", "10_25")}
         absent = {f"navier_stokes_{bin}": None for bin in ("0_2", "2_10", "10_25")}
-        store("quality", {"inpaint": {"photos": 3, **bins, **absent, **facts}})
+        store("quality_inpaint", {"photos": 3, **bins, **absent, **facts})
         return report.block("inpaint")
 
     first = block(plain)

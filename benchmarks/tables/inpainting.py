@@ -4,7 +4,7 @@ from benchmarks.tables.markdown import columns, interval_of, results
 
 
 def inpainting() -> str:
-    result = results("quality")["inpaint"]
+    result = results("quality_inpaint")
     shares = {"0_2": "under 2 %", "2_10": "2 to 10 %", "10_25": "10 to 25 %"}
     rows = [
         {

@@ -17,11 +17,10 @@ from nets.finder import TTA_VIEWS
 
 def summary() -> str:
     """One row for each stage and for the whole chain, with something to compare it with."""
-    quality = results("quality")
     rows = [
-        *detection_in_short(quality["segment"]),
-        inpainting_in_short(quality["inpaint"]),
-        color_in_short(quality["colorize"]["people"]),
+        *detection_in_short(results("quality_segment")),
+        inpainting_in_short(results("quality_inpaint")),
+        color_in_short(results("quality_colorize")["people"]),
         chain_in_short(results("speed_chain")),
     ]
     return table(["", "ours", "for comparison"], rows) + f"\n\n{source('speed_chain')}"
@@ -68,7 +67,7 @@ def chain_in_short(result: dict) -> list:
 
 
 def detection() -> str:
-    ours, no_tta = results("quality")["segment"], results("quality")["segment_no_tta"]
+    ours, no_tta = results("quality_segment"), results("quality_segment_no_tta")
     head = [
         f"threshold {ours['infer']['threshold']:.2f}",
         "ours",
@@ -130,8 +129,7 @@ def false_alarms(ours: dict, no_tta: dict) -> list[list]:
 
 def damage() -> str:
     """Detection by share and kind of damage: validation photographs, and the fold held out from training."""
-    quality = results("quality")
-    groups, fold = quality["segment"]["groups"], quality["segment_fold"]["groups"]
+    groups, fold = results("quality_segment")["groups"], results("quality_segment_fold")["groups"]
     rows = [
         [
             group,
@@ -149,7 +147,7 @@ def damage() -> str:
 
 def old_scans() -> str:
     """False detections on old scans that are undamaged or nearly so."""
-    fold = results("quality")["segment_fold"]
+    fold = results("quality_segment_fold")
     return table(
         [f"undamaged old scans, n = {fold['scans_photos']}", ""],
         [
@@ -222,7 +220,7 @@ def working_size_of(row: dict) -> str:
 
 
 def color() -> str:
-    result = results("quality")["colorize"]
+    result = results("quality_colorize")
     groups = {"portraits": result["people"], "everything else": result["others"], "all": result}
     if "small" in result:
         groups["Kodachromes of 1939 to 1944, n = 48"] = result["small"]
