@@ -48,7 +48,7 @@ from engine import PROGRAM, commands, inferring, marking, options, review
 from engine.inputs import BESIDE, infrared_beside
 from engine.lazy import once
 from engine.photos import FORMATS, Job, Picture, run, tool
-from engine.restored import PICTURES, TONED, Restored
+from engine.restored import COLORED, PICTURES, TONED, Restored
 
 if TYPE_CHECKING:
     from nets.finder import Finder
@@ -156,7 +156,7 @@ class Restorer:
         needs = {
             segment.STAGE: not masked and wanted != {"color"} and self.infrared != "only",
             inpaint.STAGE: {"restored", "restored_color", *TONED} & wanted,
-            colorize.STAGE: {"restored_color", "color", "toned_color"} & wanted,
+            colorize.STAGE: COLORED & wanted,
         }
         return [stage for stage, needed in needs.items() if needed]
 
@@ -378,17 +378,17 @@ def main(argv=None) -> int:
 
     def checked(args) -> int:
         args.words, only = sys.argv[1:] if argv is None else argv, set(args.only or ())
-        alone = args.infrared == "only" or only == {"color"}
-        if args.probability and (args.mask or args.corrections or alone):
-            parser.error("--probability: with these options, no network detects damage")
-        if args.page and only == {"color"}:
-            parser.error("--page is for repairs, which --only color leaves out")
-        if args.tone and only and not only & set(TONED):
-            parser.error("--tone: --only leaves out the toned pictures")
-        if not args.tone and only & set(TONED):
-            parser.error("--only: the toned pictures need --tone")
-        if args.psd and not find_spec("psd_tools"):
-            parser.error("--psd needs psd-tools: pip install psd-tools")
+        contradictions = {
+            "--probability: with these options, no network detects damage": args.probability
+            and (args.mask or args.corrections or args.infrared == "only" or only == {"color"}),
+            "--page is for repairs, which --only color leaves out": args.page and only == {"color"},
+            "--hints: --only leaves out the color pictures": args.hints and only and not only & COLORED,
+            "--tone: --only leaves out the toned pictures": args.tone and only and not only & set(TONED),
+            "--only: the toned pictures need --tone": not args.tone and only & set(TONED),
+            "--psd needs psd-tools: pip install psd-tools": args.psd and not find_spec("psd_tools"),
+        }
+        if found := [message for message, holds in contradictions.items() if holds]:
+            parser.error(found[0])
         inferring.check(parser, args, output_keys(args), reports=True)  # creates OUT
         return restore(args)
 

@@ -25,6 +25,7 @@ PICTURES = {
     "toned_color": "_toned_color.{ext}",
 }
 TONED = "toned", "toned_color"  # made only if a tone is given
+COLORED = {"restored_color", "color", "toned_color"}  # what colorize is needed for
 SEGMENT, INPAINT, COLORIZE = "segment", "inpaint", "colorize"  # names of the stages, as in weights files
 
 
