@@ -166,13 +166,24 @@ def paper(shape, rng, tone, rough=1.0):
 
 
 def _deckled(scan, distance, rng):
-    """The wavy cut of prints between 1925 and 1965."""
-    pitch, depth = rng.uniform(5, 18) * scan.side / 320, exp(rng.uniform(np.log(0.8), np.log(6)))
-    wave = np.sin(scan.frame.u * np.float32(2 * pi / pitch)) + np.sin(
-        scan.frame.v * np.float32(2 * pi / pitch)
-    )
-    wave += np.float32(rng.uniform(0, 0.6)) * grain(distance.shape, rng, 3)
+    """The cut of prints between 1925 and 1965: waves, scallops, points, or bites of uneven depth."""
+    pitch = rng.uniform(5, 28) * scan.side / 320
+    depth = exp(rng.uniform(np.log(0.8), np.log(0.4 * pitch + 1)))
+    bend = np.float32(rng.uniform(0, 1.5)) * clouds(distance.shape, rng, 8)
+    along = [axis * np.float32(2 * pi / pitch) + bend for axis in (scan.frame.u, scan.frame.v)]
+    cut = rng.choice([np.sin, _scallop, _point], p=(0.5, 0.3, 0.2))
+    wave = rng.choice([-1, 1]) * (cut(along[0]) + cut(along[1]))
+    wave *= 1 + np.float32(rng.uniform(0, 0.4)) * clouds(distance.shape, rng, 8)
+    wave += np.float32(rng.uniform(0, 0.5)) * grain(distance.shape, rng, 3)
     return distance + np.float32(0.5 * depth) * wave
+
+
+def _scallop(phase):
+    return 2 * np.abs(np.sin(phase / 2)) - 1
+
+
+def _point(phase):
+    return np.float32(2 / pi) * np.arcsin(np.sin(phase))
 
 
 def _print(scan, rng, box, bordered=0.8):
@@ -184,7 +195,7 @@ def _print(scan, rng, box, bordered=0.8):
             border[3] *= 3.5
     outer, radius = grown(box, border), rng.choice([0, 0, 0, scan.side * rng.uniform(0.006, 0.06)])
     distance = scan.frame.distance(outer, radius)
-    if border.any() and rng.random() < 0.3:
+    if border.any() and rng.random() < 0.4:
         distance = _deckled(scan, distance, rng)
     tone = rng.choice(
         [rng.uniform(0.82, 1), rng.uniform(0.82, 1), rng.uniform(0.6, 0.85), rng.uniform(0, 0.15)]
