@@ -21,7 +21,7 @@ def read_grey(path: Path) -> np.ndarray:
     grey = luma(read_named(path).pixels)
     scale = SIDE / max(grey.shape)
     if scale < 1:
-        grey = resize(grey, tuple(round(side * scale) for side in grey.shape[::-1]), "box")
+        grey = resize(grey, tuple(max(1, round(side * scale)) for side in grey.shape[::-1]), "box")
     return np.round(grey * 255) / 255
 
 
@@ -33,7 +33,7 @@ def read_color(path: Path) -> np.ndarray | None:
     if pixels.dtype != np.uint8:
         pixels = np.rint(pixels / 257).astype("uint8")
     if max(pixels.shape) > SIDE:
-        height, width = (round(side * SIDE / max(pixels.shape)) for side in pixels.shape[:2])
+        height, width = (max(1, round(side * SIDE / max(pixels.shape))) for side in pixels.shape[:2])
         pixels = resize(pixels.astype("float32"), (width, height), "box") + 0.5
     return pixels.clip(0, 255).astype("uint8")
 

@@ -19,7 +19,7 @@ from data.decode import File, decode
 from data.errors import PhotoError
 from data.hints import Hints, read_hints
 from data.metadata import Carried
-from data.photo import MAX_PIXELS, Photo, read_mask, read_photo
+from data.photo import MAX_PIXELS, Photo, read_bytes, read_mask, read_photo
 
 ImageLike = str | os.PathLike | bytes | Image.Image | np.ndarray
 
@@ -77,11 +77,21 @@ def read_role_hints(image: ImageLike | None, size: tuple[int, int]) -> tuple[Hin
         return read_hints(_read(image, _limit(size)), size)
 
 
-def digest(image: ImageLike) -> str:
-    """SHA-256 of a file, or of the pixels of a picture or array."""
+def digest(image: ImageLike, role: str) -> str:
+    """SHA-256 of a file, or of the shape, type and pixels of a picture or array, with its palette applied.
+
+    Raises PhotoError with the role and the file name.
+    """
     if isinstance(image, (str, os.PathLike)):
-        image = Path(image).read_bytes()
-    return hashlib.sha256(image if isinstance(image, bytes) else np.ascontiguousarray(image)).hexdigest()
+        with _naming(role, image):
+            image = read_bytes(Path(image))
+    if isinstance(image, bytes):
+        return hashlib.sha256(image).hexdigest()
+    if isinstance(image, Image.Image) and image.mode == "P":
+        image = image.convert("RGBA")
+    pixels = np.asarray(image)
+    layout = f"{pixels.shape} {pixels.dtype.str}".encode()
+    return hashlib.sha256(layout + pixels.tobytes()).hexdigest()
 
 
 def _limit(size: tuple[int, int]) -> int:
@@ -116,7 +126,7 @@ def _read(image: ImageLike, max_pixels: int) -> Photo:
     height, width = pixels.shape[:2]
     if not 0 < height * width <= max_pixels:
         raise PhotoError(f"{width} x {height} pixels: there must be 1 to {max_pixels}, max_pixels")
-    return Photo(pixels, alpha, format="", sha256=digest(image), notes=notes)
+    return Photo(pixels, alpha, format="", sha256=digest(image, ""), notes=notes)
 
 
 def _decode_picture(picture: Image.Image, max_pixels: int, notes: list[str]):

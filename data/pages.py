@@ -19,7 +19,7 @@ from data.errors import PhotoError
 from data.tiff import Directory
 
 _SUBFILE, _OLD_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 255, 256, 257, 258, 259, 262
-_SAMPLES, _SUBDIRECTORIES, _EXTRA, _FORMAT = 277, 330, 338, 339
+_SAMPLES, _SUBDIRECTORIES, _EXTRA = 277, 330, 338
 _WEBP = 50001  # Pillow opens it, but its libtiff cannot decode it
 _PHOTOMETRICS = {0: "grey", 1: "grey", 2: "RGB", 3: "palette", 5: "CMYK", 6: "YCbCr", 8: "Lab"}
 _PHOTOMETRICS |= dict.fromkeys([32803, 34892], "raw sensor")

@@ -224,13 +224,24 @@ def _describe(document: minidom.Document, properties: dict[str, str]) -> minidom
 
 
 def _array(document: minidom.Document, namespace: str, name: str, kind: str) -> minidom.Element:
-    """The array (rdf:Alt, rdf:Seq, ...) of a property of this namespace, created if missing."""
+    """The array (rdf:Alt, rdf:Seq, ...) of a property of this namespace, created if missing.
+
+    A property may occur only once, so a plain text becomes the first item of the new array.
+    """
     prefix, local = name.split(":")
+    plain = ""
     for subject in _subjects(document):
+        plain = subject.getAttributeNS(namespace, local) or plain
         for node in subject.childNodes:
             if (node.namespaceURI, node.localName) == (namespace, local):
                 for array in node.childNodes:
                     if array.namespaceURI == RDF:
                         return array
+                plain = "".join(child.data for child in node.childNodes if child.nodeType == child.TEXT_NODE)
+    _drop(document, [(namespace, local)])
     holder = _describe(document, {}).appendChild(_element(document, name, {f"xmlns:{prefix}": namespace}))
-    return holder.appendChild(_element(document, kind, {}))
+    array = holder.appendChild(_element(document, kind, {}))
+    if plain.strip():
+        item = array.appendChild(_item(document, {"xml:lang": "x-default"} if kind == "rdf:Alt" else {}))
+        item.appendChild(document.createTextNode(plain.strip()))
+    return array

@@ -37,8 +37,8 @@ class Restored:
     """
 
     def __init__(self, restorer, photo: Photo, given: dict[str, ImageLike], name: str = ""):
-        """restorer: restore.Restorer. given: role (mask, protect, hints) -> what `read_image` takes. name:
-        of the photograph.
+        """restorer: restore.Restorer. given: role (mask, protect, hints, infrared) -> what `read_image` takes.
+        name: of the photograph.
         """
         self.restorer, self.photo, self.given, self.name = restorer, photo, given, name
         self.masked = "mask" in given
@@ -125,7 +125,7 @@ class Restored:
                 "outputs": outputs,
             },
             "weights": restorer.load(self.masked),
-            "companions": {role: digest(image) for role, image in self.given.items()},
+            "companions": {role: digest(image, role) for role, image in self.given.items()},
         }
         return report.build(self.photo, self.name, settings, {}, PROGRAM, **self.facts())
 

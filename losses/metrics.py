@@ -105,11 +105,14 @@ def ssim(picture, truth, where=None):
 
 
 def _gaussian_mean(picture):
-    """Means of (C, H, W) in a Gaussian window of 11 px with deviation 1.5; the border is reflected."""
+    """Means of (C, H, W) in a Gaussian window of 11 px with deviation 1.5; the border is reflected, or
+    repeated in pictures too thin for it.
+    """
     span = torch.arange(11.0) - 5
     window = torch.exp(-(span**2) / (2 * 1.5**2))
     window = (window / window.sum())[:, None] * (window / window.sum())[None, :]
-    picture = F.pad(picture[:, None], (5, 5, 5, 5), mode="reflect")
+    mode = "reflect" if min(picture.shape[-2:]) > 5 else "replicate"
+    picture = F.pad(picture[:, None], (5, 5, 5, 5), mode=mode)
     return F.conv2d(picture, window[None, None])[:, 0]
 
 

@@ -1,4 +1,4 @@
 """Networks and their layers.
 
-Nothing here knows about files, losses or other processes.
+Nothing here knows about files or losses; only the norms exchange statistics between processes.
 """

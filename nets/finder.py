@@ -19,9 +19,9 @@ class Finder:
     """Detects damage in one photograph: luma (H, W) float32 in [0, 1] to a Prediction.
 
     Photographs are resized to a longer side of at most `max_side` px, and small ones enlarged to
-    `least_side`, since the network knows cracks of 1.5 to 6 px. tta: average the logits of two views, one
-    of them smaller, where large damage is recognized better, and mirrored. Confident detections at the coarse
-    scale are added. min_confidence: required to mark anything in a photograph; None turns the check off.
+    `least_side`, though at most threefold, since the network knows cracks of 1.5 to 6 px. tta: average the
+    logits of two views, one of them smaller, where large damage is recognized better, and mirrored.
+    Confident detections at the coarse scale are added. min_confidence: required to mark anything in a photograph; None turns the check off.
     resize(luma, (width, height), method) resizes a picture by "box" or "bicubic".
     """
 

@@ -93,6 +93,23 @@ def test_what_was_said_stays_and_ours_is_added():
     assert text.startswith('<?xpacket begin="\ufeff"')
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        ' d:description="Found &amp; kept"/>',
+        "><d:description>Found &amp; kept</d:description></r:Description>",
+    ],
+)
+def test_a_plain_description_becomes_the_first_text_of_the_only_one(form):
+    packet = (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><r:RDF xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        f'<r:Description r:about="" xmlns:d="http://purl.org/dc/elements/1.1/"{form}</r:RDF></x:xmpmeta>'
+    )
+    stamped = xmp.stamp(xmp.clean(packet), "Restored", "tool 1").decode()
+    assert stamped.count(":description") == 2  # one element: its beginning and its end
+    assert "Found &amp; kept; Restored</" in stamped
+
+
 def test_twice_restored_is_said_once_in_words_and_twice_in_the_history():
     packet = xmp.stamp(xmp.stamp(xmp.clean(PACKET), "Restored", "tool 1"), "Restored", "tool 2")
     found = properties(packet)

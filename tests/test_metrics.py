@@ -219,3 +219,10 @@ def test_seam_is_the_error_along_the_rim_of_a_hole():
     assert metrics.seam(picture, truth, where) == 0
     picture[:, 2, 2:7] = 0.2  # one of four sides: 5 of 16 pixels
     assert metrics.seam(picture, truth, where) == pytest.approx(255 * 0.2 * 5 / 16)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 40), (1, 40, 5), (1, 1, 1)])
+def test_ssim_of_thin_pictures(shape):
+    picture = torch.rand(shape)
+    assert metrics.ssim(picture, picture) == pytest.approx(1)
+    assert metrics.ssim(picture, 1 - picture) < 1

@@ -21,6 +21,7 @@ import inpaint
 import restore
 import segment
 from data.errors import PhotoError, UserError, WeightsError
+from data.images import digest
 from data.photo import read_photo
 from restore import PICTURES, Restorer
 
@@ -190,6 +191,21 @@ def test_errors_name_the_role_and_the_file(restorer, scan, tmp_path, role):
     with pytest.raises(PhotoError) as caught:
         getattr(result, name)
     assert str(caught.value).startswith(f"{role} {path}: not an image")
+
+
+def test_a_report_names_a_companion_that_is_missing(restorer, scan, tmp_path):
+    missing = tmp_path / "none.png"
+    with pytest.raises(PhotoError) as caught:
+        _ = restorer(scan, mask=missing).report
+    assert str(caught.value) == f"mask {missing}: no such file"
+
+
+def test_companions_that_differ_have_different_digests():
+    flat, palette = Image.new("P", (4, 4)), Image.new("P", (4, 4))
+    flat.putpalette([0, 0, 0])
+    palette.putpalette([255, 0, 0])
+    arrays = [np.zeros((2, 8), "u1"), np.zeros((4, 4), "u1"), np.zeros((2, 4), "<u2"), flat, palette]
+    assert len({digest(array, "mask") for array in arrays}) == len(arrays)
 
 
 # --------------------------------------------------------------------------------------------- laziness
