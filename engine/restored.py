@@ -37,8 +37,8 @@ class Restored:
     """
 
     def __init__(self, restorer, photo: Photo, given: dict[str, ImageLike], name: str = ""):
-        """restorer: restore.Restorer. given: role (mask, protect, hints, infrared) -> what `read_image` takes.
-        name: of the photograph.
+        """restorer: restore.Restorer. given: role (mask, protect, hints, infrared) -> what `read_image`
+        takes. name: of the photograph.
         """
         self.restorer, self.photo, self.given, self.name = restorer, photo, given, name
         self.masked = "mask" in given

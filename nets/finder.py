@@ -21,8 +21,9 @@ class Finder:
     Photographs are resized to a longer side of at most `max_side` px, and small ones enlarged to
     `least_side`, though at most threefold, since the network knows cracks of 1.5 to 6 px. tta: average the
     logits of two views, one of them smaller, where large damage is recognized better, and mirrored.
-    Confident detections at the coarse scale are added. min_confidence: required to mark anything in a photograph; None turns the check off.
-    resize(luma, (width, height), method) resizes a picture by "box" or "bicubic".
+    Confident detections at the coarse scale are added. min_confidence: required to mark anything in a
+    photograph; None turns the check off. resize(luma, (width, height), method) resizes a picture by "box"
+    or "bicubic".
     """
 
     least_side = LEAST_SIDE
