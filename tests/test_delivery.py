@@ -134,6 +134,40 @@ def test_sigterm_while_a_photo_is_delivered(tmp_path, monkeypatch, capsys, momen
     assert "c" not in began
 
 
+@pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
+def test_former_results_come_back_if_one_cannot_be_replaced(tmp_path, monkeypatch, capsys, links):
+    """As on Windows, where a file is open in another program; disks such as exFAT have no hard links."""
+    out, scan, move = tmp_path / "out", photo(tmp_path / "a.png"), os.replace
+    assert command(scan, out) == 0
+    before = {name: (out / name).read_bytes() for name in files(out)}
+
+    def held(path, to):
+        if to == out / "a_restored.png" and path.parent.name != "former":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        move(path, to)
+
+    def linkless(*_, **others):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "replace", held)
+    if not links:
+        monkeypatch.setattr(os, "link", linkless)
+    photo(scan, seed=1)
+    assert command(scan, out, "--overwrite", work=striped) == 1
+    assert "a_restored.png cannot be written: Permission denied" in capsys.readouterr().err
+    assert {name: (out / name).read_bytes() for name in files(out)} == before
+    monkeypatch.setattr(os, "replace", move)
+    assert command(scan, out, "--overwrite", work=striped) == 0
+    assert files(out) == sorted(before)
+    assert all((out / name).read_bytes() != data for name, data in before.items())
+
+
+def striped(photo, source):
+    """Like `same`, with another mask."""
+    outputs, facts = same(photo, source)
+    return outputs | {"_mask.png": outputs["_mask.png"] + b"changed"}, facts
+
+
 DEADLY = """
 import os, signal, sys
 sys.path.insert(0, "tests")
@@ -150,6 +184,8 @@ def count(function):  # of steps that change the disk; the process dies before o
     return counted
 delivery.write_synced = count(delivery.write_synced)
 delivery.os.replace = count(os.replace)
+delivery.os.link = count(os.link)
+delivery.Path.unlink = count(delivery.Path.unlink)
 delivery.shutil.rmtree = count(delivery.shutil.rmtree)
 sys.exit(command(*words))
 """
@@ -158,25 +194,51 @@ sys.exit(command(*words))
 @pytest.mark.skipif(os.name == "nt", reason="no such signals")
 def test_killed_at_any_moment_it_does_the_photo_again(tmp_path):
     """SIGKILL before each of the steps that deliver a photo: three files written, three moved, their folder
-    removed.
+    removed in two steps.
     """
     out, scan, statuses = tmp_path / "out", photo(tmp_path / "a.png"), []
-    for moment in range(8):
+    for moment in range(9):
         words = [sys.executable, "-c", DEADLY, moment, scan, out / str(moment), "--quiet"]
         statuses.append(subprocess.Popen([str(word) for word in words], cwd=Path(__file__).parent.parent))
-    assert [process.wait(60) for process in statuses] == [-signal.SIGKILL] * 7 + [0]
-    left = {moment: set(files(out / str(moment))) for moment in range(8)}
-    visible = [sum(name[0] != "." for name in left[moment]) for moment in range(8)]
-    assert visible == [0, 0, 0, 0, 1, 2, 3, 3]
+    assert [process.wait(60) for process in statuses] == [-signal.SIGKILL] * 8 + [0]
+    left = {moment: set(files(out / str(moment))) for moment in range(9)}
+    visible = [sum(name[0] != "." for name in left[moment]) for moment in range(9)]
+    assert visible == [0, 0, 0, 0, 1, 2, 3, 3, 3]
     assert left[5] >= {
         "a_mask.png",
         "a_restored.png",
         ".a.part/a.json",
     }
-    for moment in range(8):
+    for moment in range(9):
         assert command(scan, out / str(moment)) == 0
         assert sorted(os.listdir(out / str(moment))) == ["a.json", "a_mask.png", "a_restored.png"]
     assert len(calls) == 6  # committed: not again
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such signals")
+def test_killed_while_it_replaces_results_it_loses_none(tmp_path):
+    """SIGKILL before each step: three files written, kept and, after the old report, moved. The next run
+    finds all of the former results or all of the new ones, even if it may replace none.
+    """
+    out, scan, statuses = tmp_path / "out", photo(tmp_path / "a.png"), []
+    former = {}
+    for moment in range(13):
+        assert command(scan, out / str(moment)) == 0
+        former[moment] = contents(out / str(moment))
+    photo(scan, seed=1)
+    for moment in range(13):
+        words = [sys.executable, "-c", DEADLY, moment, scan, out / str(moment), "--quiet", "--overwrite"]
+        statuses.append(subprocess.Popen([str(word) for word in words], cwd=Path(__file__).parent.parent))
+    assert [process.wait(60) for process in statuses] == [-signal.SIGKILL] * 12 + [0]
+    for moment in range(13):
+        is_new = moment >= 10
+        assert command(scan, out / str(moment)) == (0 if is_new else 1)
+        assert (contents(out / str(moment)) == former[moment]) != is_new
+        assert sorted(os.listdir(out / str(moment))) == ["a.json", "a_mask.png", "a_restored.png"]
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
 def killed(out, scan, *edited):
@@ -215,7 +277,8 @@ def test_results_that_were_to_be_replaced_are_no_leftovers(tmp_path, capsys):
     out, scan = tmp_path / "out", photo(tmp_path / "a.png")
     assert command(scan, out) == 0
     (out / ".a.part").mkdir()
-    (out / ".a.part/a.json").write_bytes((out / "a.json").read_bytes())
+    for path in out.glob("a*"):
+        (out / ".a.part" / path.name).write_bytes(path.read_bytes())
     assert command(scan, out, options={"threshold": 1}) == 1
     assert sorted(os.listdir(out)) == ["a.json", "a_mask.png", "a_restored.png"]
 
