@@ -71,7 +71,7 @@ class File:
         """Bits per sample, which Pillow's mode does not say."""
         if self.page:
             return self.page.bits
-        if self.format == "PPM" and self.image.tile[0][0].startswith("ppm"):
+        if self.format == "PPM" and self.image.mode != "1" and self.image.tile[0][0].startswith("ppm"):
             return int(self.image.tile[0][3][1]).bit_length()  # bits of the largest value
         if self.format == "JPEG2000":
             start = self.data.find(b"\xff\x4f\xff\x51")  # SOC and SIZ markers; Ssiz of the first component

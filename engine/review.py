@@ -203,7 +203,8 @@ def command_words(words: list[str]) -> list[str]:
     """The command that applies a file of corrections, but for its name; words: those of this run."""
     script = sys.argv[0] if Path(sys.argv[0]).name == "restore.py" else "restore.py"
     kept, left_out = [], 0
-    for word in words:
+    end = words.index("--") if "--" in words else len(words)
+    for word in words[:end]:
         if word == "--corrections":
             left_out = 2
         elif word in ("--overwrite", "--probability") or word.startswith("--corrections="):
@@ -211,7 +212,7 @@ def command_words(words: list[str]) -> list[str]:
         if left_out == 0:
             kept.append(word)
         left_out = max(0, left_out - 1)
-    return ["python", script, *kept]
+    return ["python", script, *kept, *words[end:]]
 
 
 def write_pages(args: argparse.Namespace) -> None:
@@ -243,7 +244,8 @@ def _write_pages(out: Path, names: list[str], command: list[str], overwrite: boo
             "files": files,
             "number": number,
             "corrections": zip_name,
-            "command": _shell([*command, "--corrections", zip_name, "--overwrite"]),
+            # In front, since no option may follow a --
+            "command": _shell([*command[:2], "--corrections", zip_name, "--overwrite", *command[2:]]),
         }
         path = out / files[number]
         write_whole(path, _page(out, part, facts), overwrite or _is_page(path))

@@ -220,6 +220,11 @@ def test_bombs_are_refused_before_decoding():
     assert read_photo(saved(Image.new("L", (10, 10))), max_pixels=100).size == (10, 10)
 
 
+@pytest.mark.parametrize("kind", [b"P1\n3 2\n1 0 1\n0 1 0\n", b"P4\n3 2\n\xa0\x40"])
+def test_bitmaps_as_text_and_as_bytes(kind):
+    assert read_photo(kind).pixels.tolist() == [[0, 255, 0], [255, 0, 255]]
+
+
 def test_masks():
     values = np.array([[0, 1, 127, 128, 129, 254, 255]], np.uint8)
     mask, notes = read_mask(saved(Image.fromarray(values)), (7, 1))

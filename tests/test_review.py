@@ -33,9 +33,10 @@ def test_the_command_is_that_of_the_run(review_template):
     page = (review_template / "out/review.html").read_text("utf-8")
     command = json.loads(re.search(r'id="index" type="application/json">(.*?)</script>', page)[1])["command"]
     assert command.startswith(
-        f"python restore.py {review_template}/scans {review_template}/out --segment-weights "
+        "python restore.py --corrections corrections.zip --overwrite "
+        f"{review_template}/scans {review_template}/out --segment-weights "
     )
-    assert command.endswith(" --page --recursive --corrections corrections.zip --overwrite")
+    assert command.endswith(" --page --recursive")
 
 
 def test_options_of_the_run_that_would_not_fit_are_left_out():
@@ -50,6 +51,8 @@ def test_options_of_the_run_that_would_not_fit_are_left_out():
         "--psd",
     ]
     assert review.command_words(words)[1:] == ["restore.py", "in", "out", "--psd"]
+    words = ["--overwrite", "--page", "--", "--overwrite", "-odd.jpg", "out"]
+    assert review.command_words(words)[2:] == ["--page", "--", "--overwrite", "-odd.jpg", "out"]
 
 
 def test_a_page_of_someone_else_is_not_overwritten(reviewed, tiny_weights, capsys):
