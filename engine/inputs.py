@@ -138,8 +138,10 @@ def _walk(folder: Path, out: Path, recursive: bool) -> tuple[list[Entry], list[P
             if recursive and name[0] != "." and os.path.realpath(parent / name) != results
         )
         photos = [parent / name for name in sorted(files) if _is_photo(parent / name)]
-        infrared = {infrared_beside(path) for path in photos}
-        paths += [path for path in photos if path not in infrared]
+        infrared = {path.name for path in map(infrared_beside, photos) if path}
+        # Where the disk ignores case, the file may be spelled otherwise
+        folded = {name.casefold() for name in infrared.difference(files)}
+        paths += [p for p in photos if p.name not in infrared and p.name.casefold() not in folded]
         passed += [parent / name for name in files if _is_other(parent / name)]
     failed = [
         Entry(Path(error.filename), Path(error.filename), f"cannot be read: {error.strerror}")
@@ -171,13 +173,44 @@ def _is_other(path: Path) -> bool:
     return path.suffix.lower() not in IMAGE_SUFFIXES and path.is_file()
 
 
-def pair(source: Source, given: dict[str, Path | None]) -> Source:
+def keep_apart(sources: list[Source], suffixes: Callable[[Source], list[str]]) -> list[Source]:
+    """The sources, with an error for those that would write a file of an earlier one: a_restored.jpg in color
+    has the name of a.jpg restored and in color. suffixes: gives those of a source's results.
+    """
+    owner: dict[str, Source] = {}
+    apart = []
+    for source in sources:
+        results = [] if source.error else [f"{source.name}{suffix}" for suffix in suffixes(source)]
+        if taken := next((name for name in results if name in owner), None):
+            error = f"{taken} is already a result of {owner[taken]}: give another OUT, or another --name"
+            source = replace(source, error=error)
+        else:
+            owner |= dict.fromkeys(results, source)
+        apart.append(source)
+    return apart
+
+
+def pictures_by_stem(folder: Path) -> dict[str, list[Path]]:
+    """The pictures of a folder by their names without suffix, sorted; none if there is no such folder."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            found.setdefault(path.stem, []).append(path)
+    return found
+
+
+def pair(
+    source: Source,
+    given: dict[str, Path | None],
+    listing: Callable[[Path], dict[str, list[Path]]] = pictures_by_stem,
+) -> Source:
     """The source with its companions.
 
     given: role -> file, folder, BESIDE or None. In a folder, the companion is the picture with the name of
-    the photograph, with or without _ROLE: a.png, a_mask.png. Raises PhotoError if two files match.
+    the photograph, with or without _ROLE: a.png, a_mask.png. listing: `pictures_by_stem`, perhaps cached.
+    Raises PhotoError if two files match.
     """
-    companions = {role: _companion(path, role, source) for role, path in given.items() if path}
+    companions = {role: _companion(path, role, source, listing) for role, path in given.items() if path}
     return replace(source, companions={role: path for role, path in companions.items() if path})
 
 
@@ -218,7 +251,7 @@ def correct(source: Source, correction: Correction, digest: str) -> Source:
     return replace(source, companions={**source.companions, **drawn})
 
 
-def _companion(given: Path, role: str, source: Source) -> Path | None:
+def _companion(given: Path, role: str, source: Source, listing: Callable) -> Path | None:
     if given == BESIDE:
         return None if source.path == STDIO else infrared_beside(source.path)
     if not os.path.isdir(given):  # is_dir() raises for names that are too long
@@ -226,13 +259,13 @@ def _companion(given: Path, role: str, source: Source) -> Path | None:
     if source.stem is None:
         raise PhotoError(f"its {role} in {given} has the name of that of another photograph of this run")
     stem = given / source.stem
+    pictures = listing(stem.parent)
     fitting = [
         path
-        for path in (sorted(stem.parent.iterdir()) if stem.parent.is_dir() else ())
-        if path.stem in (stem.name, f"{stem.name}_{role}")
-        and path.suffix.lower() in IMAGE_SUFFIXES
-        and os.path.realpath(path)
-        != os.path.realpath(source.path)  # masks in the folder of their photographs
+        for name in (stem.name, f"{stem.name}_{role}")
+        for path in pictures.get(name, ())
+        # masks in the folder of their photographs
+        if os.path.realpath(path) != os.path.realpath(source.path)
     ]
     if len(fitting) > 1:
         raise PhotoError(f"both {fitting[0]} and {fitting[1]} could be its {role}: remove one")

@@ -29,7 +29,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +44,7 @@ from data.photo import MAX_PIXELS, Photo, encode, read_bytes, read_photo
 from engine import PROGRAM, streams
 from engine.allocator import keep_freed_memory
 from engine.delivery import clear, deliver, refuse_existing, refuse_long
-from engine.inputs import STDIO, Source, correct, pair, refuse_shared
+from engine.inputs import STDIO, Source, correct, keep_apart, pair, pictures_by_stem, refuse_shared
 from engine.launch import rank, terminable, under_torchrun, world
 from engine.messages import Progress, report_failure, say
 
@@ -178,6 +178,8 @@ class _Loop:
         self.is_file = arguments.is_file  # OUT is not a folder, but the only result
         self.commit = job.commit and self.out != STDIO and not self.is_file
         self.corrections = job.corrections
+        # With each folder listed once
+        self.pair = partial(pair, given=job.companions, listing=cache(pictures_by_stem))
         self.made: set[Path] = set()  # files written by this run
         self.writing: Future[None] | None = None  # of the latest photograph that was computed
         self.claimed: list[Path] = []  # the files that it makes
@@ -191,7 +193,7 @@ class _Loop:
         if self.corrections is not None:
             sources = [source for source in sources if source.name in self.corrections]
         refuse_shared(sources, self.job.companions, self.job.max_pixels)
-        sources = sources[rank() :: world()]
+        sources = keep_apart(sources, self.suffixes)[rank() :: world()]
         progress = Progress(self.out, arguments.quiet)
         # Not in the reading thread, where a blocked read could not be interrupted.
         if any(source.path == STDIO for source in sources):
@@ -244,7 +246,7 @@ class _Loop:
         data = self.stdin if source.path == STDIO else read_bytes(source.path)
         if isinstance(data, PhotoError):
             raise data
-        digest, source = sha256(data), pair(source, self.job.companions)
+        digest, source = sha256(data), self.pair(source)
         if self.corrections is not None:
             source = correct(source, self.corrections[source.name], digest)
         hashes = {role: _hash(role, path) for role, path in source.companions.items()}
@@ -305,6 +307,12 @@ class _Loop:
         self.made.update([*encoded, *([final] if self.commit else [])])
         return "done", facts
 
+    def suffixes(self, source: Source) -> list[str]:
+        """Those of the files of a photograph that is not read yet, as its own suffix lets expect."""
+        usual = "tif" if source.path.suffix.lower() in (".tif", ".tiff") else "png"
+        suffix = usual if self.arguments.format == "auto" else self.arguments.format
+        return [key.format(ext=suffix, psd="psd") for key in self.job.outputs] + [".json"] * self.commit
+
     def target(self, source: Source, suffix: str) -> Path:
         return self.out if self.is_file else self.out / f"{source.name}{suffix}"
 
@@ -330,7 +338,7 @@ class _Loop:
         paths = []
         for source in self.arguments.sources:
             with contextlib.suppress(PhotoError):  # said when it is this photograph's turn
-                paths += [source.path, *pair(source, self.job.companions).companions.values()]
+                paths += [source.path, *self.pair(source).companions.values()]
         files = [path for path in paths if isinstance(path, Path)]
         return {_place(path) for path in files} | {os.path.realpath(path) for path in files}
 

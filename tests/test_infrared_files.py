@@ -1,6 +1,7 @@
 """Infrared channels in files: what is read, kept and used by the commands."""
 
 import io
+import os
 
 import numpy as np
 import pytest
@@ -265,6 +266,15 @@ def test_it_is_a_photograph_of_its_own_without_the_other(tmp_path):
     assert listed == ["a.jpg", "b_IR.tif", "c.tif", "c_IR.png", "d.tiff"]
     (source,) = list_photos([tmp_path / "a_IR.tif"], tmp_path / "out", recursive=False)
     assert source.path.name == "a_IR.tif"
+
+
+def test_where_the_disk_ignores_case_it_is_no_photograph_either(tmp_path, monkeypatch):
+    for name in ("scan.tif", "scan_IR.TIF"):
+        (tmp_path / name).write_bytes(b"x")
+    here = {path.name.lower() for path in tmp_path.iterdir()}
+    monkeypatch.setattr("os.path.isfile", lambda path: os.path.basename(path).lower() in here)
+    listed = [source.path.name for source in list_photos([tmp_path], tmp_path / "out", recursive=False)]
+    assert listed == ["scan.tif"]
 
 
 def test_the_probability_needs_the_network(tmp_path, scan, run, tiny_weights, capsys):

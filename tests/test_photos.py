@@ -147,7 +147,35 @@ def test_results_never_replace_those_of_another_photo_of_the_run(tmp_path, capsy
         return {"_restored.png": b"", "_restored_restored.png": b""}, {}
 
     assert command(*words, work=work, outputs=["_restored.png", "_restored_restored.png"]) == 1
-    assert "already the result of another photograph" in capsys.readouterr().err
+    assert f"a_restored_restored.png is already a result of {tmp_path}/in/a.png" in capsys.readouterr().err
+
+
+def test_nor_those_of_another_process(tmp_path, monkeypatch, capsys):
+    for name in ("a.png", "a_restored.png"):
+        photo(tmp_path / "in" / name)
+    words, outputs = [tmp_path / "in", tmp_path / "out", "--overwrite"], ["_x.{ext}", "_restored_x.{ext}"]
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    statuses = []
+    for rank in "01":
+        monkeypatch.setenv("RANK", rank)
+        work = lambda photo, source: (dict.fromkeys(outputs, source.name.encode()), {})  # noqa: E731
+        statuses.append(command(*words, work=work, outputs=outputs))
+    assert statuses == [0, 1]
+    assert (tmp_path / "out/a_restored_x.png").read_bytes() == b"a"
+    assert "a_restored_x.png is already a result of" in capsys.readouterr().err
+
+
+def test_a_folder_of_masks_is_listed_once(tmp_path, monkeypatch):
+    for name in "abc":
+        photo(tmp_path / f"in/{name}.png")
+        photo(tmp_path / f"masks/{name}_mask.png")
+    listed, iterdir = [], Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda path: listed.append(path) or iterdir(path))
+    words = [tmp_path / "in", tmp_path / "out", "--mask", tmp_path / "masks", "--overwrite", "--quiet"]
+    for _ in range(2):  # the second time, inputs are compared with what is to be replaced
+        listed.clear()
+        assert command(*words) == 0
+        assert listed.count(tmp_path / "masks") == 1
 
 
 def test_work_must_give_what_it_announced(tmp_path, capsys):
