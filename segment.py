@@ -23,7 +23,7 @@ import numpy as np
 
 from data.errors import UserError
 from data.evaluation import hard_negatives, with_lookalike
-from data.files import write_whole
+from data.files import refuse_existing, write_whole
 from data.folder import damage_in, images_in, measured_pairs, measured_scans, pairs_in, thinned, validation
 from data.images import read_protection
 from data.infrared import AUTO, mark
@@ -329,6 +329,7 @@ def preview(args) -> int:
     """Writes a sheet of training samples, each with its mask."""
     from data.datasets import SegmentSamples
 
+    refuse_existing(args.out, args.overwrite)
     samples = SegmentSamples(args.data, seed=args.seed, side=args.crop, labelled_share=args.labelled_share)
     pairs = [samples[number] for number in range(args.count)]
     picture = grid([side_by_side(pair["luma"][0].numpy(), pair["mask"][0].numpy()) for pair in pairs])

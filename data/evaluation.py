@@ -8,7 +8,7 @@ import numpy as np
 
 from data.folder import SMALL, thinned
 from data.photo import read_named
-from data.pixels import luma, resize
+from data.pixels import as_depth, luma, resize
 from data.synthesis import lookalikes
 from data.synthesis.holes import draw_holes
 
@@ -30,8 +30,7 @@ def read_color(path: Path) -> np.ndarray | None:
     pixels = read_named(path).pixels
     if pixels.ndim == 2:
         return None
-    if pixels.dtype != np.uint8:
-        pixels = np.rint(pixels / 257).astype("uint8")
+    pixels = as_depth(pixels, np.uint8)
     if max(pixels.shape) > SIDE:
         height, width = (max(1, round(side * SIDE / max(pixels.shape))) for side in pixels.shape[:2])
         pixels = resize(pixels.astype("float32"), (width, height), "box") + 0.5

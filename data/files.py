@@ -16,15 +16,23 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def refuse_existing(path: Path, overwrite: bool) -> None:
+    """Raises PhotoError if the file exists and must not be replaced, as a folder never is. To be called
+    before anything is computed, which takes time.
+    """
+    if os.path.isdir(path):  # Path.is_dir raises for names that are too long
+        raise PhotoError(f"{path} is a folder: move it away, or give another OUT")
+    if os.path.lexists(path) and not overwrite:
+        raise PhotoError(f"{path} exists: give --overwrite to replace it")
+
+
 def write_whole(path: Path, data: bytes, overwrite: bool) -> None:
     """Writes a file whole or not at all; missing folders are created.
 
-    Raises PhotoError if it exists and `overwrite` is False, or if it cannot be written (disk full,
-    permissions).
+    Raises PhotoError as `refuse_existing`, or if it cannot be written (disk full, permissions).
     """
     path = Path(path)
-    if not overwrite and os.path.lexists(path):
-        raise PhotoError(f"{path} exists: give --overwrite to replace it")
+    refuse_existing(path, overwrite)
     temporary = path.with_name(
         f".{secrets.token_hex(8)}.tmp"
     )  # in the same folder, since os.replace cannot cross disks

@@ -115,18 +115,24 @@ def resize(array: np.ndarray, size: tuple[int, int], method: str) -> np.ndarray:
 
 
 def as_depth(pixels: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Pixels as uint8 or uint16. 255 becomes 65535, a factor of 257."""
+    """Pixels as uint8 or uint16. 255 becomes 65535, a factor of 257; in the other direction it rounds.
+
+    pixels: uint8 or uint16.
+    """
     if pixels.dtype == dtype:
         return pixels
-    return (
-        pixels.astype(np.uint16) * np.uint16(257) if dtype == np.uint16 else (pixels // 257).astype(np.uint8)
-    )
+    if dtype == np.uint16:
+        return pixels.astype(np.uint16) * np.uint16(257)
+    rounded = np.empty(pixels.shape, np.uint8)
+    for rows in bands(len(pixels)):
+        rounded[rows] = (pixels[rows].astype(np.uint32) + 128) // 257
+    return rounded
 
 
 def rgb8(pixels: np.ndarray) -> np.ndarray:
     """(H, W, 3) uint8 of grey or RGB in 8 or 16 bits, or float in [0, 1]."""
     if pixels.dtype == np.uint16:
-        pixels = (pixels >> 8).astype(np.uint8)
+        pixels = as_depth(pixels, np.uint8)
     elif pixels.dtype != np.uint8:
         pixels = np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
     return np.repeat(pixels[..., None], 3, -1) if pixels.ndim == 2 else pixels

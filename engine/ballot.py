@@ -24,10 +24,9 @@ from tqdm import tqdm
 
 from data import report
 from data.errors import PhotoError
-from data.files import sha256, write_whole
+from data.files import refuse_existing, sha256, write_whole
 from data.photo import Photo, read_bytes, read_photo
 from engine import options
-from engine.delivery import refuse_existing
 from engine.inputs import Source, list_photos, pair, refuse_shared
 from engine.messages import report_failure, say
 from engine.page import data_url, inline_json, template

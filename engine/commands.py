@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from data.errors import PhotoError, UserError
-from data.files import write_whole
+from data.errors import UserError
+from data.files import refuse_existing, write_whole
 from engine import PROGRAM, inferring, options, streams
 from engine.launch import INTERRUPTED, ignore_sigterm, rank, terminable, under_torchrun
 
@@ -147,8 +146,7 @@ def sheet_command(
         from data.photo import encode
         from data.sheet import contact_sheet
 
-        if os.path.lexists(args.out) and not args.overwrite:  # checked before computing, which takes time
-            raise PhotoError(f"{args.out} exists: give --overwrite to replace it")
+        refuse_existing(args.out, args.overwrite)
         write_whole(args.out, encode(contact_sheet(rows(args), args.cell), None, "PNG"), args.overwrite)
         return 0
 

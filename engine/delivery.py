@@ -14,7 +14,7 @@ import shutil
 from pathlib import Path
 
 from data.errors import PhotoError
-from data.files import sha256, write_synced
+from data.files import refuse_existing, sha256, write_synced
 
 FORMER = "former"  # in the hidden folder: the files that are being replaced
 
@@ -50,14 +50,6 @@ def deliver(files: dict[Path, bytes], final: Path, report: bytes, commit: bool, 
             path = path if path in moves else moves[0]
             raise PhotoError(f"{path} cannot be written: {error.strerror or error}") from None
         raise
-
-
-def refuse_existing(path: Path, overwrite: bool) -> None:
-    """Raises PhotoError if the file exists and must not be replaced, as a folder never is."""
-    if path.is_dir():
-        raise PhotoError(f"{path} is a folder: move it away, or give another OUT")
-    if os.path.lexists(path) and not overwrite:
-        raise PhotoError(f"{path} exists: give --overwrite to replace it")
 
 
 def refuse_long(files: list[Path], final: Path, folder: Path) -> None:

@@ -38,12 +38,12 @@ from tqdm import tqdm
 from data import deep, psd, report
 from data.corrections import Correction
 from data.errors import PhotoError
-from data.files import sha256
+from data.files import refuse_existing, sha256
 from data.formats import lost
 from data.photo import MAX_PIXELS, Photo, encode, read_bytes, read_photo
 from engine import PROGRAM, streams
 from engine.allocator import keep_freed_memory
-from engine.delivery import clear, deliver, refuse_existing, refuse_long
+from engine.delivery import clear, deliver, refuse_long
 from engine.inputs import STDIO, Source, correct, keep_apart, pair, pictures_by_stem, refuse_shared
 from engine.launch import rank, terminable, under_torchrun, world
 from engine.messages import Progress, report_failure, say

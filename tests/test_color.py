@@ -16,7 +16,7 @@ import restore
 from data import color, containers
 from data.formats import lost
 from data.photo import Photo, encode, read_photo
-from data.pixels import luma, merge_chroma, rgb_to_ycbcr
+from data.pixels import as_depth, luma, merge_chroma, rgb_to_ycbcr
 
 RAMP = np.tile(np.arange(256, dtype=np.uint8), (4, 1))
 
@@ -113,7 +113,7 @@ def test_colors_in_a_wide_profile_are_as_the_network_meant_them(icc, dtype, kind
     picture = wanted.in_profile(pixels, icc, None, dtype)
     assert picture.dtype == dtype
     assert np.abs(luma(picture) - luma(pixels)).max() * np.iinfo(dtype).max <= 0.51
-    eight = picture if dtype == np.uint8 else (picture // 257).astype(np.uint8)
+    eight = picture if dtype == np.uint8 else as_depth(picture, np.uint8)
     chroma = rgb_to_ycbcr(shown(eight, icc))[..., 1:]
     assert np.abs(chroma - wanted.cbcr).max() < 0.02
     naive = shown(wanted(luma(eight)), icc)  # as it was: taken for values of the profile

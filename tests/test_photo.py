@@ -249,6 +249,10 @@ def test_write_whole(tmp_path, monkeypatch):
     assert path.read_bytes() == b"one"
     write_whole(path, b"two", overwrite=True)
     assert path.read_bytes() == b"two"
+    with pytest.raises(PhotoError, match="cannot be written"):
+        write_whole(path.with_name("x" * 999), b"", overwrite=False)
+    with pytest.raises(PhotoError, match="is a folder"):
+        write_whole(path.parent, b"", overwrite=True)
 
     full = OSError(28, "No space left on device")
     for failure, expected in ((full, PhotoError), (KeyboardInterrupt(), KeyboardInterrupt)):

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from data import pixels
-from data.pixels import luma, merge_chroma, resize, rgb_to_ycbcr
+from data.pixels import as_depth, luma, merge_chroma, resize, rgb8, rgb_to_ycbcr
 
 
 def noise(*shape, dtype=np.uint8, seed=0):
@@ -80,3 +80,12 @@ def test_resize():
     assert np.abs(resize(stripes, (16, 8), "bilinear") - 0.5).max() < 0.1  # antialiased, no moire
     assert resize(stripes[..., None], (16, 8), "lanczos").shape == (8, 16, 1)
     np.testing.assert_array_equal(resize(stripes, (128, 32), "bilinear"), stripes)
+
+
+def test_16_bits_are_rounded_to_8():
+    deep = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    rounded = np.rint(deep / 257)
+    np.testing.assert_array_equal(as_depth(deep, np.uint8), rounded)
+    np.testing.assert_array_equal(rgb8(deep)[..., 0], rounded)
+    levels = np.arange(256, dtype=np.uint8)
+    np.testing.assert_array_equal(as_depth(as_depth(levels, np.uint16), np.uint8), levels)
