@@ -292,7 +292,7 @@ def infer(args) -> int:
         hints, notes = read_role_hints(source.companions.get("hints"), photo.size)
         dtype, depth_notes = color_depth(photo, args.format)
         picture = Picture(colorizer.in_profile(photo.pixels, photo.icc, hints, dtype), REMARK)
-        warnings = findings.cautions(photo, coloring=True) + depth_notes + notes
+        warnings = findings.cautions(photo, coloring=True, detecting=False) + depth_notes + notes
         return {"_color.{ext}": picture}, {"warnings": warnings, "number_format": used}
 
     job = Job(
@@ -301,6 +301,7 @@ def infer(args) -> int:
         options={"precision": args.precision},
         weights={STAGE: fingerprint(args.weights)},
         companions={"hints": args.hints},
+        max_pixels=args.max_pixels,
     )
     return run(args, job)
 

@@ -300,6 +300,7 @@ def infer(args) -> int:
         options=settings,
         weights={STAGE: fingerprint(args.weights)},
         companions={"mask": args.mask},
+        max_pixels=args.max_pixels,
     )
     return run(args, job)
 

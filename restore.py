@@ -365,8 +365,6 @@ def restoring_options(parser: argparse.ArgumentParser) -> None:
     text = "also write OUT/STEM.psd (.psb if very large) with every step as a layer (default: no)"
     add("--psd", action="store_true", help=text)
     review.review_options(parser)
-    text = f"largest number of pixels of a photograph (default: {MAX_PIXELS})"
-    add("--max-pixels", type=options.count(1), default=MAX_PIXELS, metavar="N", help=text)
 
 
 def main(argv=None) -> int:

@@ -295,6 +295,7 @@ def infer(args) -> int:
         options=report_options(finder, threshold, args.infrared, **sizes, dilate=args.dilate, **settings),
         weights={} if alone else {STAGE: fingerprint(args.weights)},
         companions={"protect": args.protect, "infrared": BESIDE if args.infrared != "off" else None},
+        max_pixels=args.max_pixels,
     )
     return run(args, job)
 

@@ -97,7 +97,8 @@ def open_file(data: bytes, max_pixels: int, notes: list[str]) -> File:
     size = page.size if page else image.size
     if size[0] * size[1] > max_pixels:
         shape = f"{size[0]} x {size[1]}"
-        raise PhotoError(f"{shape} pixels are more than the limit of {max_pixels}: raise --max-pixels")
+        what = f"{shape} pixels are more than the limit of {max_pixels}"
+        raise PhotoError(f"{what}: scale it down, or raise --max-pixels")
     return File(data, image, image.format if image else "TIFF", size, carried or Carried(), max_pixels, page)
 
 

@@ -38,24 +38,25 @@ def luma_difference(before: np.ndarray, after: np.ndarray, icc: bytes | None = N
     )
 
 
-def cautions(photo: Photo, coloring: bool) -> list[str]:
-    """Sentences on why the results for this photograph may be poor. coloring: whether it will be
-    colorized.
+def cautions(photo: Photo, coloring: bool, detecting: bool) -> list[str]:
+    """Sentences on why the results for this photograph may be poor. coloring, detecting: whether it will be
+    colorized, and whether a network detects its damage.
     """
     (width, height), pixels, sentences = photo.size, photo.pixels, []
     if min(width, height) < SMALL:
         sentences.append(f"very small photograph ({width} x {height} px): scan it at a higher resolution")
     if kinds.is_drawing(pixels):
-        sentences.append(f"looks like a drawing or a page of text: its strokes {TAKEN}")
+        sentences += [f"looks like a drawing or a page of text: its strokes {TAKEN}"] * detecting
     elif kinds.is_halftone(pixels):
-        sentences.append(f"looks like a halftone print: its dots or lines {TAKEN}")
+        sentences += [f"looks like a halftone print: its dots or lines {TAKEN}"] * detecting
     elif kinds.is_color_negative(pixels):
         sentences.append("looks like a color negative: invert it first")
     if kinds.is_colored(pixels):
         replaced = "probably already in color: its colors are replaced by guessed ones"
         sentences += [replaced] if coloring else []
-    elif kinds.has_colored_mark(pixels):
-        sentences.append("a small part is in color, such as a stamp or ink: --protect keeps it from repair")
+    elif (detecting or coloring) and kinds.has_colored_mark(pixels):
+        what = "--protect keeps it from repair" if detecting else "its color becomes a guess"
+        sentences.append(f"a small part is in color, such as a stamp or ink: {what}")
     elif coloring and kinds.is_toned(pixels):
         sentences.append("toned print: its tone is replaced by guessed colors")
     return sentences

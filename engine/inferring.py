@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from data.errors import UserError
-from data.photo import IMAGE_SUFFIXES
+from data.photo import IMAGE_SUFFIXES, MAX_PIXELS
 from engine import naming, options
 from engine.inputs import STDIO, list_photos, read_list
 from engine.launch import rank, world
@@ -31,6 +31,8 @@ def infer_options(parser: argparse.ArgumentParser, tiled: bool = True) -> None:
     text = "format of the pictures; jpg is lossy (default: auto, where TIFF stays TIFF and everything else "
     text += "becomes PNG)"
     add("--format", choices=["auto", *FORMATS], default="auto", help=text)
+    text = f"largest number of pixels of a photograph (default: {MAX_PIXELS})"
+    add("--max-pixels", type=options.count(1), default=MAX_PIXELS, metavar="N", help=text)
     text = "append each report to FILE as one line of JSON, - for standard output (default: none)"
     add("--json", type=Path, metavar="FILE|-", help=text)
     add("--quiet", action="store_true", help="print failures only, no progress (default: no)")

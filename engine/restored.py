@@ -189,7 +189,8 @@ class Restored:
     def facts(self) -> dict:
         """Facts about the pictures in `Restorer.only`: keyword arguments of `data.report.build`."""
         coloring, wanted = COLORIZE in self.stages, self.restorer.wanted
-        warnings, measured, facts = findings.cautions(self.photo, coloring), {}, {}
+        warnings = findings.cautions(self.photo, coloring, detecting=SEGMENT in self.stages)
+        measured, facts = {}, {}
         if coloring:
             warnings += color_depth(self.photo, self.restorer.format)[1] + self.hints()[1]
         if wanted != ["color"]:

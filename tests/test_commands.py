@@ -113,6 +113,14 @@ def test_infer_writes_one_file_per_photo_and_never_replaces_it(
     assert before == {name: (tmp_path / "out" / name).read_bytes() for name in files(tmp_path / "out")}
 
 
+@pytest.mark.parametrize("stage", [segment, inpaint, colorize])
+def test_infer_has_the_option_that_its_message_names(tmp_path, scan, tiny_weights, capsys, stage):
+    words = ["infer", scan, tmp_path / "out", "--max-pixels", 1000]
+    words += ["--mask", scan] if stage is inpaint else []
+    assert command(stage, *words, weights=tiny_weights) == 1
+    assert "more than the limit of 1000: scale it down, or raise --max-pixels" in capsys.readouterr().err
+
+
 def test_a_stage_as_a_program(tmp_path, scan, tiny_weights):
     words = ["segment.py", "infer", scan, tmp_path / "missing.png", tmp_path / "out", "--device", "cpu"]
     done = subprocess.run(

@@ -32,23 +32,32 @@ def test_luma_differences():
 
 
 def test_cautions(portrait):
-    assert findings.cautions(Photo(portrait), coloring=False) == []
-    assert findings.cautions(Photo(portrait[..., 0]), coloring=True) == []
-    (sentence,) = findings.cautions(Photo(portrait), coloring=True)
+    assert findings.cautions(Photo(portrait), coloring=False, detecting=True) == []
+    assert findings.cautions(Photo(portrait[..., 0]), coloring=True, detecting=True) == []
+    (sentence,) = findings.cautions(Photo(portrait), coloring=True, detecting=True)
     assert "already in color" in sentence
     sepia = np.clip(portrait[..., :1] * [1.0, 0.85, 0.6] + [10, 5, 0], 0, 255).astype(np.uint8)
-    assert findings.cautions(Photo(sepia), coloring=True) == [
+    assert findings.cautions(Photo(sepia), coloring=True, detecting=True) == [
         "toned print: its tone is replaced by guessed colors"
     ]
-    assert findings.cautions(Photo(sepia), coloring=False) == []
-    (sentence,) = findings.cautions(Photo(portrait[:255, :, 0]), coloring=True)
+    assert findings.cautions(Photo(sepia), coloring=False, detecting=True) == []
+    (sentence,) = findings.cautions(Photo(portrait[:255, :, 0]), coloring=True, detecting=True)
     assert sentence == "very small photograph (256 x 255 px): scan it at a higher resolution"
-    (sentence,) = findings.cautions(Photo(drawing()), coloring=True)
+    (sentence,) = findings.cautions(Photo(drawing()), coloring=True, detecting=True)
     assert sentence.startswith("looks like a drawing or a page of text: ")
-    (sentence,) = findings.cautions(Photo(halftone(portrait)), coloring=True)
+    (sentence,) = findings.cautions(Photo(halftone(portrait)), coloring=True, detecting=True)
     assert sentence.startswith("looks like a halftone print: ")
-    (sentence,) = findings.cautions(Photo(color_negative(portrait)), coloring=False)
+    (sentence,) = findings.cautions(Photo(color_negative(portrait)), coloring=False, detecting=True)
     assert sentence == "looks like a color negative: invert it first"
     for coloring in (True, False):
-        (sentence,) = findings.cautions(Photo(stamped(portrait)), coloring)
+        (sentence,) = findings.cautions(Photo(stamped(portrait)), coloring, detecting=True)
         assert sentence.startswith("a small part is in color")
+
+
+def test_cautions_name_no_option_of_detection_where_none_runs(portrait):
+    for pixels in (drawing(), halftone(portrait)):
+        assert findings.cautions(Photo(pixels), coloring=True, detecting=False) == []
+    stamp = Photo(stamped(portrait))
+    assert findings.cautions(stamp, coloring=False, detecting=False) == []
+    (sentence,) = findings.cautions(stamp, coloring=True, detecting=False)
+    assert sentence == "a small part is in color, such as a stamp or ink: its color becomes a guess"

@@ -111,6 +111,7 @@ def test_help_gives_every_default():
         "recursive",
         "overwrite",
         "format",
+        "max_pixels",
         "json",
         "quiet",
     ]
