@@ -180,7 +180,8 @@ def evaluate(net, *, data: Path, processes, infer: dict | None = None, hole_shar
         result["telea_reason"] = "OpenCV is not installed"
     if vgg:
         result["vgg_weights"] = Path(vgg_weights).name
-    return {**result, "infer": {"hole_share": list(hole_share)}, "rows": rows}
+    infer = {"hole_share": list(hole_share)} if training else infer
+    return {**result, "infer": infer, "rows": rows}
 
 
 def sheet(args) -> list:

@@ -20,7 +20,8 @@ RENAMED = {"centers": "extra_levels", "classes": "out_channels"}
 
 
 def save(path: Path, content: dict) -> None:
-    """Writes to a temporary file next to `path` and renames it, so that a kill leaves no partial file.
+    """Writes to a temporary file next to `path`, through to the disk, and renames it: neither a kill nor a
+    power failure leaves a partial file.
 
     Raises OSError with the name of the file.
     """
@@ -29,6 +30,8 @@ def save(path: Path, content: dict) -> None:
     try:
         with open(temporary, "wb") as file:  # given a path, torch has no OSError for a full disk
             torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(temporary, path)
     except (OSError, RuntimeError) as error:
         failed = error if isinstance(error, OSError) else error.__context__

@@ -11,7 +11,7 @@ from PIL import ExifTags, Image, ImageFilter
 
 from data.errors import PhotoError
 from data.photo import read_named
-from data.pixels import luma, resize, upright
+from data.pixels import as_depth, luma, resize, upright
 
 FAINT_SCALE = 0.6  # below this scale, damage that does not fill half of a pixel is ignored
 # Errors of a machine that has no more open files or memory, which are no faults of a file
@@ -49,6 +49,8 @@ def crop(picture: Image.Image, mode: str, side: int, rng, zoom=(0.25, 1.0), enla
     `side` / `enlarge` px, so that enlargement stays within that of enlarged small scans. mode: "L" or "RGB".
     Raises OSError if it cannot be read.
     """
+    if picture.format == "TIFF":
+        attempted(picture.load)  # which turns it upright
     (width, height), short = picture.size, min(picture.size)
     orientation = attempted(picture.getexif).get(ExifTags.Base.Orientation)
     span = int(min(short, max(short * np.exp(rng.uniform(*np.log(zoom))), side / enlarge)))
@@ -58,8 +60,8 @@ def crop(picture: Image.Image, mode: str, side: int, rng, zoom=(0.25, 1.0), enla
     attempted(picture.load)
     scale = picture.width / width
     box = (left * scale, top * scale, (left + span) * scale, min((top + span) * scale, picture.height))
-    if picture.mode.startswith("I;16"):  # Pillow would clip at 255
-        picture = Image.fromarray((np.asarray(picture) / 257 + 0.5).astype(np.uint8))
+    if picture.mode == "I" or picture.mode.startswith("I;16"):  # Pillow would clip at 255
+        picture = Image.fromarray(as_depth(np.asarray(picture).astype(np.uint16), np.uint8))
     square = picture.convert(mode).resize((side, side), Image.Resampling.BICUBIC, box=box)
     array = upright(np.asarray(square, np.float32) / 255, orientation)
     return np.ascontiguousarray(array[:, ::-1] if rng.random() < 0.5 else array)

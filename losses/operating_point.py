@@ -13,12 +13,12 @@ MOST_LEFT = 0.02  # share of the plainly damaged photographs that may be left al
 def search(counts: list, certainty: list[float], most: float) -> dict:
     """The settings of a network, {"threshold", "sure"}, from validation photographs with damage.
 
-    counts: `metrics.histograms` of each photograph; certainty: confidence that it is damaged, 0 to 1; most:
-    the highest confidence to require.
+    The threshold is above 0, at which everything would be marked. counts: `metrics.histograms` of each
+    photograph; certainty: confidence that it is damaged, 0 to 1; most: the highest confidence to require.
     """
     curves = torch.stack([metrics.dice_by_threshold(photo) for photo in counts])  # (N, BINS)
     mean = curves.mean(0)
-    best = int((mean >= NEARLY_BEST * mean.max()).nonzero()[-1])
+    best = max(1, int((mean >= NEARLY_BEST * mean.max()).nonzero()[-1]))
     plain = [bool(photo[1].sum() >= PLAIN * photo.sum()) for photo in counts]
     return {
         "threshold": best / metrics.BINS,

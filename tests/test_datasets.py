@@ -12,6 +12,8 @@ from data import datasets
 from data.crops import crop_pair
 from data.datasets import Clean, ColorizeSamples, InpaintSamples, SegmentSamples, crop
 from data.errors import PhotoError
+from data.photo import read_photo
+from data.pixels import luma
 from data.synthesis import exposure, shares
 
 KINDS = [SegmentSamples, InpaintSamples, ColorizeSamples]
@@ -368,6 +370,24 @@ def test_scans_of_16_bits_are_not_clipped(tmp_path, dtype):
         square = crop(picture, "L", 64, np.random.default_rng(0), zoom=(1, 1))
     assert 0.18 < square.min() < 0.25
     assert 0.75 < square.max() < 0.82
+
+
+@pytest.mark.parametrize("name", ["turned.tif", "turned.jpg", "deep.pgm"])
+def test_crops_lie_and_shine_as_the_photograph_does(tmp_path, name):
+    """Bright at one end, which a turn would move; 16 bits, which Pillow would clip."""
+    levels, path = np.tile(np.linspace(40, 200, 90)[:, None], (1, 60)), tmp_path / name
+    if name == "deep.pgm":
+        path.write_bytes(b"P5 60 90 65535\n" + (levels * 257).astype(">u2").tobytes())
+    else:
+        tags = Image.Exif()
+        tags[274] = 6
+        Image.fromarray(levels.astype(np.uint8)).save(path, exif=tags)
+    whole = luma(read_photo(path).pixels)
+    with Image.open(path) as picture:
+        square = crop(picture, "L", 60, np.random.default_rng(0), zoom=(1, 1))
+    assert np.ptp(square.mean(1)) == pytest.approx(np.ptp(whole.mean(1)), abs=0.25)
+    assert np.ptp(square.mean(0)) == pytest.approx(np.ptp(whole.mean(0)), abs=0.25)
+    assert square.mean() == pytest.approx(whole.mean(), abs=0.1)
 
 
 def test_a_jpeg_read_at_half_the_size_is_the_same_crop(tmp_path):

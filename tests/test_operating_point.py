@@ -30,6 +30,13 @@ def test_plain_damage_is_not_left_alone():
     assert operating_point.surest([0.5] * 49 + [0.02], [0.99] * 49 + [0.6], many, 0.96) == 0.96  # one of 50
 
 
+def test_the_threshold_is_never_0():
+    mask = torch.zeros(10, 10, dtype=torch.uint8)
+    mask[:5] = 255
+    found = operating_point.search([metrics.histograms(torch.zeros(10, 10), mask)], [0.99], 0.96)
+    assert found["threshold"] > 0
+
+
 def test_the_threshold_is_the_highest_with_nearly_the_best_dice():
     """Damage at 0.9 and a little at 0.5, the clean rest at 0.1: the little is not worth a lower threshold."""
     probability = torch.full((100, 100), 0.1005)

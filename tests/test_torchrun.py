@@ -6,14 +6,17 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import torch
 from runs import SMALL, STAGES, STATE, equal, log
 
+import colorize
 import segment
 from data import checkpoint, run_folder
+from engine.processes import Processes
 
 pytestmark = pytest.mark.skipif(
     not torch.distributed.is_available() or not Path("/proc/self/task").exists(),
@@ -97,3 +100,17 @@ def test_eval_of_two_processes(data_folder, tiny_weights, capsys, stage):
     output, error = process.communicate(timeout=240)
     assert process.returncode == 0, error
     assert json.loads(output) == alone
+
+
+def test_the_score_is_that_of_the_weights_kept(data_folder, tmp_path):
+    """Each process has norm statistics of its own, but only those of the first are kept."""
+    words = ["--steps", 30, "--device", "cpu", "--workers", 0, "--ema", 0.1, *SMALL[colorize]]
+    process = start(colorize, "train", "--data", data_folder, *words, "--run-dir", tmp_path)
+    _, error = process.communicate(timeout=300)
+    assert process.returncode == 0, error
+    state = checkpoint.read(tmp_path / "last.pt")
+    net = colorize.build(json.loads((tmp_path / "args.json").read_text())["network"])
+    net.load_state_dict(state["ema"])
+    with closing(Processes("cpu")) as alone:
+        result = colorize.evaluate(net, data=data_folder, processes=alone)
+    assert log(tmp_path)[-1]["score"] == pytest.approx(result["score"], abs=2e-5)
