@@ -33,7 +33,7 @@ import numpy as np
 from data import evaluation, findings
 from data.color import into_profile, tones
 from data.errors import UserError
-from data.folder import evenly_chosen, images_in, small_photos, thinned, validation, validation_photos
+from data.folder import evenly_chosen, images_in, validation, validation_photos
 from data.hints import Hints, simulate
 from data.images import read_role_hints
 from data.photo import read_named
@@ -106,7 +106,7 @@ def compute_losses(
 
 def train(args) -> int:
     from data.datasets import ColorizeSamples
-    from engine.networks import critic, load_encoders, load_features, network_options
+    from engine.networks import critic, load_encoders, load_features, network_options, starting_network
     from engine.training import Stage, fit
     from nets.features import LiteFeatures
     from nets.ops.precision import fastest
@@ -115,11 +115,12 @@ def train(args) -> int:
 
     check(args)
     options.check_critic(args, 2 * Discriminator.size_divisor)  # it judges at half the scale
+    base = starting_network(STAGE, args)
     network = network_options(
-        STAGE,
+        base,
         args.weights,
         {
-            "channels": channels(args.hint_share, args.weights),
+            "channels": channels(args, base),
             "out_channels": 2,
             "stem": "imagenet",
             "extra_levels": 0,
@@ -138,7 +139,7 @@ def train(args) -> int:
         samples=partial(samples, hint_share=args.hint_share),
         losses=partial(compute_losses, **weights, features=features),
         evaluate=partial(evaluate, data=args.data),
-        validation_set=partial(validation_photos, args.data),
+        validation_set=partial(evaluation.color_photos, args.data, few=True),
         fastest=fastest,
         initialize=partial(load_encoders, network=network, encoder=args.encoder_weights),
         discriminator=critic(args, partial(Discriminator, COLORS)),
@@ -155,17 +156,15 @@ def check(args) -> None:
     options.check_features(args, ("perceptual_weight",))
 
 
-def channels(hint_share: float, weights: Path | None) -> int:
-    """Input channels of the network: 4 with hints, 1 without. Raises UserError if the network of `weights`
-    takes hints and the samples would have none.
+def channels(args, base: dict) -> int:
+    """Input channels of the network: 4 with hints, 1 without. Raises UserError if the network that training
+    starts from, of `starting_network`, takes hints and the samples would have none.
     """
-    from data import checkpoint
-
-    if hint_share:
+    if args.hint_share:
         return 4
-    if weights and checkpoint.read_weights(weights, STAGE)["build"]["channels"] == 4:
+    if base.get("channels") == 4:
         raise UserError(
-            f"--hint-share 0: the network of {weights} takes hints, and would forget what they are"
+            f"--hint-share 0: the network of {args.weights} takes hints, and would forget what they are"
         )
     return 1
 
@@ -184,8 +183,8 @@ def evaluate(net, *, data: Path, processes, infer: dict | None = None) -> dict:
 
     from losses import metrics, summary
 
-    training, photos = infer is None, validation_photos(data)
-    photos = thinned(photos, 16) if training else photos + small_photos(data)
+    training = infer is None
+    photos = evaluation.color_photos(data, few=training)
     colorizer = Colorizer(net, processes.device, **(infer or {}))
     rows, samples = [], []
     for number, path in processes.share(list(enumerate(photos))):
@@ -210,8 +209,6 @@ def evaluate(net, *, data: Path, processes, infer: dict | None = None) -> dict:
         rows.append(row)
 
     rows, samples = processes.gather(rows), processes.gather(samples[:6])
-    if not rows:
-        raise UserError(f"{data}: no color photographs to evaluate on")
     result = summary.colors(rows)
     if training:
         result["samples"] = dict(samples[:6])

@@ -89,7 +89,7 @@ def compute_losses(
 
 def train(args) -> int:
     from data.datasets import InpaintSamples
-    from engine.networks import critic, load_features, network_options
+    from engine.networks import critic, load_features, network_options, starting_network
     from engine.training import Stage, fit
     from nets.features import LiteFeatures
     from nets.ops.precision import fastest
@@ -99,7 +99,7 @@ def train(args) -> int:
     check(args)
     options.check_critic(args, Discriminator.size_divisor)
     network = network_options(
-        STAGE,
+        starting_network(STAGE, args),
         args.weights,
         {"channels": 1},
         width=("width", args.width, 64),

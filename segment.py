@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data.errors import UserError
-from data.evaluation import hard_negatives, with_lookalike
+from data.evaluation import damaged_pairs, hard_negatives, with_lookalike
 from data.files import refuse_existing, write_whole
-from data.folder import damage_in, images_in, measured_pairs, measured_scans, pairs_in, thinned, validation
+from data.folder import damage_in, images_in, measured_scans, pairs_in, thinned, validation
 from data.images import read_protection
 from data.infrared import AUTO, mark
 from data.marks import ANY_SIZE, Found, drop
@@ -73,12 +73,12 @@ def compute_losses(net, batch: dict, *, total, positive_weight: float | str, dic
 
 def train(args) -> int:
     from data.datasets import SegmentSamples
-    from engine.networks import load_encoders, network_options
+    from engine.networks import load_encoders, network_options, starting_network
     from engine.training import Stage, fit
     from nets.ops.precision import fastest
 
     network = network_options(
-        STAGE,
+        starting_network(STAGE, args),
         args.weights,
         {"channels": 1, "out_channels": 1, "stem": "full", "extra_levels": 2},
         depth=("encoder", args.encoder, 18),
@@ -98,7 +98,7 @@ def train(args) -> int:
         samples=partial(SegmentSamples, args.data, seed=args.seed, side=args.crop, **drawn),
         losses=partial(compute_losses, **options.chosen(args, "positive_weight", "dice_weight")),
         evaluate=partial(evaluate, data=args.data, hold_out=args.hold_out, tta=True),  # as `infer` detects
-        validation_set=partial(measured_pairs, args.data, args.hold_out),
+        validation_set=partial(damaged_pairs, args.data, args.hold_out),
         fastest=fastest,
         initialize=partial(load_encoders, network=network, **published),
     )
@@ -123,12 +123,10 @@ def evaluate(
     training, confidence = infer is None, infer.get("sure", MIN_CONFIDENCE) if infer else None
     damage = {} if training else damage_in(data, hold_out)
     finder = make_finder(net, processes.device, tta=tta, max_side=max_side, min_confidence=confidence)
-    cases = [detect(finder, *pair) for pair in processes.share(measured_pairs(data, hold_out))]
+    cases = [detect(finder, *pair) for pair in processes.share(damaged_pairs(data, hold_out))]
 
     histograms = processes.gather([detection.histogram(finder, case) for case in cases])
     damaged = [row for row in histograms if row["damaged"]]
-    if not damaged:
-        raise UserError(f"{validation(data) / 'labelled'}: no mask marks any damage to measure on")
     if training:
         counts, certainty = [row["counts"] for row in damaged], [row["certainty"] for row in damaged]
         infer = operating_point.search(counts, certainty, MIN_CONFIDENCE)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data.folder import SMALL, thinned
-from data.photo import read_named
+from data.errors import UserError
+from data.folder import SMALL, measured_pairs, small_photos, thinned, validation, validation_photos
+from data.photo import read_labelled, read_named
 from data.pixels import as_depth, luma, resize
 from data.synthesis import lookalikes
 from data.synthesis.holes import draw_holes
@@ -35,6 +36,26 @@ def read_color(path: Path) -> np.ndarray | None:
         height, width = (max(1, round(side * SIDE / max(pixels.shape))) for side in pixels.shape[:2])
         pixels = resize(pixels.astype("float32"), (width, height), "box") + 0.5
     return pixels.clip(0, 255).astype("uint8")
+
+
+def color_photos(data: Path, few: bool) -> list[Path]:
+    """The validation photographs to colorize, only some and no small ones if `few`, as in training. Raises
+    UserError if none of them has color.
+    """
+    photos = validation_photos(data)
+    photos = thinned(photos, 16) if few else photos + small_photos(data)
+    if all(read_color(path) is None for path in photos):
+        raise UserError(f"{validation(data)}: no color photographs to evaluate on")
+    return photos
+
+
+def damaged_pairs(data: Path, fold: str | None) -> list[tuple[Path, Path]]:
+    """`measured_pairs`. Raises UserError if none of their masks marks damage."""
+    pairs = measured_pairs(data, fold)
+    if not any((read_labelled(*pair)[1] == 255).any() for pair in pairs):
+        folder = (data if fold else validation(data)) / "labelled"
+        raise UserError(f"{folder}: no mask marks any damage to measure on")
+    return pairs
 
 
 def color_group(path: Path) -> str:

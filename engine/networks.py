@@ -5,6 +5,7 @@ Stage scripts pass in their classes and `build` functions, since this module doe
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,14 +30,26 @@ def load_net(weights: Path, stage: str, build: Callable[[dict], nn.Module]) -> t
     return net.eval(), content["infer"]
 
 
-def network_options(stage: str, weights: Path | None, fixed: dict, **choices) -> dict:
+def starting_network(stage: str, args) -> dict:
+    """Constructor arguments of the network of `--weights`; empty for a new network. Raises WeightsError.
+
+    A run that goes on has them in args.json: it no longer needs the file, which may be gone.
+    """
+    if not args.weights:
+        return {}
+    options = args.run_dir / "args.json"
+    if (args.run_dir / "last.pt").exists() and options.exists():
+        return json.loads(options.read_text("utf-8"))["network"]
+    return checkpoint.read_weights(args.weights, stage)["build"]
+
+
+def network_options(build: dict, weights: Path | None, fixed: dict, **choices) -> dict:
     """The network's constructor arguments: the `fixed` ones, and name -> (option, value, default) for the
     others.
 
-    None as a value means the value in the `weights` file, or else the default. Raises UserError for a value
-    that contradicts the file.
+    None as a value means the value in `build`, of `starting_network`, or else the default. Raises UserError
+    for a value that contradicts it, with the name of the `weights` file.
     """
-    build = checkpoint.read_weights(weights, stage)["build"] if weights else {}
     chosen = dict(fixed)
     for name, (option, value, default) in choices.items():
         if value is not None and name in build and build[name] != value:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from nets.norm import NormAct
-from nets.resnet import DEVIATION, MEAN, initialize
+from nets.resnet import DEVIATION, MEAN, initialize, pad_inputs
 
 
 class Level(NamedTuple):
@@ -134,6 +134,10 @@ class EfficientNetLite(nn.Module):
             if index in self.feature_blocks:
                 features.append(x)
         return features
+
+    def _load_from_state_dict(self, state_dict, prefix, *args):
+        pad_inputs(state_dict, prefix + "conv_stem.weight", self.conv_stem.in_channels)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def load_published(self, state: dict) -> None:
         """Loads the published state of the same variant; ValueError, one line, if it does not fit."""

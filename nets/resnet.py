@@ -140,10 +140,7 @@ class ResNet(nn.Module):
         return features
 
     def _load_from_state_dict(self, state_dict, prefix, *args):
-        """Weights trained on luma alone start a network that takes hints too: kernels of hints are 0."""
-        kernel = state_dict.get(prefix + "conv1.weight")
-        if kernel is not None and kernel.shape[1] == 1 < self.conv1.in_channels:
-            state_dict[prefix + "conv1.weight"] = F.pad(kernel, (0, 0, 0, 0, 0, self.conv1.in_channels - 1))
+        pad_inputs(state_dict, prefix + "conv1.weight", self.conv1.in_channels)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def load_published(self, state: dict) -> None:
@@ -155,6 +152,16 @@ class ResNet(nn.Module):
         except (KeyError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[-1].strip()
             raise ValueError(f"not a torchvision ResNet of the same depth ({reason})") from None
+
+
+def pad_inputs(state_dict: dict, name: str, channels: int) -> None:
+    """Weights trained on luma alone start a network that takes hints too: its kernels of hints are 0.
+
+    name: of the kernel of the first convolution; channels: those of the network's input.
+    """
+    kernel = state_dict.get(name)
+    if kernel is not None and kernel.shape[1] == 1 < channels:
+        state_dict[name] = F.pad(kernel, (0, 0, 0, 0, 0, channels - 1))
 
 
 def _layer(block, in_channels: int, width: int, count: int, stride: int, norm) -> nn.Sequential:

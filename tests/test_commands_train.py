@@ -9,6 +9,7 @@ from argparse import ArgumentParser, Namespace
 
 import pytest
 import torch
+from PIL import Image
 from runs import STAGES, log, train
 
 import colorize
@@ -111,6 +112,29 @@ def test_mistakes_give_one_line_and_status_2(trained, data_folder, tmp_path, cap
         assert reason in error
         assert error.count("\n") == 1, error
         assert not (tmp_path / "run/last.pt").exists()
+
+
+@pytest.mark.parametrize(
+    "stage, words, reason",
+    [
+        (colorize, [], "val: no color photographs to evaluate on"),
+        (segment, [], "val/labelled: no mask marks any damage to measure on"),
+        (segment, ["--hold-out", "1/2"], "data/labelled: no mask marks any damage to measure on"),
+    ],
+)
+def test_nothing_to_evaluate_on_is_said_before_the_first_step(
+    data_folder, tmp_path, capsys, stage, words, reason
+):
+    data = shutil.copytree(data_folder, tmp_path / "data")
+    for path in data.glob("val/clean/**/*.*"):
+        Image.open(path).convert("L").save(path)
+    for path in data.glob("**/masks/**/*.png"):
+        Image.new("L", Image.open(path).size).save(path)
+    assert train(stage, data, tmp_path / "run", *words) == 2
+    error = capsys.readouterr().err
+    assert error.endswith(f"{reason}\n")
+    assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("words", [["--seed", -1], ["--workers", -1], ["--keep", 0], ["--steps", 0]])

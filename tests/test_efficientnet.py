@@ -91,6 +91,15 @@ def test_published_weights_see_grey_as_they_saw_rgb():
                 torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
+def test_weights_of_luma_start_a_network_with_hints():
+    grey, hinted = (EfficientNetLite("lite0", channels).eval() for channels in (1, 4))
+    hinted.load_state_dict(grey.state_dict())
+    luma, hints = torch.rand(1, 1, 64, 64), torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        for ours, theirs in zip(hinted(torch.cat([luma, hints], 1)), grey(luma), strict=True):
+            torch.testing.assert_close(ours, theirs)
+
+
 def test_the_first_layer_takes_the_published_range():
     """Inside the border, the stem of x in [0, 1] is the published stem of 2 x - 1."""
     state = published(EfficientNetLite("lite0", 3), seed=1)

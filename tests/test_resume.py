@@ -44,6 +44,21 @@ def test_a_stopped_run_goes_on_bit_for_bit(
     assert ours["infer"] == theirs["infer"]
 
 
+@needs_signals
+@pytest.mark.parametrize("stage", [segment, colorize])
+def test_a_run_goes_on_without_the_weights_that_it_started_from(
+    trained, data_folder, tmp_path, monkeypatch, stage
+):
+    (best,) = trained(stage).glob("best-*.pt")
+    start, run = shutil.copy(best, tmp_path / "start.pt"), tmp_path / "run"
+    with monkeypatch.context() as patch:
+        stopped_at(stage, patch, 3, signals=1)
+        assert train(stage, data_folder, run, "--weights", start) == 130
+    start.unlink()
+    assert train(stage, data_folder, run, "--weights", start) == 0
+    assert checkpoint.read(run / "last.pt")["done"] == STEPS
+
+
 def test_a_killed_run_goes_on_from_the_last_save(trained, data_folder, tmp_path, monkeypatch):
     """Nothing was said to the process: it goes on from the last regular save, to the same weights."""
 

@@ -1,9 +1,12 @@
 """Synthetic damage: seeded, marked where it can be seen and nowhere else, and fast enough to train on."""
 
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from data.errors import PhotoError
 from data.synthesis import defects, lookalikes
 from data.synthesis.ageing import age, tint
 from data.synthesis.defects import damage
@@ -195,6 +198,21 @@ def test_textures_may_be_absent(tmp_path):
         assert not empty
         _, mask = damage(picture(), seeded(1), empty, ["shapes"])
         assert mask.any()
+
+
+def test_textures_of_any_folder_but_hidden_ones(tmp_path):
+    for folder in ("hair/long", ".hidden", "hair/.thumbnails"):
+        (tmp_path / folder).mkdir(parents=True)
+        Image.fromarray(np.pad(np.full((9, 50), 255, np.uint8), 20)).save(tmp_path / folder / "a.png")
+    assert [len(group) for group in load_textures(tmp_path).groups] == [1]
+
+
+def test_a_broken_texture_is_named(tmp_path):
+    file = io.BytesIO()
+    Image.effect_noise((90, 90), 99).save(file, "PNG")
+    (tmp_path / "cut.png").write_bytes(file.getvalue()[:2000])
+    with pytest.raises(PhotoError, match=r"cut\.png: "):
+        load_textures(tmp_path)
 
 
 def test_textures_are_cut_and_sifted(textures):

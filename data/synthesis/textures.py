@@ -5,11 +5,14 @@ any machine.
 """
 
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from data.crops import attempted, naming
+from data.folder import grouped
 
 _SIDE = 512  # px, period of the noise bank
 SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
@@ -121,7 +124,7 @@ class Textures:
 
 def load_textures(folder) -> Textures:
     """All shapes under `folder`, each direct subfolder a group that is drawn equally often. Empty if None or
-    missing.
+    missing. Raises PhotoError with the name of a file that cannot be read.
 
     Large scans are halved and cut into tiles, and empty tiles dropped. Masks that are mostly white (drawn
     inverted, or a whole sheet) or have a ruled frame are left out, since they are not shapes of defects.
@@ -130,8 +133,8 @@ def load_textures(folder) -> Textures:
     if folder is None or not folder.is_dir():
         return Textures()
     groups = []
-    for part in sorted([folder, *(path for path in folder.iterdir() if path.is_dir())]):
-        paths = sorted(path for path in part.glob("[!.]*") if path.suffix.lower() in SUFFIXES)
+    for group in grouped(folder):
+        paths = [path for path in group if path.suffix.lower() in SUFFIXES]
         shapes = [(tile.size, tile.tobytes()) for path in paths for tile in _tiles(path)]
         if shapes:
             groups.append(shapes)
@@ -139,6 +142,11 @@ def load_textures(folder) -> Textures:
 
 
 def _tiles(path: Path) -> list[Image.Image]:
+    with naming(path):
+        return attempted(partial(_cut, path))
+
+
+def _cut(path: Path) -> list[Image.Image]:
     with Image.open(path) as picture:
         if max(picture.size) <= 1024:
             shape = picture.convert("L").point(lambda level: 255 if level > 127 else 0)
