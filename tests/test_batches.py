@@ -171,8 +171,8 @@ def test_nothing_but_unreadable_photographs_is_one_line(data_folder, tmp_path, c
 
 def test_an_unreadable_validation_photograph_is_named_and_nothing_is_lost(data_folder, tmp_path, capsys):
     folder = shutil.copytree(data_folder, tmp_path / "data")
-    spoil(folder / "val/clean/others/q.png")
+    spoil(folder / "val/clean/people/p.png")
     assert train(colorize, folder, tmp_path / "run", steps=4) == 2
     last = capsys.readouterr().err.splitlines()[-1]
-    assert f"{folder}/val/clean/others/q.png: damaged or truncated PNG file" in last
+    assert f"{folder}/val/clean/people/p.png: damaged or truncated PNG file" in last
     assert checkpoint.read(tmp_path / "run/last.pt")["done"] == 2
