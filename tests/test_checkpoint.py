@@ -171,3 +171,12 @@ def test_a_file_that_cannot_be_written_leaves_the_former_one(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert (tmp_path / "a.pt").read_bytes() == before
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_checkpoint_is_on_the_disk_before_it_replaces_the_last_one(tmp_path, monkeypatch):
+    calls = []
+    for name in ("fsync", "replace"):
+        real = getattr(checkpoint.os, name)
+        monkeypatch.setattr(checkpoint.os, name, lambda *a, n=name, f=real: (calls.append(n), f(*a))[1])
+    checkpoint.save(tmp_path / "last.pt", {"done": 1})
+    assert calls == ["fsync", "replace"]

@@ -200,11 +200,18 @@ def test_textures_may_be_absent(tmp_path):
         assert mask.any()
 
 
-def test_textures_of_any_folder_but_hidden_ones(tmp_path):
-    for folder in ("hair/long", ".hidden", "hair/.thumbnails"):
-        (tmp_path / folder).mkdir(parents=True)
-        Image.fromarray(np.pad(np.full((9, 50), 255, np.uint8), 20)).save(tmp_path / folder / "a.png")
-    assert [len(group) for group in load_textures(tmp_path).groups] == [1]
+@pytest.mark.parametrize(
+    "names, groups",
+    [
+        (["hair/a.png", "hair/long/b.png"], [2]),
+        (["hair/a.png", ".hidden/b.png", "hair/.thumbnails/c.png"], [1]),
+    ],
+)
+def test_textures_of_nested_folders_but_not_of_hidden_ones(tmp_path, names, groups):
+    for path in (tmp_path / name for name in names):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.pad(np.full((9, 50), 255, np.uint8), 20)).save(path)
+    assert [len(group) for group in load_textures(tmp_path).groups] == groups
 
 
 def test_a_broken_texture_is_named(tmp_path):
