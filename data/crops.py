@@ -61,7 +61,7 @@ def crop(picture: Image.Image, mode: str, side: int, rng, zoom=(0.25, 1.0), enla
     scale = picture.width / width
     box = (left * scale, top * scale, (left + span) * scale, min((top + span) * scale, picture.height))
     if picture.mode == "I" or picture.mode.startswith("I;16"):  # Pillow would clip at 255
-        picture = Image.fromarray(as_depth(np.asarray(picture).astype(np.uint16), np.uint8))
+        picture = Image.fromarray(as_depth(np.asarray(picture).clip(0, 65535).astype(np.uint16), np.uint8))
     square = picture.convert(mode).resize((side, side), Image.Resampling.BICUBIC, box=box)
     array = upright(np.asarray(square, np.float32) / 255, orientation)
     return np.ascontiguousarray(array[:, ::-1] if rng.random() < 0.5 else array)

@@ -46,9 +46,9 @@ def cautions(photo: Photo, coloring: bool, detecting: bool) -> list[str]:
     if min(width, height) < SMALL:
         sentences.append(f"very small photograph ({width} x {height} px): scan it at a higher resolution")
     if kinds.is_drawing(pixels):
-        sentences += [f"looks like a drawing or a page of text: its strokes {TAKEN}"] * detecting
+        sentences += [f"looks like a drawing or a page of text: its strokes {TAKEN}"] if detecting else []
     elif kinds.is_halftone(pixels):
-        sentences += [f"looks like a halftone print: its dots or lines {TAKEN}"] * detecting
+        sentences += [f"looks like a halftone print: its dots or lines {TAKEN}"] if detecting else []
     elif kinds.is_color_negative(pixels):
         sentences.append("looks like a color negative: invert it first")
     if kinds.is_colored(pixels):

@@ -84,7 +84,7 @@ def stamp(packet: bytes | None, remark: str, tool: str, trained: bool = True) ->
     languages = _array(document, DC, "dc:description", "rdf:Alt")
     texts = languages.getElementsByTagNameNS(RDF, "li")
     text = texts[0] if texts else languages.appendChild(_item(document, {"xml:lang": "x-default"}))
-    before = "".join(node.data for node in text.childNodes if node.nodeType == node.TEXT_NODE)
+    before = _text(text)
     if remark not in before:
         text.appendChild(document.createTextNode(f"; {remark}" if before else remark))
 
@@ -104,7 +104,7 @@ def extension(packet: bytes | str) -> str:
         if subject.hasAttributeNS(*_EXTENDED):
             return subject.getAttributeNS(*_EXTENDED)
         for node in subject.getElementsByTagNameNS(*_EXTENDED):
-            return "".join(child.data for child in node.childNodes if child.nodeType == child.TEXT_NODE)
+            return _text(node)
     return ""
 
 
@@ -194,6 +194,10 @@ def _subjects(document: minidom.Document) -> list[minidom.Element]:
     ]
 
 
+def _text(node: minidom.Element) -> str:
+    return "".join(child.data for child in node.childNodes if child.nodeType == child.TEXT_NODE)
+
+
 def _drop(document: minidom.Document, properties: list[tuple[str, str]]) -> None:
     for subject in _subjects(document):
         for namespace, name in properties:
@@ -237,7 +241,7 @@ def _array(document: minidom.Document, namespace: str, name: str, kind: str) -> 
                 for array in node.childNodes:
                     if array.namespaceURI == RDF:
                         return array
-                plain = "".join(child.data for child in node.childNodes if child.nodeType == child.TEXT_NODE)
+                plain = _text(node)
     _drop(document, [(namespace, local)])
     holder = _describe(document, {}).appendChild(_element(document, name, {f"xmlns:{prefix}": namespace}))
     array = holder.appendChild(_element(document, kind, {}))

@@ -372,6 +372,12 @@ def test_scans_of_16_bits_are_not_clipped(tmp_path, dtype):
     assert 0.75 < square.max() < 0.82
 
 
+def test_values_beyond_16_bits_are_clipped():
+    """A wrapped value would be nearly black."""
+    picture = Image.fromarray(np.full((40, 40), 65536 + 300, np.int32))
+    assert crop(picture, "L", 20, np.random.default_rng(0)).min() == 1
+
+
 @pytest.mark.parametrize("name", ["turned.tif", "turned.jpg", "deep.pgm"])
 def test_crops_lie_and_shine_as_the_photograph_does(tmp_path, name):
     """Bright at one end, which a turn would move; 16 bits, which Pillow would clip."""
