@@ -251,12 +251,16 @@ def test_a_dry_run_downloads_nothing(data_folder, tmp_path, capsys, monkeypatch)
     assert json.loads(capsys.readouterr().out)["style_weight"] == 120
 
 
-def test_the_range_of_training_is_stored(data_folder, tmp_path):
+def test_the_range_of_training_is_stored(data_folder, tmp_path, capsys):
     assert train(data_folder, tmp_path / "run", "--hole-share", 0.05, 0.125) == 0
     (best,) = (tmp_path / "run").glob("best-*.pt")
     painter = inpaint.load(best, CPU)
     assert painter.hole_share == [0.05, 0.125]
     assert "12.5%" in painter.check(square(40, 40, np.s_[:, :20]))[0]
+    capsys.readouterr()
+    words = ["eval", "--data", str(data_folder), "--weights", str(best), "--device", "cpu"]
+    assert inpaint.main(words) == 0
+    assert json.loads(capsys.readouterr().out)["infer"] == {"hole_share": [0.05, 0.125]}
 
 
 def test_masks_are_an_option_of_training(data_folder, tmp_path):

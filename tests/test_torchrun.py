@@ -52,21 +52,22 @@ def children(process):
     return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
 
 
-def test_two_processes_stopped_killed_and_resumed(data_folder, tmp_path):
+@STAGES
+def test_two_processes_stopped_killed_and_resumed(data_folder, tmp_path, stage):
     """60 steps of two processes; the same with SIGTERM on the way and, resumed, SIGKILL for one of them:
     equal weights.
     """
-    words = ["--steps", 60, "--device", "cpu", "--workers", 0, "--ema", 0.9, *SMALL[segment]]
+    words = ["--steps", 60, "--device", "cpu", "--workers", 0, "--ema", 0.9, *SMALL[stage]]
     words = ["train", "--data", data_folder, *words, "--run-dir"]
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    process = start(segment, *words, whole)
+    process = start(stage, *words, whole)
     _, error = process.communicate(timeout=300)
     assert process.returncode == 0, error
     rows = log(whole)
     assert [row["step"] for row in rows if "loss" in row] == [1, 50]  # written once, not twice
     assert len(list(whole.glob("best-*.pt"))) == 1
 
-    process = start(segment, *words, stopped)
+    process = start(stage, *words, stopped)
     wait_for(process, lambda: any(row["step"] >= 10 for row in run_folder.read_log(stopped)))
     process.send_signal(signal.SIGTERM)
     _, error = process.communicate(timeout=120)
@@ -76,7 +77,7 @@ def test_two_processes_stopped_killed_and_resumed(data_folder, tmp_path):
     # Between two steps, or during an evaluation
     assert f"stopped at step {done}" in error or "goes on from the last checkpoint" in error
 
-    process = start(segment, *words, stopped, restarts=1)
+    process = start(stage, *words, stopped, restarts=1)
     wait_for(process, lambda: any(row["step"] >= done + 10 for row in run_folder.read_log(stopped)))
     os.kill(children(process)[-1], signal.SIGKILL)
     assert checkpoint.read(stopped / "last.pt")["done"] > done  # readable at any moment
