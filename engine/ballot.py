@@ -17,6 +17,7 @@ import json
 import secrets
 import sys
 from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from data.errors import PhotoError
 from data.files import refuse_existing, sha256, write_whole
 from data.photo import Photo, read_bytes, read_photo
 from engine import options
-from engine.inputs import Source, list_photos, pair, refuse_shared
+from engine.inputs import Source, list_photos, pair, pictures_by_stem, refuse_shared
 from engine.messages import report_failure, say
 from engine.page import data_url, inline_json, template
 
@@ -135,10 +136,13 @@ def vote(
     seed = secrets.randbits(32) if args.seed is None else args.seed
     sources = list_photos(args.photos, args.ballot, args.recursive, None if args.quiet else say)
     refuse_shared(sources, companions or {})
+    paired = partial(pair, given=companions or {}, listing=cache(pictures_by_stem))
     photos, pages, failed = [], [], False
     for source in tqdm(sources, unit="photo", disable=True if args.quiet else None):
         try:
-            photo, source = _read(source, companions or {})
+            if source.error:
+                raise PhotoError(source.error)
+            photo, source = read_photo(source.path), paired(source)
             order = np.random.default_rng([seed, len(photos)]).permutation(len(named)).tolist()
             pictures = [candidates[number](photo, source) for number in order]
             pages.append(_page(shown(photo), pictures, args.page_side))
@@ -155,13 +159,6 @@ def vote(
     facts |= {"candidates": named, "photos": photos}
     _write(page, key, facts, pages, args.overwrite)
     return int(failed)
-
-
-def _read(source: Source, companions: dict[str, Path | None]) -> tuple[Photo, Source]:
-    """The photograph, and the source with its companions. Raises PhotoError."""
-    if source.error:
-        raise PhotoError(source.error)
-    return read_photo(source.path), pair(source, companions)
 
 
 def _page(shown: np.ndarray, pictures: list[np.ndarray], side: int) -> dict:
