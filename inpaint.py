@@ -241,7 +241,7 @@ class Painter:
             return [f"{'the mask is empty' if given else 'no damage was found'}: nothing was painted"]
         if self.hole_share and share > self.hole_share[1]:
             most = f"more than the {self.hole_share[1]:.1%} of training: look at them"
-            return [f"{share:.1%} of the photograph are holes, {most}"]
+            return [f"{share:.1%} of the photograph is holes, {most}"]
         return []
 
     def grey(self, luma, mask):

@@ -246,8 +246,8 @@ def find(
     if shown is not None:
         mask[shown] = 255
     if finder and finder.min_confidence is not None and not mask.any() and (probability >= threshold).any():
-        note = "nothing is surely damaged, so nothing was marked; a --threshold below that of the weights "
-        said = [note + "marks what may be", *said]
+        note = "no damage is certain enough, so nothing was marked; a --threshold below that of the weights "
+        said = [note + "marks possible damage too", *said]
     dropped = drop(mask, *sizes, scale)
     if dropped and any(dropped.values()) and not mask.any():
         said.append("all marks were dropped by --smallest or --largest, so nothing is repaired")

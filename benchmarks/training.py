@@ -1,4 +1,4 @@
-"""Measures what training needs: memory and arithmetic at paper size, and samples per second of short runs.
+"""Measures training: memory and arithmetic at the published size, and samples per second of short runs.
 
     python benchmarks/training.py cost                       prints one JSON object
     python benchmarks/training.py samples [--data DIR]       samples of 512 x 512 px, made by one process

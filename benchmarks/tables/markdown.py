@@ -64,5 +64,6 @@ def source(name: str) -> str:
     stored = record.read(name)
     hardware, versions = stored["hardware"], stored["versions"]
     machine = hardware.get("gpu") or f"{hardware['processor']}, {hardware['cores']} cores"
-    threads = f", {stored['threads']} threads" if stored.get("threads") else ""
+    count = stored.get("threads")
+    threads = f", {count} thread{'s' * (count > 1)}" if count else ""
     return f"`{stored['command']}`: {machine}{threads}, torch {versions['torch']}, {stored['date']}."

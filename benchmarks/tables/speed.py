@@ -108,12 +108,12 @@ def folder() -> str:
     )
 
 
-def optimisations() -> str:
+def optimizations() -> str:
     def ratio(row):
         return row["reason"] if row["ratio"] is None else ratio_with_quartiles(row)
 
     return columns(
-        results("optimisations"),
+        results("optimizations"),
         ("what", "what"),
         ("", lambda row: "kept" if row["kept"] else "dropped"),
         ("before, ms", lambda row: row.get("ms_without")),
@@ -131,7 +131,7 @@ def ratio_with_quartiles(row: dict) -> str:
 def memory() -> str:
     return columns(
         results("memory"),
-        ("megapixels, grey", "megapixels"),
+        ("megapixels, grey", lambda row: row["megapixels"] or "below 0.01"),
         ("peak memory, MB", "peak_mb"),
         ("seconds", "seconds"),
         ("inpainted", lambda row: percent(row["invented"])),

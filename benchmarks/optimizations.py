@@ -1,6 +1,6 @@
 """Measures each optimization of inference: the same work with and without it, alternating (A B A B).
 
-    python benchmarks/optimisations.py [--rounds 7] [--threads 1] [--store]   prints one JSON object
+    python benchmarks/optimizations.py [--rounds 7] [--threads 1] [--store]   prints one JSON object
 
 `ratio`: processor time with the optimization / without it, the median over pairs, with `quartiles` and the
 number of pairs `n`. Below 1 the optimization is faster. Optimizations that were tried and dropped are
@@ -219,7 +219,7 @@ def main() -> None:
             rows.append({"what": name, "kept": kept, **pairs(case(), 3 if "4096" in name else args.rounds)})
             print(rows[-1], file=sys.stderr)
     rows.append({"what": "torch.compile (segment, 512 px)", "kept": False, **compiled()})
-    record.emit("optimisations", rows, args.store, threads=args.threads)
+    record.emit("optimizations", rows, args.store, threads=args.threads)
 
 
 if __name__ == "__main__":
