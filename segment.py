@@ -22,11 +22,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data.errors import UserError
-from data.evaluation import damaged_pairs, hard_negatives, with_lookalike
+from data.evaluation import damaged_photos, hard_negatives, with_lookalike
 from data.files import refuse_existing, write_whole
 from data.folder import damage_in, images_in, measured_scans, pairs_in, thinned, validation
 from data.images import read_protection
 from data.infrared import AUTO, mark
+from data.labelled import NO_CORRECTIONS, Corrections, Labelled
 from data.marks import ANY_SIZE, Found, drop
 from data.photo import Photo, encode, probability_file, read_labelled, read_named
 from data.pixels import luma, resize
@@ -90,15 +91,17 @@ def train(args) -> int:
         del network["context"]
         if args.context_weights:
             raise UserError("--context-weights needs --context")
-    drawn = options.chosen(args, "labelled_share", "hold_out", "corrections", "photos")
+    corrections = Corrections(tuple(args.corrections or ()), args.photos)
+    labelled = {"hold_out": args.hold_out, "corrections": corrections}
+    drawn = {"seed": args.seed, "side": args.crop, "labelled_share": args.labelled_share, **labelled}
     published = {"encoder": args.encoder_weights, "context": args.context_weights}
     stage = Stage(
         STAGE,
         build,
-        samples=partial(SegmentSamples, args.data, seed=args.seed, side=args.crop, **drawn),
+        samples=partial(SegmentSamples, args.data, **drawn),
         losses=partial(compute_losses, **options.chosen(args, "positive_weight", "dice_weight")),
-        evaluate=partial(evaluate, data=args.data, hold_out=args.hold_out, tta=True),  # as `infer` detects
-        validation_set=partial(damaged_pairs, args.data, args.hold_out),
+        evaluate=partial(evaluate, data=args.data, tta=True, **labelled),  # as `infer` detects
+        validation_set=partial(damaged_photos, args.data, args.hold_out, corrections),
         fastest=fastest,
         initialize=partial(load_encoders, network=network, **published),
     )
@@ -109,21 +112,31 @@ def train(args) -> int:
 
 
 def evaluate(
-    net, *, data: Path, processes, infer: dict | None = None, tta=False, max_side=MAX_SIDE, hold_out=None
+    net,
+    *,
+    data: Path,
+    processes,
+    infer: dict | None = None,
+    tta=False,
+    max_side=MAX_SIDE,
+    hold_out=None,
+    corrections=NO_CORRECTIONS,
 ) -> dict:
     """Evaluates a network on the validation photographs, which the processes share.
 
     Without `infer`, as in training, the settings are searched and returned in it, only a few undamaged
     photographs are used, and `samples` has pictures. With it, the slow parts are included: all undamaged
-    photographs, also with each kind of hard negative. hold_out: the fold "I/N" of labelled/ and negatives/ to
-    evaluate on, in place of val/. Raises UserError if there is no damage to evaluate on.
+    photographs, also with each kind of hard negative. hold_out: the fold "I/N" of labelled/, with
+    the corrections, and of negatives/ to evaluate on, in place of val/. Raises UserError if there is no
+    damage to evaluate on.
     """
     from losses import detection, operating_point, summary
 
     training, confidence = infer is None, infer.get("sure", MIN_CONFIDENCE) if infer else None
     damage = {} if training else damage_in(data, hold_out)
     finder = make_finder(net, processes.device, tta=tta, max_side=max_side, min_confidence=confidence)
-    cases = [detect(finder, *pair) for pair in processes.share(damaged_pairs(data, hold_out))]
+    labelled = processes.share(damaged_photos(data, hold_out, corrections))
+    cases = [detect(finder, photo) for photo in labelled]
 
     histograms = processes.gather([detection.histogram(finder, case) for case in cases])
     damaged = [row for row in histograms if row["damaged"]]
@@ -141,11 +154,12 @@ def evaluate(
         for paths in (clean, scans)
     )
 
-    found = [row for row, labelled in zip(rows, histograms, strict=True) if labelled["damaged"]]
+    found = [row for row, curve in zip(rows, histograms, strict=True) if curve["damaged"]]
     result = {"infer": infer, **summary.defects(found, histograms)}
     result |= summary.false_alarms(alarms) | summary.false_alarms(scan_alarms, "scans")
     if training:
-        result["samples"] = dict(processes.gather([strip(finder, case) for case in cases[:6]])[:6])
+        shown = [strip(finder, *pair) for pair in zip(labelled[:6], cases, strict=False)]
+        result["samples"] = dict(processes.gather(shown)[:6])
     else:
         result["groups"] = summary.by_damage(found, damage)
         if clean:
@@ -153,14 +167,14 @@ def evaluate(
     return {**result, "rows": rows, "clean_rows": alarms, "scan_rows": scan_alarms}
 
 
-def detect(finder: Finder, path: Path, mask_path: Path) -> Case:
+def detect(finder: Finder, photo: Labelled) -> Case:
     """A labelled photograph with the network's output. Raises PhotoError."""
     import torch
 
     from losses.detection import Case
 
-    photo, mask = read_labelled(path, mask_path)
-    return Case(path, torch.from_numpy(mask), finder(luma(photo.pixels)))
+    grey, mask = photo.read()
+    return Case(photo.name, torch.from_numpy(mask), finder(grey))
 
 
 def alarm(finder: Finder, path: Path, threshold: float) -> dict:
@@ -172,11 +186,11 @@ def alarm(finder: Finder, path: Path, threshold: float) -> dict:
     return {"photo": path.name, "marked": marked, "widened": widened}
 
 
-def strip(finder: Finder, case: Case) -> tuple:
+def strip(finder: Finder, photo: Labelled, case: Case) -> tuple:
     """(name, pictures) of a case: photograph, probability and mask."""
-    grey = luma(read_named(case.path).pixels)
+    grey, mask = photo.read()
     probability = finder.enlarge(case.prediction.probability, case.size)
-    return case.path.stem, (grey, probability.numpy(), case.mask.numpy())
+    return Path(photo.name).stem, (grey, probability.numpy(), mask)
 
 
 def negatives(finder: Finder, threshold: float, clean: list, processes) -> dict:

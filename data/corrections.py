@@ -17,13 +17,10 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from data.errors import PhotoError, UserError
-from data.files import sha256
-from data.photo import read_bytes, read_mask, read_photo
-from data.pixels import luma, resize
+from data.photo import read_bytes
 
 VERSION = 1
 _DAMAGES = (  # what zipfile raises for damaged files
@@ -112,40 +109,3 @@ def _correction(path: Path, photo: dict, entries: dict[str, bytes]) -> Correctio
             raise UserError(f"{path}: {what}")
     facts = (name, photo["input"], photo["sha256"], photo["changed"])
     return Correction(*facts, files["masks"], files.get("hints"))
-
-
-# ------------------------------------------------------------------------------------------ for training
-
-
-def labelled_photographs(path: Path, photos: Path | None, side: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Training pairs of all photographs in a file of corrections: luma (h, w) float32 and mask (h, w) uint8.
-
-    photos: the folder of the photographs; None: where restore.py read them. side: px of the longer side, to
-    which larger ones are reduced. In the mask 255 is damaged, 0 intact, and 128, ignored, the outermost
-    pixels of each mark, since detected marks are widened. Raises UserError.
-    """
-    return [_labelled(path, correction, photos, side) for correction in read_corrections(path)]
-
-
-def _labelled(
-    path: Path, correction: Correction, photos: Path | None, side: int
-) -> tuple[np.ndarray, np.ndarray]:
-    source = Path(correction.input)
-    if photos is not None:
-        source = photos / PurePosixPath(correction.name).parent / source.name
-    try:
-        data = read_bytes(source)
-        if sha256(data) != correction.sha256:
-            raise PhotoError("not the file that was corrected: its content is another")
-        picture = luma(read_photo(data).pixels)
-        mask, _ = read_mask(correction.mask, picture.shape[::-1])
-    except PhotoError as error:
-        hint = "" if source.exists() else "; give the folder of the photographs with --photos"
-        raise UserError(f"{path}: {source}: {error}{hint}") from None
-    scale = side / max(picture.shape)
-    if scale < 1:
-        size = tuple(max(1, round(length * scale)) for length in picture.shape[::-1])
-        picture = resize(picture, size, "box").clip(0, 1)
-        mask = np.where(resize(mask, size, "box") >= 127.5, 255, 0).astype(np.uint8)
-    core = np.asarray(Image.fromarray(mask).filter(ImageFilter.MinFilter(3)))
-    return picture, np.where(mask > core, np.uint8(128), mask)

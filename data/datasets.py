@@ -12,13 +12,13 @@ import torch
 from PIL import Image, ImageFilter
 
 from data import portraits
-from data.corrections import labelled_photographs
 from data.crops import crop, crop_pair, naming, read_old_scan
 from data.errors import PhotoError
-from data.folder import SMALL, grouped, held_out, images_in, pairs_in
+from data.folder import SMALL, grouped, held_out, images_in
 from data.hints import simulate
-from data.photo import read_labelled, read_mask, read_named
-from data.pixels import luma, rgb_to_ycbcr
+from data.labelled import NO_CORRECTIONS, Corrections, trained
+from data.photo import read_mask, read_named
+from data.pixels import rgb_to_ycbcr
 from data.synthesis import defects, exposure, scans, shares
 from data.synthesis.ageing import age
 from data.synthesis.holes import draw_holes
@@ -27,7 +27,6 @@ from data.synthesis.textures import blur, enlarge, grain, load_textures
 
 INVISIBLE = 0.045  # luma; damage that differs less from where it is pasted is ignored
 MASK_TRIES = 20  # crops of real masks to try before holes are drawn instead
-WORKING_SIDE = 1024  # px, to which corrected scans are reduced: the scale at which damage is detected
 # Shares of the samples of the colorize stage
 SMALL_SHARE = 0.2  # of color_small/: subjects that clean/ lacks, in little detail
 CUTOUT_SHARE = 0.25  # cutouts in front of a background, if there are any
@@ -81,10 +80,8 @@ class SegmentSamples(_Samples):
     """luma (1, S, S) float32 in [0, 1] and mask (1, S, S) uint8: 255 damaged, 0 intact, 128 ignored.
 
     Synthetic damage, mixed with hand-labelled photographs and with undamaged old scans; see
-    `synthesis/shares.py`. labelled_share: share of the samples from `labelled/`, if there are any. hold_out:
-    the fold "I/N" of `labelled/` and of `negatives/` to leave out. corrections: files of the review page,
-    whose photographs join those of `labelled/`; photos: the folder of these, or None if they are where
-    restore.py read them.
+    `synthesis/shares.py`. labelled_share: share of the samples from `labelled/` and the corrections, if there
+    are any. hold_out: the fold "I/N" of these and of `negatives/` to leave out.
     """
 
     def __init__(
@@ -95,14 +92,10 @@ class SegmentSamples(_Samples):
         side: int,
         labelled_share: float,
         hold_out: str | None = None,
-        corrections: list[str] | None = None,
-        photos: Path | None = None,
+        corrections: Corrections = NO_CORRECTIONS,
     ):
         self.textures = load_textures(data / "textures")
-        pairs, _ = held_out(pairs_in(data / "labelled"), hold_out)
-        self.labelled = [_labelled(*pair) for pair in pairs]
-        for path in corrections or ():
-            self.labelled += labelled_photographs(Path(path), photos, WORKING_SIDE)
+        self.labelled = [photo.read() for photo in trained(data, hold_out, corrections)]
         self.labelled_share = labelled_share if self.labelled else 0.0
         old, _ = held_out(images_in(data / "negatives"), hold_out)
         self.old = [read_old_scan(path) for path in old]
@@ -315,11 +308,6 @@ def _paste_damage(picture: np.ndarray, mask: np.ndarray, ground: np.ndarray) -> 
     wide = np.asarray(marked.filter(ImageFilter.BoxBlur(1))) > 0  # and its neighbors
     alpha = blur(wide.astype(np.float32), 0.2) * (weight > 1e-4)
     return np.clip(ground + alpha * (picture - surroundings), 0, 1)
-
-
-def _labelled(image: Path, mask_path: Path) -> tuple[np.ndarray, np.ndarray]:
-    photo, mask = read_labelled(image, mask_path)  # upright, as the mask was drawn
-    return luma(photo.pixels), mask
 
 
 def _masks_in(folder: Path) -> list[Path]:

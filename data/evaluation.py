@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from data.errors import UserError
-from data.folder import SMALL, measured_pairs, small_photos, thinned, validation, validation_photos
-from data.photo import read_labelled, read_named
+from data.folder import SMALL, small_photos, thinned, validation, validation_photos
+from data.labelled import Corrections, Labelled, measured
+from data.photo import read_named
 from data.pixels import as_depth, luma, resize
 from data.synthesis import lookalikes
 from data.synthesis.holes import draw_holes
@@ -49,13 +50,13 @@ def color_photos(data: Path, few: bool) -> list[Path]:
     return photos
 
 
-def damaged_pairs(data: Path, fold: str | None) -> list[tuple[Path, Path]]:
-    """`measured_pairs`. Raises UserError if none of their masks marks damage."""
-    pairs = measured_pairs(data, fold)
-    if not any((read_labelled(*pair)[1] == 255).any() for pair in pairs):
+def damaged_photos(data: Path, fold: str | None, corrections: Corrections) -> list[Labelled]:
+    """The photographs of `measured`. Raises UserError if none of their masks marks damage."""
+    photos = measured(data, fold, corrections)
+    if not any((photo.read()[1] == 255).any() for photo in photos):
         folder = (data if fold else validation(data)) / "labelled"
         raise UserError(f"{folder}: no mask marks any damage to measure on")
-    return pairs
+    return photos
 
 
 def color_group(path: Path) -> str:

@@ -128,17 +128,6 @@ def _measured(data: Path, fold: str | None) -> Path:
     return validation(data) if fold is None else Path(data)
 
 
-def measured_pairs(data: Path, fold: str | None) -> list[tuple[Path, Path]]:
-    """The labelled pairs that a training run is validated on: those of `val/`, or a fold of `labelled/`.
-
-    fold: as for `held_out`. Raises PhotoError if there are none.
-    """
-    if fold is None:
-        return validation_pairs(data)
-    folder = Path(data) / "labelled"
-    return held_out(pairs_in(folder), fold)[1] or _nothing(folder, f"labelled photographs in fold {fold}")
-
-
 def measured_scans(data: Path, fold: str | None) -> list[Path]:
     """The undamaged old scans to evaluate on: those of `val/negatives`, or a fold of `negatives/`."""
     scans = images_in(_measured(data, fold) / "negatives")

@@ -276,7 +276,7 @@ def labelled_share_option(parser: argparse.ArgumentParser) -> None:
 
 def hold_out_option(parser: argparse.ArgumentParser, others: str = "") -> None:
     """Adds `--hold-out`. others: what happens to the other pairs."""
-    text = "cross-validation: evaluate on every N-th pair of labelled/ and scan of negatives/, from the I-th "
+    text = "cross-validation: evaluate on every N-th photograph of labelled/ and negatives/, from the I-th "
     text += f"on{others} (default: evaluate on val/)"
     parser.add_argument("--hold-out", type=fold, metavar="I/N", help=text)
 

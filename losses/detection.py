@@ -1,6 +1,5 @@
 """Measures of one labelled photograph: histograms of the probability, and overlap of the masks."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -13,7 +12,7 @@ from nets.ops.detection import Prediction
 class Case(NamedTuple):
     """A labelled photograph with the network's output."""
 
-    path: Path
+    name: str  # of the photograph's file
     mask: torch.Tensor  # (H, W) uint8: 255 damaged, 0 intact, 128 ignored
     prediction: Prediction
 
@@ -36,7 +35,7 @@ def overlap(finder: Finder, case: Case, threshold: float) -> dict:
     """Agreement of the detected mask with the hand-made one."""
     found = finder.mask(case.prediction, case.size, threshold)
     return {
-        "photo": case.path.name,
+        "photo": case.name,
         "damaged": float((case.mask == 255).float().mean()),
         **metrics.overlap(found, case.mask),
         "tolerant_dice": metrics.tolerant_dice(found, case.mask),

@@ -10,10 +10,11 @@ import pytest
 from conftest import files, square
 from PIL import Image
 from reviewing import mask_of, restored
-from runs import train
+from runs import log, train
 
 import segment
-from data.corrections import labelled_photographs, read_corrections
+from data import labelled
+from data.corrections import read_corrections
 from data.datasets import SegmentSamples
 from data.errors import UserError
 from data.photo import read_photo
@@ -151,26 +152,33 @@ def test_results_of_another_name_are_corrected(tmp_path, scan, tiny_weights):
 # ------------------------------------------------------------------------------------------ training
 
 
-def test_corrections_are_labelled_pairs(tmp_path, scan, data_folder):
+def corrected(path, photos=None):
+    (photo,) = labelled.Corrections((path,), photos).labelled()
+    assert photo.name == "scan.png"
+    return photo.read()
+
+
+def test_corrections_are_labelled_pairs(tmp_path, scan, data_folder, monkeypatch):
     photo = read_photo(scan)
     path = archive(tmp_path / "c.zip", [{"name": "scan", "input": str(scan), "sha256": photo.sha256}])
-    ((picture, mask),) = labelled_photographs(path, None, side=1024)
+    picture, mask = corrected(path)
     assert picture.shape == mask.shape == (48, 64)
     assert (mask[11:29, 21:49] == 255).all() and (mask[10, 20:50] == 128).all() and mask[9, 20] == 0
-    ((picture, mask),) = labelled_photographs(path, scan.parent, side=32)
+    monkeypatch.setattr(labelled, "WORKING_SIDE", 32)
+    picture, mask = corrected(path, scan.parent)
     assert picture.shape == mask.shape == (24, 32)
     options = {"seed": 0, "side": 64, "labelled_share": 1.0}
     without = SegmentSamples(data_folder, **options)
-    with_it = SegmentSamples(data_folder, **options, corrections=[str(path)], photos=scan.parent)
+    with_it = SegmentSamples(data_folder, **options, corrections=labelled.Corrections((path,), scan.parent))
     assert len(with_it.labelled) == len(without.labelled) + 1
 
 
 def test_photographs_of_corrections_that_are_gone_are_named(tmp_path, scan):
     path = archive(tmp_path / "c.zip", [{"name": "scan", "input": "gone/scan.png"}])
     with pytest.raises(UserError, match=r"gone/scan\.png: no such file; give the folder .* with --photos"):
-        labelled_photographs(path, None, 64)
+        corrected(path)
     with pytest.raises(UserError, match="not the file that was corrected"):
-        labelled_photographs(path, scan.parent, 64)
+        corrected(path, scan.parent)
 
 
 def test_a_training_run_takes_corrections(tmp_path, scan, data_folder):
@@ -179,3 +187,24 @@ def test_a_training_run_takes_corrections(tmp_path, scan, data_folder):
     words = ["--corrections", path, "--photos", scan.parent, "--labelled-share", 1]
     assert train(segment, data_folder, tmp_path / "run", *words, steps=2, evaluations=1) == 0
     assert json.loads((tmp_path / "run/args.json").read_text())["corrections"] == [str(path)]
+
+
+def test_corrections_alone_are_trained_and_measured_on(tmp_path, scan):
+    """A data folder with nothing in it will do, and a fold leaves some of them out of training."""
+    photo = read_photo(scan)
+    facts = {"input": str(scan), "sha256": photo.sha256}
+    path = archive(tmp_path / "c.zip", [{"name": name} | facts for name in "abc"])
+    words = ["--corrections", path, "--labelled-share", 1]
+    (tmp_path / "mine").mkdir()
+    assert train(segment, tmp_path / "mine", tmp_path / "run", *words, steps=2, evaluations=1) == 0
+    assert [row["photos"] for row in log(tmp_path / "run") if "score" in row] == [3]
+    assert [picture.name for picture in (tmp_path / "run/samples").iterdir()] == ["scan.png"]
+    corrections = labelled.Corrections((path,))
+    assert len(labelled.trained(tmp_path, "1/3", corrections)) == 2
+    assert len(labelled.measured(tmp_path, "1/3", corrections)) == 1
+
+
+def test_validation_pairs_take_precedence_over_corrections(tmp_path, data_folder):
+    path = archive(tmp_path / "c.zip", [{"name": "scan", "input": "scan.png"}])
+    found = labelled.measured(data_folder, None, labelled.Corrections((path,)))
+    assert [photo.name for photo in found] == ["v.png"]

@@ -31,7 +31,7 @@ def lingering(name, real, number=1):
             time.sleep(2)
         return real(*args, **named)
     return changed
-segment.damaged_pairs = lingering("check", segment.damaged_pairs)
+segment.damaged_photos = lingering("check", segment.damaged_photos)
 segment.compute_losses = lingering("step", segment.compute_losses, 7)
 segment.evaluate = lingering("evaluation", segment.evaluate)
 training.EVALUATIONS = 2

@@ -1,0 +1,104 @@
+"""Labelled photographs: the pairs of a data folder, and those that were corrected on the review page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from data.corrections import Correction, read_corrections
+from data.errors import PhotoError, UserError
+from data.files import sha256
+from data.folder import held_out, pairs_in, validation
+from data.photo import read_bytes, read_labelled, read_mask, read_photo
+from data.pixels import luma, resize
+
+WORKING_SIDE = 1024  # px, to which corrected scans are reduced: the scale at which damage is detected
+
+
+class Labelled(NamedTuple):
+    """A photograph with a mask that a person made.
+
+    read: returns luma (H, W) float32 in [0, 1] and mask (H, W) uint8: 255 damaged, 0 intact, 128 ignored.
+    Raises UserError.
+    """
+
+    name: str  # of the photograph's file
+    read: Callable[[], tuple[np.ndarray, np.ndarray]]
+
+
+class Corrections(NamedTuple):
+    """Files of the review page, whose photographs join those of `labelled/`."""
+
+    files: tuple[Path, ...] = ()
+    photos: Path | None = None  # the folder of the photographs; None: where restore.py read them
+
+    def labelled(self) -> list[Labelled]:
+        """Their photographs. Raises UserError if a file is damaged."""
+        found = ((file, correction) for file in self.files for correction in read_corrections(file))
+        return [
+            Labelled(Path(correction.input).name, partial(_corrected, file, correction, self.photos))
+            for file, correction in found
+        ]
+
+
+NO_CORRECTIONS = Corrections()
+
+
+def trained(data: Path, fold: str | None, corrections: Corrections) -> list[Labelled]:
+    """The labelled photographs to train on, perhaps none. fold: as for `held_out`, to leave out. Raises
+    UserError.
+    """
+    return held_out(_all(data, corrections), fold)[0]
+
+
+def measured(data: Path, fold: str | None, corrections: Corrections) -> list[Labelled]:
+    """The labelled photographs that a training run is validated on: those of `val/`, or, without it or for a
+    fold, of the whole data folder. Raises UserError if there are none.
+    """
+    folder = Path(data) if fold else validation(data)
+    found = _all(folder, corrections if folder == Path(data) else NO_CORRECTIONS)
+    found = held_out(found, fold)[1] if fold else found
+    if not found:
+        part = f" in fold {fold}" if fold else ""
+        raise PhotoError(f"{folder / 'labelled'}: no labelled photographs{part} to measure on")
+    return found
+
+
+def _all(folder: Path, corrections: Corrections) -> list[Labelled]:
+    pairs = [Labelled(pair[0].name, partial(_pair, *pair)) for pair in pairs_in(Path(folder) / "labelled")]
+    return pairs + corrections.labelled()
+
+
+def _pair(image: Path, mask_path: Path) -> tuple[np.ndarray, np.ndarray]:
+    photo, mask = read_labelled(image, mask_path)  # upright, as the mask was drawn
+    return luma(photo.pixels), mask
+
+
+def _corrected(file: Path, correction: Correction, photos: Path | None) -> tuple[np.ndarray, np.ndarray]:
+    """A corrected photograph, reduced to WORKING_SIDE. The outermost pixels of each mark are ignored, since
+    detected marks are widened.
+    """
+    source = Path(correction.input)
+    if photos is not None:
+        source = photos / PurePosixPath(correction.name).parent / source.name
+    try:
+        data = read_bytes(source)
+        if sha256(data) != correction.sha256:
+            raise PhotoError("not the file that was corrected: its content is another")
+        picture = luma(read_photo(data).pixels)
+        mask, _ = read_mask(correction.mask, picture.shape[::-1])
+    except PhotoError as error:
+        hint = "" if source.exists() else "; give the folder of the photographs with --photos"
+        raise UserError(f"{file}: {source}: {error}{hint}") from None
+    scale = WORKING_SIDE / max(picture.shape)
+    if scale < 1:
+        size = tuple(max(1, round(length * scale)) for length in picture.shape[::-1])
+        picture = resize(picture, size, "box").clip(0, 1)
+        mask = np.where(resize(mask, size, "box") >= 127.5, 255, 0).astype(np.uint8)
+    core = np.asarray(Image.fromarray(mask).filter(ImageFilter.MinFilter(3)))
+    return picture, np.where(mask > core, np.uint8(128), mask)
