@@ -54,7 +54,7 @@ class Restored:
 
     @property
     def mask(self) -> np.ndarray:
-        """The area to repair: (H, W) uint8, 255 damaged, 0 intact, 128 ignored."""
+        """The area to repair: (H, W) uint8, 255 damaged, 0 intact."""
         return self._detect().mask
 
     @property
@@ -147,6 +147,7 @@ class Restored:
         protected, said = self.protected()
         if self.masked:
             mask, notes = read_role_mask(self.given["mask"], "mask", self.photo.size)
+            mask[mask != 255] = 0  # only training ignores what is exactly middle grey
             found = marks.Found(mask, None, None, notes, {})
         else:
             found = self._timed(SEGMENT, self.restorer.detect, self.photo, self.given.get("infrared"))

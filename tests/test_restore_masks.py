@@ -87,6 +87,20 @@ def test_protected_pixels_stay(scan, tmp_path, run, given):
     assert "protect" in report(tmp_path / "out")["companions"]
 
 
+def test_middle_grey_in_a_given_mask_is_intact(scan, tmp_path, run):
+    """In a training mask 128 is ignored. A restored photograph has no such area, nor has its mask."""
+    edited = square()
+    edited[:, :8], edited[5, 20:50] = 128, np.arange(114, 144)  # an area, and a soft edge across 128
+    save(tmp_path / "m.png", edited)
+    assert (
+        run(scan, tmp_path / "out", "--mask", tmp_path / "m.png", "--only", "mask", "--only", "restored") == 0
+    )
+    mask = pixels(tmp_path / "out/scan_mask.png")
+    np.testing.assert_array_equal(mask, np.where(edited > 128, 255, 0))
+    restored = pixels(tmp_path / "out/scan_restored.png")
+    np.testing.assert_array_equal(restored[mask == 0], pixels(scan)[mask == 0])
+
+
 def test_masks_of_another_size_are_resized_and_said(scan, tmp_path, run):
     save(tmp_path / "m.png", square(24, 32, np.s_[5:15, 10:25]))
     save(tmp_path / "p.png", square(96, 128, np.s_[20:60, 60:100]))
