@@ -2,7 +2,7 @@
 
 They are first written to a hidden folder together with the report, and moved from there. What they replace is
 kept in that folder until all are moved. The folder holds the report as long as moves may have to be undone:
-after a failure, and by the next run if the process was killed.
+after a failure, and by the next run if the process was killed. Two runs at once into one OUT take turns.
 """
 
 from __future__ import annotations
@@ -11,12 +11,19 @@ import contextlib
 import json
 import os
 import shutil
+import time
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 from data.errors import PhotoError
 from data.files import refuse_existing, sha256, write_synced
 
 FORMER = "former"  # in the hidden folder: the files that are being replaced
+WAIT = 60  # seconds for another run to finish writing a photograph, which takes a few at most
 
 
 def deliver(files: dict[Path, bytes], final: Path, report: bytes, commit: bool, overwrite: bool) -> None:
@@ -27,29 +34,25 @@ def deliver(files: dict[Path, bytes], final: Path, report: bytes, commit: bool, 
     """
     part, path = _part(final), final
     moves = [*files, *([final] if commit else [])]
-    clear(final)
     try:
-        part.mkdir(parents=True)
-        for path, data in [*files.items(), (final, report)]:
-            write_synced(part / path.name, data)
-        (part / FORMER).mkdir()
-        for path in moves:
-            refuse_existing(path, overwrite)
-        for path in moves:
-            _keep(path, part / FORMER / path.name)
-        if commit and overwrite:
-            final.unlink(missing_ok=True)  # the photograph is not done until the new report exists
-        for path in moves:
-            refuse_existing(path, overwrite)
-            os.replace(part / path.name, path)
-        _discard(final)
-    except BaseException as error:
-        with contextlib.suppress(PhotoError):  # the next run tries again
-            _undo(final)
-        if isinstance(error, OSError):
-            path = path if path in moves else moves[0]
-            raise PhotoError(f"{path} cannot be written: {error.strerror or error}") from None
-        raise
+        with _claimed(final), _undone_on_failure(final):
+            _clear(final)
+            for path, data in [*files.items(), (final, report)]:
+                write_synced(part / path.name, data)
+            (part / FORMER).mkdir()
+            for path in moves:
+                refuse_existing(path, overwrite)
+            for path in moves:
+                _keep(path, part / FORMER / path.name)
+            if commit and overwrite:
+                final.unlink(missing_ok=True)  # the photograph is not done until the new report exists
+            for path in moves:
+                refuse_existing(path, overwrite)
+                os.replace(part / path.name, path)
+            _discard(final)
+    except OSError as error:
+        path = path if path in moves else moves[0]
+        raise PhotoError(f"{path} cannot be written: {error.strerror or error}") from None
 
 
 def refuse_long(files: list[Path], final: Path, folder: Path) -> None:
@@ -68,16 +71,86 @@ def refuse_long(files: list[Path], final: Path, folder: Path) -> None:
 
 
 def clear(final: Path) -> None:
-    """Undoes what a killed run left of a photograph, and removes its hidden folder.
+    """Undoes what a killed run left of a photograph, and removes its hidden folder; waits if another run is
+    just writing the photograph.
 
     Raises PhotoError if that folder is the user's, since it has other files, or if a file cannot be put back.
     """
-    part = _part(final)
-    if not os.path.lexists(part):
-        return
-    if part.is_symlink() or not part.is_dir() or not all(_is_ours(path, final) for path in part.rglob("*")):
-        raise PhotoError(f"{part} is in the way: move it, or give another OUT")
-    _undo(final)
+    if os.path.lexists(_part(final)):
+        try:
+            with _claimed(final):
+                _clear(final)
+        except OSError as error:
+            raise PhotoError(f"{_part(final)} cannot be removed: {error.strerror or error}") from None
+
+
+def _clear(final: Path) -> None:
+    """`clear` in a folder that this process has claimed, which is then empty."""
+    left = list(_part(final).rglob("*"))
+    if not all(_is_ours(path, final) for path in left):
+        raise _in_the_way(_part(final))
+    if left:
+        _undo(final)
+
+
+@contextlib.contextmanager
+def _claimed(final: Path):
+    """Keeps the hidden folder, made if need be, for this process. It is removed in the end if it is empty.
+
+    The claim is a lock on the folder, which ends with the process, so that what a killed run left can be told
+    from what another run is writing. Raises OSError, and PhotoError if another run holds it for long.
+    """
+    part, end = _part(final), time.monotonic() + WAIT
+    while (lock := _lock(part)) is None:
+        if time.monotonic() > end:
+            raise PhotoError("another run is writing its results: try again when that has finished")
+        time.sleep(0.02)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            part.rmdir()
+        os.close(lock)
+
+
+def _lock(folder: Path) -> int | None:
+    """The handle of a lock on the folder; None if another process has it. Raises OSError and PhotoError.
+
+    On Windows, and on disks whose folders cannot be locked, every process gets one.
+    """
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise _in_the_way(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    if fcntl is None:
+        return os.open(os.devnull, os.O_RDONLY)
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:  # another process has just removed it
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(handle), os.stat(folder)):
+            return handle
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except OSError:
+        return handle
+    os.close(handle)
+    return None
+
+
+def _in_the_way(part: Path) -> PhotoError:
+    return PhotoError(f"{part} is in the way: move it, or give another OUT")
+
+
+@contextlib.contextmanager
+def _undone_on_failure(final: Path):
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(PhotoError):  # the next run tries again
+            _undo(final)
+        raise
 
 
 def _keep(path: Path, kept: Path) -> None:
@@ -116,17 +189,23 @@ def _undo(final: Path) -> None:
 
 
 def _discard(final: Path) -> None:
-    """Removes the hidden folder, the report first: it says that the rest is still needed."""
+    """Empties the hidden folder, the report first: it says that the rest is still needed."""
+    part = _part(final)
     with contextlib.suppress(OSError):
-        (_part(final) / final.name).unlink(missing_ok=True)
-    shutil.rmtree(_part(final), ignore_errors=True)
+        (part / final.name).unlink(missing_ok=True)
+    for path in part.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def _is_ours(path: Path, final: Path) -> bool:
     """Whether something in the hidden folder is a result of this photograph, or the folder of former ones."""
     if path.is_dir():
         return path.name == FORMER and not path.is_symlink()
-    return path.name.startswith(final.stem)
+    return path.name == final.stem or path.name.startswith((f"{final.stem}_", f"{final.stem}."))
 
 
 def _part(final: Path) -> Path:

@@ -1,6 +1,8 @@
 """All files of a photograph or none, on a full disk, when interrupted and when killed."""
 
 import errno
+import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -15,7 +17,9 @@ from conftest import files
 from loop import calls, command, photo, same
 from PIL import Image
 
+from data.files import sha256
 from engine import delivery
+from engine.delivery import deliver
 
 
 @pytest.fixture(autouse=True)
@@ -356,3 +360,60 @@ def test_a_folder_in_place_of_a_result_costs_nothing(tmp_path, capsys):
     assert command(tmp_path / "a.png", out, "--overwrite", work=late) == 1
     assert (out / "a_restored.png").is_dir()
     assert before == {name: (out / name).read_bytes() for name in before}
+
+
+def delivering(out, by, rounds, together, failures):
+    """What one of two runs does that deliver the same photograph again and again, at the same time."""
+    for number in range(rounds):
+        files = {
+            out / f"a_{name}.png": f"{name} {by} {number}".encode() * 999 for name in ("mask", "restored")
+        }
+        outputs = {path.name: sha256(data) for path, data in files.items()}
+        together.wait(60)
+        try:
+            deliver(files, out / "a.json", json.dumps({"outputs": outputs}).encode(), True, True)
+        except BaseException as error:
+            failures.put(repr(error))
+        together.wait(60)
+
+
+@pytest.mark.skipif(delivery.fcntl is None, reason="folders cannot be locked on Windows")
+def test_two_runs_at_once_take_turns(tmp_path):
+    """Report and files always come from one of the runs, and neither fails."""
+    forked, rounds = multiprocessing.get_context("fork"), 40
+    together, failures = forked.Barrier(3), forked.Queue()
+    for by in "xy":
+        words = (tmp_path, by, rounds, together, failures)
+        forked.Process(target=delivering, args=words, daemon=True).start()
+    for _ in range(rounds):
+        together.wait(60)
+        together.wait(60)
+        assert failures.empty(), failures.get()
+        report = json.loads((tmp_path / "a.json").read_text())
+        assert {path.name: sha256(path.read_bytes()) for path in tmp_path.glob("*.png")} == report["outputs"]
+        assert sorted(os.listdir(tmp_path)) == ["a.json", "a_mask.png", "a_restored.png"]
+
+
+@pytest.mark.skipif(delivery.fcntl is None, reason="folders cannot be locked on Windows")
+def test_a_run_waits_for_another_one_but_not_for_ever(tmp_path, monkeypatch, capsys):
+    out, scan = tmp_path / "out", photo(tmp_path / "a.png")
+    (out / ".a.part").mkdir(parents=True)
+    (out / ".a.part/a_mask.png").write_bytes(b"being written")
+    handle = os.open(out / ".a.part", os.O_RDONLY)
+    delivery.fcntl.flock(handle, delivery.fcntl.LOCK_EX)
+    monkeypatch.setattr(delivery, "WAIT", 0.1)
+    assert command(scan, out) == 1
+    assert "another run is writing its results: try again" in capsys.readouterr().err
+    assert files(out) == [".a.part/a_mask.png"]
+    os.close(handle)
+    assert command(scan, out) == 0
+    assert files(out) == ["a.json", "a_mask.png", "a_restored.png"]
+
+
+def test_the_users_hidden_folder_is_left_alone(tmp_path, capsys):
+    """Even if its files begin with the letters of the photograph's name."""
+    (tmp_path / "out/.a.part").mkdir(parents=True)
+    (tmp_path / "out/.a.part/attic.txt").write_text("dear to me")
+    assert command(photo(tmp_path / "a.png"), tmp_path / "out") == 1
+    assert ".a.part is in the way" in capsys.readouterr().err
+    assert files(tmp_path / "out") == [".a.part/attic.txt"]
