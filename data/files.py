@@ -31,20 +31,27 @@ def write_whole(path: Path, data: bytes, overwrite: bool) -> None:
 
     Raises PhotoError as `refuse_existing`, or if it cannot be written (disk full, permissions).
     """
-    path = Path(path)
-    refuse_existing(path, overwrite)
-    temporary = path.with_name(
-        f".{secrets.token_hex(8)}.tmp"
-    )  # in the same folder, since os.replace cannot cross disks
+    write_together({Path(path): data}, overwrite)
+
+
+def write_together(files: dict[Path, bytes], overwrite: bool) -> None:
+    """`write_whole` of several files: none takes its place before all are on the disk."""
+    waiting = {}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_synced(temporary, data)
-        os.replace(temporary, path)
+        for path, data in files.items():
+            refuse_existing(path, overwrite)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # In the same folder, since os.replace cannot cross disks
+            waiting[path] = path.with_name(f".{secrets.token_hex(8)}.tmp")
+            write_synced(waiting[path], data)
+        for path, temporary in waiting.items():
+            os.replace(temporary, path)
     except OSError as error:
         raise PhotoError(f"{path} cannot be written: {error.strerror or error}") from None
     finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()  # only after a failure; otherwise it has been renamed
+        for temporary in waiting.values():
+            with contextlib.suppress(OSError):
+                temporary.unlink()  # only after a failure; otherwise it has been renamed
 
 
 def write_synced(path: Path, data: bytes) -> None:

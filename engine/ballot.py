@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from data import report
 from data.errors import PhotoError
-from data.files import refuse_existing, sha256, write_whole
+from data.files import refuse_existing, sha256, write_together
 from data.photo import Photo, read_bytes, read_photo
 from engine import options
 from engine.inputs import Source, list_photos, pair, pictures_by_stem, refuse_shared
@@ -167,12 +167,12 @@ def _page(shown: np.ndarray, pictures: list[np.ndarray], side: int) -> dict:
 
 
 def _write(page: Path, key: Path, facts: dict, pages: list[dict], overwrite: bool) -> None:
-    """Writes the key, then the page."""
+    """Writes the key and the page, or neither: votes on a page cannot be counted with another key."""
     number = sha256(json.dumps(facts, sort_keys=True).encode())[:16]
     content = inline_json({"id": number, "question": facts["question"], "photos": pages})
-    write_whole(key, report.dumps({"ballot": number, **facts}, indent=2).encode(), overwrite)
     text = template("ballot.html", ["page.js"]).replace(">BALLOT<", f">{content}<")
-    write_whole(page, text.encode(), overwrite)
+    solution = report.dumps({"ballot": number, **facts}, indent=2)
+    write_together({page: text.encode(), key: solution.encode()}, overwrite)
 
 
 def _picture(pixels: np.ndarray, side: int) -> str:

@@ -1,6 +1,8 @@
 """Blind votes: the page with its key, and the count."""
 
+import errno
 import json
+import os
 import re
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from voting import content, decoded, vote
 import colorize
 import inpaint
 from data import checkpoint
+from data import files as data_files
 from data.photo import read_photo
 from data.pixels import luma
 from engine import ballot
@@ -122,6 +125,26 @@ def test_a_ballot_is_not_overwritten_unasked(tmp_path, scan, models, capsys):
     (tmp_path / "b/index.html").write_text("old")
     assert vote(scan, tmp_path / "b", models, "--overwrite") == 0
     assert content(tmp_path / "b")
+
+
+@pytest.mark.parametrize("full", ["index.html", "b.key.json"])
+def test_a_full_disk_leaves_the_old_page_with_its_key(tmp_path, scan, models, capsys, monkeypatch, full):
+    """Without its key, no vote on a page could be counted."""
+    assert vote(scan, tmp_path / "b", models) == 0
+    before = {name: (tmp_path / name).read_bytes() for name in files(tmp_path)}
+    room = {"index.html": 0, "b.key.json": 1}[full]
+    written = []
+
+    def filling(path, data, write=data_files.write_synced):
+        written.append(path)
+        if len(written) > room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(path, data)
+
+    monkeypatch.setattr(data_files, "write_synced", filling)
+    assert vote(scan, tmp_path / "b", models, "--overwrite", "--seed", "7") == 2
+    assert f"{full} cannot be written: No space left on device\n" in capsys.readouterr().err
+    assert {name: (tmp_path / name).read_bytes() for name in files(tmp_path)} == before
 
 
 @pytest.mark.parametrize(
