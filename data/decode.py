@@ -166,6 +166,9 @@ def decode(file: File, notes: list[str]) -> Samples:
     would be lost.
     """
     image = file.image
+    if file.page and file.page.signed and file.bits() <= 8:  # Pillow takes -100 for 156
+        raise PhotoError(f"signed samples of {file.bits()} bits: save it with 8 or 16 bits, unsigned")
+    notes.extend(_conversions(file))
     if image is None:
         if 8 < file.bits() < 16:
             notes.append(f"{file.bits()} bits scaled to 16")
@@ -190,6 +193,17 @@ def decode(file: File, notes: list[str]) -> Samples:
     if file.format == "PNG" and image.mode in ("1", "L") and "transparency" in image.info:
         return _transparent_level(file)
     return _eight_bits(image, notes)
+
+
+def _conversions(file: File) -> list[str]:
+    """Notes on what `Samples` holds in another way than the file, or not at all."""
+    notes, page = [], file.page
+    if (page and page.premultiplied) or (file.image and file.image.mode in ("La", "RGBa")):
+        notes.append("premultiplied alpha converted to straight alpha, which changes translucent pixels")
+    if page and page.dropped:
+        samples = "1 further sample" if page.dropped == 1 else f"{page.dropped} further samples"
+        notes.append(f"{samples} per pixel dropped: if that is infrared, save it as STEM_IR.tif")
+    return notes
 
 
 def _transparent_level(file: File) -> Samples:
@@ -227,7 +241,7 @@ def _grey16(file: File, notes: list[str]) -> Samples:
     image = file.image
     array = np.asarray(image)
     if image.mode == "I" and (array.min() < 0 or array.max() > 65535):
-        raise PhotoError("grey values outside 0..65535: save it with 8 or 16 bits")
+        raise PhotoError("grey values outside 0..65535: save it with 8 or 16 bits, unsigned")
     pixels = array.astype(np.uint16)  # native byte order
     alpha = None
     transparent = image.info.get("transparency")

@@ -19,10 +19,13 @@ from data.errors import PhotoError
 from data.tiff import Directory
 
 _SUBFILE, _OLD_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 255, 256, 257, 258, 259, 262
-_SAMPLES, _SUBDIRECTORIES, _EXTRA = 277, 330, 338
+_SAMPLES, _SUBDIRECTORIES, _EXTRA, _FORMAT = 277, 330, 338, 339
 _WEBP = 50001  # Pillow opens it, but its libtiff cannot decode it
 _PHOTOMETRICS = {0: "grey", 1: "grey", 2: "RGB", 3: "palette", 5: "CMYK", 6: "YCbCr", 8: "Lab"}
 _PHOTOMETRICS |= dict.fromkeys([32803, 34892], "raw sensor")
+_COLORS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}  # samples of a color
+_PREMULTIPLIED, _STRAIGHT = 1, 2  # ExtraSamples of alpha
+_SIGNED = 2  # SampleFormat
 _COMPRESSIONS = {
     1: "no",
     5: "LZW",
@@ -85,8 +88,28 @@ class Page:
         """Whether the sample after the colors is infrared, as in VueScan's RGBI: ExtraSamples is 0,
         unspecified, or missing. Alpha has 1 or 2.
         """
-        colors = {0: 1, 1: 1, 2: 3}.get(self.color)
-        return self.directory.number(_SAMPLES, 1) - 1 == colors and self.directory.number(_EXTRA, 0) == 0
+        return self.color in (0, 1, 2) and self._further == 1 and self.directory.number(_EXTRA, 0) == 0
+
+    @property
+    def premultiplied(self) -> bool:
+        """Whether its colors are stored multiplied by alpha."""
+        return self._further > 0 and self.directory.number(_EXTRA, 0) == _PREMULTIPLIED
+
+    @property
+    def dropped(self) -> int:
+        """Samples per pixel that are neither color nor alpha nor infrared: nothing reads them."""
+        used = self.has_infrared or self.directory.number(_EXTRA, 0) in (_PREMULTIPLIED, _STRAIGHT)
+        return max(self._further - used, 0)
+
+    @property
+    def signed(self) -> bool:
+        """Whether its samples may be negative."""
+        return self.directory.number(_FORMAT, 1) == _SIGNED
+
+    @property
+    def _further(self) -> int:
+        """Samples per pixel after those of the color."""
+        return int(self.directory.number(_SAMPLES, 1)) - _COLORS.get(self.color, 3)
 
     @property
     def kind(self) -> str:
@@ -203,7 +226,7 @@ def decode(data: bytes, page: Page, max_pixels: int) -> Samples:
         if first.axes == "SYX":  # stored plane by plane
             array = np.moveaxis(array, 0, -1)
     if array.dtype not in (np.uint8, np.uint16) or array.ndim not in (2, 3):
-        raise PhotoError(f"{page.kind} of type {array.dtype}: save it with 8 or 16 bits")
+        raise PhotoError(f"{page.kind} of type {array.dtype}: save it with 8 or 16 bits, unsigned")
     return _samples(array, page)
 
 
@@ -219,10 +242,10 @@ def _samples(array: np.ndarray, page: Page) -> Samples:
         raise PhotoError(f"{page.kind} has only {array.shape[2]} samples per pixel")
     pixels, alpha, infrared = array[..., :channels], None, None
     meaning = page.directory.number(_EXTRA, 0)
-    if array.shape[2] > channels and meaning in (1, 2):
+    if array.shape[2] > channels and meaning in (_PREMULTIPLIED, _STRAIGHT):
         alpha = array[..., channels]
         alpha = ~alpha if page.color == 0 else alpha
-        pixels = _unassociated(pixels, alpha) if meaning == 1 else pixels
+        pixels = _unassociated(pixels, alpha) if meaning == _PREMULTIPLIED else pixels
     elif page.has_infrared:
         infrared = array[..., channels]
         infrared = unless_constant(~infrared if page.color == 0 else infrared)

@@ -9,13 +9,24 @@ import sys
 import numpy as np
 import pytest
 from conftest import noise
+from PIL import Image
 
 from data import tiff
 from data.errors import PhotoError
+from data.images import read_image
 from data.photo import read_photo
 
 tifffile = pytest.importorskip("tifffile")
 imagecodecs = pytest.importorskip("imagecodecs")
+PREMULTIPLIED = "premultiplied alpha converted to straight alpha, which changes translucent pixels"
+FURTHER = [  # color, its samples, ExtraSamples, and how many of these are neither alpha nor infrared
+    ("rgb", 3, [2, 0], 1),
+    ("rgb", 3, [0, 0, 0], 3),
+    ("minisblack", 1, [2, 0], 1),
+    ("rgb", 3, [2], 0),
+    ("rgb", 3, [0], 0),
+    ("minisblack", 1, [0], 0),
+]
 Y, X = np.mgrid[:32, :48]
 SMOOTH = np.dstack([X * 80, Y * 120, (X + Y) * 50]).astype(np.uint16)  # 12 bits
 
@@ -97,7 +108,7 @@ def test_compressions_of_other_formats(compression, dtype):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_associated_alpha_is_divided_out(channels, dtype):
+def test_associated_alpha_is_divided_out_and_said(channels, dtype):
     white = np.iinfo(dtype).max
     color = np.full((90, 120, channels), white * 4 // 5, np.uint64)
     alpha = np.tile(np.linspace(white // 3, white, 120).astype(np.uint64), (90, 1))
@@ -108,6 +119,50 @@ def test_associated_alpha_is_divided_out(channels, dtype):
     assert photo.pixels.shape == ((90, 120, 3) if channels == 3 else (90, 120))
     np.testing.assert_array_equal(photo.alpha, alpha)
     assert np.abs(photo.pixels[1:].astype(int) - white * 4 // 5).max() <= 3
+    assert photo.notes == [PREMULTIPLIED]
+    straight = written(array, photometric=kind, extrasamples=["unassalpha"], planarconfig="contig")
+    assert read_photo(straight).notes == []
+
+
+@pytest.mark.parametrize("mode", ["RGBa", "La"])
+def test_associated_alpha_of_a_picture_in_memory_is_said(mode):
+    picture = Image.new(mode.upper(), (6, 8), (24,) * len(mode)).convert(mode)
+    assert read_image(picture).notes == [PREMULTIPLIED]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("kind, channels, extra, dropped", FURTHER)
+def test_samples_that_nothing_reads_are_said(kind, channels, extra, dropped, dtype):
+    array = noise(32, 48, channels + len(extra), dtype=dtype)
+    photo = read_photo(written(array, photometric=kind, extrasamples=extra, planarconfig="contig"))
+    np.testing.assert_array_equal(photo.pixels, array[..., :channels].squeeze())
+    said = {
+        0: [],
+        1: ["1 further sample per pixel dropped: if that is infrared, save it as STEM_IR.tif"],
+        3: ["3 further samples per pixel dropped: if that is infrared, save it as STEM_IR.tif"],
+    }
+    assert photo.notes == said[dropped]
+
+
+def test_a_spot_color_beside_cmyk_is_said():
+    photo = read_photo(
+        written(noise(32, 48, 5), photometric="separated", extrasamples=[0], planarconfig="contig")
+    )
+    assert [note.split(":")[0] for note in photo.notes] == [
+        "1 further sample per pixel dropped",
+        "CMYK converted to RGB",
+    ]
+
+
+@pytest.mark.parametrize("shape", [(8, 9), (8, 9, 3)])
+@pytest.mark.parametrize("order", "<>")
+def test_signed_samples_of_8_bits_are_refused(shape, order):
+    """Pillow takes -100 for 156."""
+    array = np.full(shape, -100, np.int8)
+    file = io.BytesIO()
+    tifffile.imwrite(file, array, photometric="rgb" if len(shape) == 3 else "minisblack", byteorder=order)
+    with pytest.raises(PhotoError, match="signed samples of 8 bits: save it with 8 or 16 bits, unsigned"):
+        read_photo(file.getvalue())
 
 
 def test_grey_with_alpha_of_16_bits():
