@@ -315,6 +315,8 @@ def restore(args: argparse.Namespace) -> int:
     """Restores all photographs of the arguments; returns the exit status."""
     restorer = Restorer(**{part.name: getattr(args, part.name) for part in fields(Restorer) if part.init})
     corrections = review.requested_corrections(args)
+    if args.page:
+        review.check_pages(args)
     masked = args.mask is not None or corrections is not None
     weights = restorer.load(masked)
 
@@ -380,6 +382,8 @@ def main(argv=None) -> int:
             "--probability: with these options, no network detects damage": args.probability
             and (args.mask or args.corrections or args.infrared == "only" or only == {"color"}),
             "--page is for repairs, which --only color leaves out": args.page and only == {"color"},
+            "--mask and --protect are for repairs, which --only color leaves out": (args.mask or args.protect)
+            and only == {"color"},
             "--hints: --only leaves out the color pictures": args.hints and only and not only & COLORED,
             "--tone: --only leaves out the toned pictures": args.tone and only and not only & set(TONED),
             "--only: the toned pictures need --tone": not args.tone and only & set(TONED),

@@ -367,7 +367,7 @@ def training_options(parser) -> None:
 
 def preview_options(parser) -> None:
     add = parser.add_argument
-    add("out", type=Path, metavar="OUT.png", help="output file")
+    add("out", type=options.png, metavar="OUT.png", help="output file")
     options.data_option(parser, STAGE)
     add("--count", type=options.count(1), default=12, help="number of samples (default: 12)")
     text = "side of the samples, in px (default: 256)"

@@ -17,7 +17,7 @@ from pathlib import Path
 from data.errors import UserError
 from data.files import refuse_existing, write_whole
 from engine import PROGRAM, inferring, options, streams
-from engine.launch import INTERRUPTED, ignore_sigterm, rank, terminable, under_torchrun
+from engine.launch import INTERRUPTED, ignore_interrupts, ignore_sigterm, rank, terminable, under_torchrun
 
 
 def stage_parser(doc: str):
@@ -43,6 +43,8 @@ def run_command(parser: argparse.ArgumentParser, argv) -> int:
             return 2
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
+            if argv is None:  # else the process goes on
+                ignore_interrupts()
             return INTERRUPTED
 
 
@@ -134,7 +136,7 @@ def sheet_command(
     """Adds `sheet`, which draws a contact sheet; rows(args) are those of `data.sheet.contact_sheet`."""
     text = "draw a contact sheet of validation photographs"
     parser = subparsers.add_parser("sheet", help=text, allow_abbrev=False)
-    parser.add_argument("out", type=Path, metavar="OUT.png", help="output file")
+    parser.add_argument("out", type=options.png, metavar="OUT.png", help="output file")
     options.data_option(parser, stage, "data folder; val/ is shown if it exists")
     options.weights_option(parser, weights)
     options.device_option(parser)

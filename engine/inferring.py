@@ -74,7 +74,7 @@ def check(
     if arguments.json not in (None, STDIO):
         if reports and arguments.out != STDIO and not arguments.is_file:
             _check_reports(parser, arguments)
-        _check_log(parser, arguments.json)
+        _check_log(parser, arguments)
 
 
 def _check_reports(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
@@ -85,8 +85,14 @@ def _check_reports(parser: argparse.ArgumentParser, arguments: argparse.Namespac
             parser.error(f"--json {arguments.json} is where the report of {source} goes: give another file")
 
 
-def _check_log(parser: argparse.ArgumentParser, path: Path) -> None:
-    """Ends with a usage error if lines cannot be appended to this file, or must not."""
+def _check_log(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Ends with a usage error if lines cannot be appended to the file of `--json`, or must not."""
+    path = arguments.json
+    for name, value in vars(arguments).items():
+        given = value if isinstance(value, list) else [value]
+        paths = [item for item in given if isinstance(item, Path) and name not in ("json", "out")]
+        if os.path.realpath(path) in map(os.path.realpath, paths):
+            parser.error(f"--json {path}: this run reads that file: give another one")
     if path.suffix.lower() in IMAGE_SUFFIXES:
         parser.error(f"--json {path}: the reports are text, but this is the name of a picture")
     try:

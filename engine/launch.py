@@ -46,6 +46,14 @@ def terminable() -> Iterator[None]:
             signal.signal(signal.SIGTERM, former)
 
 
+def ignore_interrupts() -> None:
+    """Ignores Ctrl-C from now on: for a process that was interrupted, to which torch takes seconds to say
+    goodbye.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def ignore_sigterm() -> None:
     """Ignores SIGTERM from now on: for a process that is done and that torchrun would kill while it exits."""
     if threading.current_thread() is threading.main_thread():

@@ -101,6 +101,13 @@ def device(text: str) -> str:
     return text
 
 
+def png(text: str) -> Path:
+    """An argparse type: the name of a PNG file to write."""
+    if Path(text).suffix.lower() != ".png":
+        raise argparse.ArgumentTypeError(f"{text!r} does not end in .png, and it will be a PNG")
+    return Path(text)
+
+
 TYPES = {  # keywords of `restore.Restorer` that are checked as the options are
     "device": device,
     "tile": tile_side,

@@ -23,7 +23,7 @@ import numpy as np
 
 from data.corrections import Correction, read_corrections
 from data.errors import PhotoError, UserError
-from data.files import sha256, write_whole
+from data.files import refuse_existing, sha256, write_whole
 from data.photo import Photo, read_bytes
 from engine.launch import rank
 from engine.messages import say
@@ -215,6 +215,14 @@ def command_words(words: list[str]) -> list[str]:
     return ["python", script, *kept, *words[end:]]
 
 
+def check_pages(args: argparse.Namespace) -> None:
+    """Raises PhotoError if a folder has the name of a page, or a file that is no page and --overwrite is not
+    given. To be called before anything is computed.
+    """
+    for name in _page_names(len(args.sources)):
+        refuse_existing(args.out / name, args.overwrite or _is_page(args.out / name))
+
+
 def write_pages(args: argparse.Namespace) -> None:
     """Writes the pages of a run, in one process only; an earlier run's pages are replaced.
 
@@ -237,7 +245,7 @@ def _write_pages(out: Path, names: list[str], command: list[str], overwrite: boo
     )
     shown = [name for _, _, name in order]
     parts = [shown[start : start + PER_PAGE] for start in range(0, len(shown), PER_PAGE)]
-    files = [f"review-{number + 1}.html" if number else "review.html" for number in range(len(parts))]
+    files = _page_names(len(shown))
     for number, part in enumerate(parts):
         zip_name = f"corrections-{number + 1}.zip" if number else "corrections.zip"
         facts = {
@@ -249,6 +257,11 @@ def _write_pages(out: Path, names: list[str], command: list[str], overwrite: boo
         }
         path = out / files[number]
         write_whole(path, _page(out, part, facts), overwrite or _is_page(path))
+
+
+def _page_names(photos: int) -> list[str]:
+    """Those of the pages of this many photographs."""
+    return [f"review-{n + 1}.html" if n else "review.html" for n in range(-(-photos // PER_PAGE))]
 
 
 def _shell(words: list[str]) -> str:

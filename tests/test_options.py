@@ -75,8 +75,9 @@ def test_device_names(name):
         (["a.png", "out", "--device", "gpu"], "'gpu' is none of"),
         (["a.png", "out", "--over"], "unrecognized"),
         (["a.png", "out", "--json", "missing/log"], "--json"),
-        (["a.png", "out", "--json", "a.png"], "the name of a picture"),
+        (["a.png", "out", "--json", "b.png"], "the name of a picture"),
         (["a.png", "out", "--json", "out/a.json"], "is where the report of a.png goes"),
+        (["--files-from", "list", "out", "--json", "./list"], "--json list: this run reads that file"),
         ([".", "circle"], "OUT"),
         ([".", "circle/below"], "OUT"),
     ],
@@ -84,12 +85,14 @@ def test_device_names(name):
 def test_usage_errors(tmp_path, monkeypatch, capsys, words, reason):
     before = photo(tmp_path / "a.png").read_bytes()
     (tmp_path / "circle").symlink_to("circle")
+    (tmp_path / "list").write_text("a.png\n")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as caught:
         command(*words)
     assert caught.value.code == 2
     assert reason in capsys.readouterr().err
     assert (tmp_path / "a.png").read_bytes() == before
+    assert (tmp_path / "list").read_text() == "a.png\n"
 
 
 def test_least_tile():

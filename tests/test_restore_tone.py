@@ -233,6 +233,8 @@ def test_toned_is_a_hidden_layer(print_, tmp_path, run, mask, only, layers, merg
         (["--only", "toned"], "--only: the toned pictures need --tone"),
         (["--tone", "--only", "restored"], "--tone: --only leaves out the toned pictures"),
         (["--hints", "h.png", "--only", "restored"], "--hints: --only leaves out the color pictures"),
+        (["--mask", "m.png", "--only", "color"], "--mask and --protect are for repairs"),
+        (["--protect", "m.png", "--only", "color"], "--mask and --protect are for repairs"),
         (["--tone", "warm"], "invalid choice: 'warm'"),
     ],
     ids=str,

@@ -106,6 +106,9 @@ def test_sheet(data_folder, tiny_weights, tmp_path, capsys):
     assert red > (~truth).sum()
     assert run("sheet", *words, sheet) == 2
     assert "exists: give --overwrite" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run("sheet", *words, tmp_path / "sheet.tif")
+    assert "does not end in .png, and it will be a PNG" in capsys.readouterr().err
     assert run("sheet", *words, sheet, "--threshold", 1, "--dilate", 0, "--cell", 64, "--overwrite") == 0
     blue = (np.asarray(Image.open(sheet))[:, 2 * 72 :] == (51, 102, 255)).all(2).sum()
     assert blue == truth.sum()
