@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 from data import tiff
 from data.tiff import Directory, Value
 
@@ -23,6 +26,13 @@ _XRESOLUTION, _YRESOLUTION, _UNIT = 282, 283, 296
 # TIFF the directory *is* the layout), orientation or resolution, which are written anew.
 _DESCRIPTIVE = {11, 269, 270, 271, 272, 285, 305, 306, 315, 316, 18246, 18249, 33432, *range(40091, 40096)}
 
+# Descriptions in which programs state the layout of a file: lines of ImageJ, and OME-XML. What of them tells
+# of more than one plane.
+_IMAGEJ, _OME = re.compile(rb"(ImageJ|SCIFIO)="), re.compile(rb"</(\w+:)?OME>\s*$")
+_IMAGEJ_LAYOUT = re.compile(rb"(?m)^(images|channels|slices|frames|hyperstack)=.*\n?")
+_OME_PLANES = re.compile(rb"\bSize[ZT]=[\"'](?!1[\"'])|<(\w+:)?(Channel|Pixels)\b.*<(\w+:)?\2\b", re.DOTALL)
+_XML = re.compile(rb"<\?xml\b|<(\w+:)?OME\b")
+
 
 def read(block: bytes) -> Directory:
     """The first directory, with its EXIF and GPS directories. Raises ValueError if it is damaged."""
@@ -39,6 +49,10 @@ def write(directory: Directory) -> bytes:
 def descriptive(directory: Directory, turned: bool) -> Directory:
     """The tags that describe the photograph. turned: whether its orientation swaps width and height."""
     kept = Directory(directory.order, {tag: directory[tag] for tag in _DESCRIPTIVE & set(directory)})
+    if _DESCRIPTION in kept:
+        kind, text = kept.pop(_DESCRIPTION)
+        if caption := _caption(text):
+            kept[_DESCRIPTION] = Value(kind, caption)
     for tag in DIRECTORIES:
         inner = Directory(directory.order, directory.get(tag))
         inner.pop(_INTEROP, None)
@@ -47,6 +61,38 @@ def descriptive(directory: Directory, turned: bool) -> Directory:
         if inner:
             kept[tag] = inner
     return kept
+
+
+def _caption(description: bytes) -> bytes:
+    """A description without the layout of its file, which is not that of the result; b"" if nothing is left.
+
+    Only OME-XML stays whole. If it tells of several planes, a comment after its end keeps programs from
+    looking for them.
+    """
+    text = description.strip(b"\0 ")
+    if text.startswith(b"{"):
+        caption = _without_shape(text)
+    elif _IMAGEJ.match(text):
+        caption = _IMAGEJ_LAYOUT.sub(b"", text)
+    elif _OME.search(text) and _OME_PLANES.search(text):
+        caption = text + b"<!-- layout of the original file -->"
+    else:
+        return description
+    return description if caption == text else caption and caption + b"\0"
+
+
+def _without_shape(text: bytes) -> bytes:
+    """JSON without the layout that tifffile looks for and must not find with a sentence after it."""
+    string = text.decode("utf-8", "surrogateescape")
+    try:
+        found, end = json.JSONDecoder().raw_decode(string)
+    except (ValueError, RecursionError):
+        return text
+    if not isinstance(found.get("shape"), list):
+        return text
+    rest = {key: value for key, value in found.items() if key not in ("shape", "axes", "truncated")}
+    parts = json.dumps(rest) if rest else "", string[end:].strip("; \r\n")
+    return "; ".join(filter(None, parts)).encode("utf-8", "surrogateescape")
 
 
 def resolution(directory: Directory) -> tuple[float, float] | None:
@@ -73,4 +119,12 @@ def add_remark(directory: Directory, remark: str, tool: str) -> None:
         kind, before = directory.get(tag, Value(tiff.ASCII, b""))
         before = before.strip(b"\0 ")
         if sentence not in before:
-            directory[tag] = Value(kind, b"; ".join(filter(None, [before, sentence])) + b"\0")
+            directory[tag] = Value(kind, _joined(before, sentence) + b"\0")
+
+
+def _joined(before: bytes, sentence: bytes) -> bytes:
+    """A text and a sentence; in XML, such as OME's, the sentence is a comment."""
+    start, root, end = before.rpartition(b"</")
+    if root and _XML.match(before):
+        return start + b"<!-- " + sentence + b" -->" + root + end
+    return b"; ".join(filter(None, [before, sentence]))

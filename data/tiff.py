@@ -98,7 +98,8 @@ def header(data: bytes) -> tuple[str, bool, int]:
 def read_directory(data: bytes, offset: int, order: str, big: bool = False) -> tuple[Directory, int]:
     """The directory at this offset of a TIFF, and the offset of the next one; 0 if there is none.
 
-    Values outside the file are left out. Raises ValueError if the directory itself is outside.
+    Of a tag that repeats, the first counts, as in libtiff: tifffile writes a caption, then the layout. Values
+    outside the file are left out. Raises ValueError if the directory itself is outside.
     """
     directory = Directory(order)
     entry, field = ("HHQ8s", "Q") if big else ("HHI4s", "I")
@@ -119,7 +120,7 @@ def read_directory(data: bytes, offset: int, order: str, big: bool = False) -> t
             (start,) = struct.unpack(order + field, value)
             value = data[start : start + length]
         if kind in _TYPES and len(value) >= length:
-            directory[tag] = Value(kind, value[:length])
+            directory.setdefault(tag, Value(kind, value[:length]))
         else:
             directory.damaged = True
     return directory, following
