@@ -6,6 +6,7 @@ TRAINING.md describes it: `clean/`, `labelled/images` and `labelled/masks`, `tex
 from __future__ import annotations
 
 import csv
+import unicodedata
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -13,6 +14,11 @@ from data.errors import PhotoError
 from data.photo import IMAGE_SUFFIXES
 
 SMALL = "color_small"  # folder of photographs too small for anything but color
+
+
+def composed(name: str) -> str:
+    """A file name in the Unicode form NFC. A Mac writes "ü" as two characters, other systems as one."""
+    return unicodedata.normalize("NFC", name)
 
 
 def images_in(folder: Path) -> list[Path]:
@@ -46,16 +52,16 @@ def paired(folder: Path) -> tuple[list[tuple[Path, Path]], list[str], list[Path]
     images, masks = (Path(folder) / part for part in ("images", "masks"))
     by_name, by_stem = defaultdict(list), defaultdict(list)
     for mask in images_in(masks):
-        by_name[mask.relative_to(masks).with_suffix("")].append(mask)
-        by_stem[mask.stem].append(mask)
+        by_name[_name(mask, masks)].append(mask)
+        by_stem[composed(mask.stem)].append(mask)
     photos = images_in(images)
-    stems = Counter(path.stem for path in photos)
+    stems = Counter(composed(path.stem) for path in photos)
     owners, pairs, faults = {}, [], []
     for path in photos:
-        name = path.relative_to(images).with_suffix("")
+        name = _name(path, images)
         other = name.with_name(f"{name.name}_mask")
         fitting = by_name[name] + by_name[other]
-        if not fitting and stems[path.stem] == 1:
+        if not fitting and stems[name.name] == 1:
             fitting = by_stem[name.name] + by_stem[other.name]
         if not fitting:
             faults.append(f"{path}: no {name} or {other} in {masks}")
@@ -68,6 +74,11 @@ def paired(folder: Path) -> tuple[list[tuple[Path, Path]], list[str], list[Path]
         owners.update(dict.fromkeys(fitting, path))
     unused = [mask for found in by_stem.values() for mask in found if mask not in owners]
     return pairs, faults, unused
+
+
+def _name(path: Path, folder: Path) -> Path:
+    """What a photograph and its mask have in common: the path below the folder, without suffix."""
+    return Path(composed(str(path.relative_to(folder).with_suffix(""))))
 
 
 def pairs_in(folder: Path) -> list[tuple[Path, Path]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -11,9 +13,10 @@ from pathlib import Path
 
 from data.corrections import Correction
 from data.errors import PhotoError, UserError
-from data.photo import IMAGE_SUFFIXES, MAX_PIXELS, read_size
+from data.folder import composed
+from data.photo import IMAGE_SUFFIXES, MAX_PIXELS, read_photo, read_size
 from engine import streams
-from engine.naming import STEM, Entry, names, owners
+from engine.naming import STEM, Entry, folded, names, owners
 
 STDIO = Path("-")  # standard input or output
 BESIDE = Path("STEM_IR.tif")  # for `pair`: this file in the photograph's own folder
@@ -28,10 +31,12 @@ class Source:
 
     path: Path  # STDIO: standard input
     name: str  # outputs are OUT/NAME_restored.png etc.; may contain folders
-    stem: str | None  # its masks and hints in folders are named so; None if another photograph has it too
+    stem: str  # its masks and hints in folders are named so; may contain folders
     error: str = ""  # why it cannot be processed at all
     # role -> file, or its bytes, for this photograph; set by `pair` and `correct`
     companions: dict[str, Path | bytes] = field(default_factory=dict)
+    twins: tuple[Path, ...] = ()  # the photographs of its folder with its stem, itself included
+    rival: Path | None = None  # a photograph of another folder with its stem
 
     def __str__(self) -> str:
         return "stdin" if self.path == STDIO else str(self.path)
@@ -99,17 +104,28 @@ def list_photos(
 
 def _named(entries: list[Entry], template: str) -> list[Source]:
     """Sources with the names of their results, and an error for those whose name another one has."""
-    stems, results = names(entries), names(entries, template)
-    same_stem, same_name = owners(entries, stems), owners(entries, results)
+    results, sharing = names(entries, template), _by_stem(entries)
     sources = []
-    for index, entry in enumerate(entries):
-        error, other = entry.error, same_name[index]
-        if other:
-            error = f"its results would have the names of those of {other}: give another OUT, or a --name "
+    for entry, name, owner in zip(entries, results, owners(entries, results)):
+        error = entry.error
+        if owner:
+            error = f"its results would have the names of those of {owner}: give another OUT, or a --name "
             error += "with {parent} or {number}"
-        stem = None if same_stem[index] else stems[index]
-        sources.append(Source(entry.path, results[index], stem, error))
+        stem, own = str(entry.relative.with_suffix("")), os.path.realpath(entry.path.parent)
+        folders = sharing.get(composed(stem), {})
+        rival = next((paths[0] for folder, paths in folders.items() if folder != own), None)
+        twins = tuple(folders.get(own, ()))
+        sources.append(Source(entry.path, name, stem, error, twins=twins, rival=rival))
     return sources
+
+
+def _by_stem(entries: list[Entry]) -> dict[str, dict[str, list[Path]]]:
+    """stem -> folder -> the photographs in it whose masks and hints are named so."""
+    found: dict[str, dict[str, list[Path]]] = {}
+    for entry in (entry for entry in entries if not entry.error):
+        folders = found.setdefault(composed(str(entry.relative.with_suffix(""))), {})
+        folders.setdefault(os.path.realpath(entry.path.parent), []).append(entry.path)
+    return found
 
 
 def passed_over(paths: list[Path]) -> str:
@@ -181,21 +197,30 @@ def keep_apart(sources: list[Source], suffixes: Callable[[Source], list[str]]) -
     apart = []
     for source in sources:
         results = [] if source.error else [f"{source.name}{suffix}" for suffix in suffixes(source)]
-        if taken := next((name for name in results if name in owner), None):
-            error = f"{taken} is already a result of {owner[taken]}: give another OUT, or another --name"
+        if taken := next((name for name in results if folded(name) in owner), None):
+            other = owner[folded(taken)]
+            error = f"{taken} is already a result of {other}: give another OUT, or another --name"
             source = replace(source, error=error)
         else:
-            owner |= dict.fromkeys(results, source)
+            owner |= dict.fromkeys(map(folded, results), source)
         apart.append(source)
     return apart
 
 
 def pictures_by_stem(folder: Path) -> dict[str, list[Path]]:
-    """The pictures of a folder by their names without suffix, sorted; none if there is no such folder."""
+    """The pictures of a folder by their names without suffix, in the form NFC, sorted; none if there is no
+    such folder. Raises PhotoError if it may not be read.
+    """
+    try:
+        paths = sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise PhotoError(f"cannot be read: {error.strerror}") from None
     found: dict[str, list[Path]] = {}
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+    for path in paths:
         if path.suffix.lower() in IMAGE_SUFFIXES:
-            found.setdefault(path.stem, []).append(path)
+            found.setdefault(composed(path.stem), []).append(path)
     return found
 
 
@@ -207,30 +232,43 @@ def pair(
     """The source with its companions.
 
     given: role -> file, folder, BESIDE or None. In a folder, the companion is the picture with the name of
-    the photograph, with or without _ROLE: a.png, a_mask.png. listing: `pictures_by_stem`, perhaps cached.
-    Raises PhotoError if two files match.
+    the photograph, with or without _ROLE: a.png, a_mask.png. Photographs of one folder that differ in their
+    suffix only share it. listing: `pictures_by_stem`, perhaps cached. Raises PhotoError if two files match,
+    if a photograph of another folder could have it as well, or if the folder may not be read.
     """
     companions = {role: _companion(path, role, source, listing) for role, path in given.items() if path}
     return replace(source, companions={role: path for role, path in companions.items() if path})
 
 
 def refuse_shared(sources: list[Source], given: dict[str, Path | None], max_pixels: int = MAX_PIXELS) -> None:
-    """Raises UserError if one file is given as mask or hints for several photographs, unless all of them
-    have its size. Files that cannot be read are left to the loop, which names them one by one.
+    """Raises UserError if a mask or hints cannot be read, or if one file is given for several photographs of
+    which not all have its size. Photographs that cannot be read are left to the loop, which names them one by
+    one.
 
     given: as for `pair`.
     """
     paths = [source.path for source in sources if not source.error and source.path != STDIO]
-    if len(paths) < 2:
-        return
     for role, file in given.items():
-        if file is None or file == BESIDE or os.path.isdir(file) or not (own := _size(file, max_pixels)):
-            continue
-        for path in paths:
+        own = None if file in (None, BESIDE) else _readable(role, file, max_pixels)
+        for path in paths if own and len(paths) > 1 else ():
             if (size := _size(path, max_pixels)) and size != own:
                 what = f"--{role} {file} is one file, {own[0]} x {own[1]} px, for {len(paths)} photographs"
                 what += f", but {path} has {size[0]} x {size[1]} px: give a folder with a file for each"
                 raise UserError(what)
+
+
+def _readable(role: str, given: Path, max_pixels: int) -> tuple[int, int] | None:
+    """(width, height) of the mask or hints given as a file, None for a folder. Raises UserError if it cannot
+    be read, which would fail for each photograph again.
+    """
+    if os.path.isdir(given):
+        if not os.access(given, os.R_OK | os.X_OK):
+            raise UserError(f"--{role} {given}: cannot be read: {os.strerror(errno.EACCES)}")
+        return None
+    try:
+        return read_photo(given, max(MAX_PIXELS, max_pixels)).size
+    except PhotoError as error:
+        raise UserError(f"--{role} {given}: {error}") from None
 
 
 def _size(path: Path, max_pixels: int) -> tuple[int, int] | None:
@@ -256,17 +294,29 @@ def _companion(given: Path, role: str, source: Source, listing: Callable) -> Pat
         return None if source.path == STDIO else infrared_beside(source.path)
     if not os.path.isdir(given):  # is_dir() raises for names that are too long
         return given
-    if source.stem is None:
-        raise PhotoError(f"its {role} in {given} has the name of that of another photograph of this run")
-    stem = given / source.stem
-    pictures = listing(stem.parent)
+    stem = _spelled(given, Path(source.stem))
+    try:
+        pictures = listing(stem.parent)
+    except PhotoError as error:
+        raise PhotoError(f"{role} {stem.parent}: {error}") from None
+    # Masks may be in the folder of their photographs
+    photographs = {os.path.realpath(path) for path in source.twins}
     fitting = [
         path
-        for name in (stem.name, f"{stem.name}_{role}")
+        for name in (composed(stem.name), composed(f"{stem.name}_{role}"))
         for path in pictures.get(name, ())
-        # masks in the folder of their photographs
-        if os.path.realpath(path) != os.path.realpath(source.path)
+        if os.path.realpath(path) not in photographs
     ]
     if len(fitting) > 1:
         raise PhotoError(f"both {fitting[0]} and {fitting[1]} could be its {role}: remove one")
+    if fitting and source.rival:
+        what = f"{fitting[0]} could be for it or for {source.rival}"
+        raise PhotoError(f"{what}: process them in two runs, each with its own --{role}")
     return fitting[0] if fitting else None
+
+
+def _spelled(folder: Path, relative: Path) -> Path:
+    """A path below the folder, whose own folders may have their names in another Unicode form there."""
+    forms = (unicodedata.normalize(form, str(relative.parent)) for form in ("NFC", "NFD"))
+    existing = (folder / form for form in (relative.parent, *forms) if os.path.isdir(folder / form))
+    return next(existing, folder / relative.parent) / relative.name

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
+
+from data.folder import composed
 
 STEM = "{stem}"
 FIELDS = ("stem", "parent", "number")
@@ -43,7 +45,7 @@ def template(text: str) -> str:
 
 def names(entries: list[Entry], template: str = STEM) -> list[str]:
     """The name of each entry's results, which may contain folders. {stem} is the file name with its suffix
-    where several entries would get the same name.
+    where several entries would get the same name without and not all would with it.
     """
     width = len(str(len(entries)))
 
@@ -52,17 +54,21 @@ def names(entries: list[Entry], template: str = STEM) -> list[str]:
         text = template.format(stem=stem, parent=parent, number=f"{number:0{width}}")
         return (entry.relative.parent / text).as_posix()
 
-    short = [name(number, entry, entry.relative.with_suffix("").name) for number, entry in _numbered(entries)]
-    # Case is folded, since many file systems do not distinguish A and a.
-    uses = Counter(text.casefold() for text, entry in zip(short, entries) if not entry.error)
-    return [
-        name(number, entry, entry.relative.name) if uses[text.casefold()] > 1 else text
-        for text, (number, entry) in zip(short, _numbered(entries))
-    ]
+    numbered = list(enumerate(entries, 1))
+    short = [name(number, entry, entry.relative.with_suffix("").name) for number, entry in numbered]
+    full = [name(number, entry, entry.relative.name) for number, entry in numbered]
+    variants = defaultdict(set)
+    for brief, text, entry in zip(short, full, entries):
+        if not entry.error:
+            variants[folded(brief)].add(folded(text))
+    return [text if len(variants[folded(brief)]) > 1 else brief for brief, text in zip(short, full)]
 
 
-def _numbered(entries: list[Entry]) -> list[tuple[int, Entry]]:
-    return list(enumerate(entries, 1))
+def folded(name: str) -> str:
+    """A form of a name that is equal for all that may be one file: many disks do not distinguish A and a, or
+    the ways in which Unicode writes an accent.
+    """
+    return composed(name.casefold())
 
 
 def owners(entries: list[Entry], names: list[str]) -> list[Path | None]:
@@ -70,6 +76,6 @@ def owners(entries: list[Entry], names: list[str]) -> list[Path | None]:
     first: dict[str, Path] = {}
     found = []
     for entry, name in zip(entries, names):
-        owner = entry.path if entry.error else first.setdefault(name.casefold(), entry.path)
+        owner = entry.path if entry.error else first.setdefault(folded(name), entry.path)
         found.append(None if owner == entry.path else owner)
     return found

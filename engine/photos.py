@@ -337,8 +337,9 @@ class _Loop:
         """Where all photographs of the run and their companions are."""
         paths = []
         for source in self.arguments.sources:
+            paths.append(source.path)
             with contextlib.suppress(PhotoError):  # said when it is this photograph's turn
-                paths += [source.path, *self.pair(source).companions.values()]
+                paths += self.pair(source).companions.values()
         files = [path for path in paths if isinstance(path, Path)]
         return {_place(path) for path in files} | {os.path.realpath(path) for path in files}
 

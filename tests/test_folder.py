@@ -1,6 +1,7 @@
 """What is found in a data folder."""
 
 import itertools
+import unicodedata
 
 import pytest
 from PIL import Image
@@ -58,6 +59,18 @@ def test_equal_stems_in_subfolders_are_paired_by_folder(tmp_path):
 def test_a_stem_that_is_there_once_may_have_its_mask_in_another_folder(tmp_path):
     image, mask = paint(tmp_path / "images/a/x.jpg", 9), paint(tmp_path / "masks/x.png", 0)
     assert pairs_in(tmp_path) == [(image, mask)]
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_pairs_are_found_however_a_disk_writes_accents(tmp_path, forms):
+    image, mask = (unicodedata.normalize(form, "Bücher/Müller") for form in forms)
+    expected = [(paint(tmp_path / f"images/{image}.jpg", 9), paint(tmp_path / f"masks/{mask}_mask.png", 0))]
+    assert pairs_in(tmp_path) == expected
+    one = tuple(unicodedata.normalize(form, "Zoë") for form in forms)
+    expected += [
+        (paint(tmp_path / f"images/{one[0]}.jpg", 9), paint(tmp_path / f"masks/sub/{one[1]}.png", 0))
+    ]
+    assert sorted(pairs_in(tmp_path)) == sorted(expected)
 
 
 def test_a_mask_belongs_to_one_photograph(tmp_path):

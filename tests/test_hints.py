@@ -285,11 +285,11 @@ def test_without_hints_nothing_changes(photo, tmp_path, weights):
 
 def test_mistakes_are_named_in_one_line(photo, tmp_path, weights, capsys):
     Image.new("RGB", (8, 8)).save(tmp_path / "opaque.png")
-    for given, reason in (
-        (tmp_path / "opaque.png", "nothing in it is transparent"),
-        (tmp_path / "no.png", "no such file"),
+    for given, reason, status in (
+        (tmp_path / "opaque.png", "nothing in it is transparent", 1),
+        (tmp_path / "no.png", "no such file", 2),
     ):
-        assert infer(tmp_path, weights, "--hints", given, "--quiet") == 1
+        assert infer(tmp_path, weights, "--hints", given, "--quiet") == status
         error = capsys.readouterr().err
         assert f"hints {given}: " in error
         assert reason in error

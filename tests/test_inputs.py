@@ -5,13 +5,15 @@ import io
 import json
 import os
 import sys
+import unicodedata
 from pathlib import Path
 
 import pytest
 from conftest import files
 from loop import calls, command, photo, same
 
-from engine.inputs import list_photos, passed_over, read_list
+from data.errors import UserError
+from engine.inputs import keep_apart, list_photos, passed_over, read_list
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +33,12 @@ def test_stems():
     ]
     assert names("A.jpg", "a.png") == [("A.jpg", False), ("a.png", False)]  # one file on many disks
     assert names("a.jpg", "./a.jpg", "x/../a.jpg") == [("a", False)]
-    assert names("x/a.jpg", "y/a.jpg") == [("a.jpg", False), ("a.jpg", True)]
+    assert names("x/a.jpg", "y/a.jpg") == [("a", False), ("a", True)]  # their suffix separates nothing
+    assert names("x/a.jpg", "y/a.png") == [("a.jpg", False), ("a.png", False)]
+    assert names("x/a.jpg", "y/a.jpg", "y/a.png") == [("a.jpg", False), ("a.jpg", True), ("a.png", False)]
+    mac, other = (unicodedata.normalize(form, "Müller") for form in ("NFD", "NFC"))
+    assert names(f"{mac}.jpg", f"{other}.png") == [(f"{mac}.jpg", False), (f"{other}.png", False)]
+    assert names(f"{mac}.jpg", f"{other}.jpg") == [(mac, False), (other, True)]
     assert names("a.jpg", "a.png", "a.jpg.webp") == [("a.jpg", False), ("a.png", False), ("a.jpg", True)]
 
 
@@ -157,9 +164,9 @@ def test_an_empty_folder_that_has_no_name(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="another limit")
-def test_a_mask_whose_name_is_too_long(tmp_path, capsys):
-    assert command(photo(tmp_path / "a.png"), tmp_path / "out", "--quiet", "--mask", "x" * 300) == 1
-    assert capsys.readouterr().err.endswith("x: cannot be read: File name too long\n")
+def test_a_mask_whose_name_is_too_long(tmp_path):
+    with pytest.raises(UserError, match=r"x: cannot be read: File name too long$"):
+        command(photo(tmp_path / "a.png"), tmp_path / "out", "--mask", "x" * 300)
 
 
 def test_a_second_run_into_the_input_folder_takes_no_results(tmp_path):
@@ -196,9 +203,99 @@ def test_masks_pair_by_stem(tmp_path, capsys):
         "none": None,
     }
     assert "two.png and" in capsys.readouterr().err
-    assert command(tmp_path / "in/none.png", tmp_path / "out2", "--mask", tmp_path / "gone.png") == 1
-    assert "mask " in (error := capsys.readouterr().err)
-    assert "no such file" in error
+
+
+def paired(work=same):
+    """Work that also notes the mask of each photograph, and these notes: path -> mask."""
+    seen = {}
+
+    def noting(photo, source):
+        seen[source.path] = source.companions.get("mask")
+        return work(photo, source)
+
+    return noting, seen
+
+
+def test_photographs_of_one_folder_and_one_stem_share_a_mask(tmp_path):
+    """Whatever their results are called. They are no masks themselves, if masks are in their folder."""
+    work, seen = paired()
+    scans = [photo(tmp_path / f"in/a.{suffix}") for suffix in ("jpg", "tif")]
+    mask = photo(tmp_path / "masks/a.png")
+    assert command(tmp_path / "in", tmp_path / "out", "--mask", mask.parent, work=work) == 0
+    assert calls == ["a.jpg", "a.tif"]
+    assert seen == dict.fromkeys(scans, mask)
+    mask = photo(tmp_path / "in/a_mask.png")
+    assert command(*scans, tmp_path / "out2", "--mask", tmp_path / "in", work=work) == 0
+    assert seen == dict.fromkeys(scans, mask)
+
+
+def test_a_mask_that_photographs_of_two_folders_could_have_fails_for_both(tmp_path, capsys):
+    work, seen = paired()
+    scans = [photo(tmp_path / f"{folder}/a.png") for folder in "xyz"]
+    others = [photo(tmp_path / f"{folder}/b{folder}.png") for folder in "xy"]
+    masks = tmp_path / "masks"
+    (mask, _), words = (photo(masks / f"{name}.png") for name in ("a", "bx")), ["--mask", masks, "--quiet"]
+    words += ["--name", "{parent}_{stem}"]
+    assert command(*scans[:2], *others, tmp_path / "out", *words, work=work) == 1
+    what = "process them in two runs, each with its own --mask"
+    assert capsys.readouterr().err.splitlines() == [
+        f"{scans[0]}: {mask} could be for it or for {scans[1]}: {what}",
+        f"{scans[1]}: {mask} could be for it or for {scans[0]}: {what}",
+    ]
+    assert seen == {others[0]: masks / "bx.png", others[1]: None}
+    mask.unlink()  # now there is nothing to confuse
+    assert command(*scans, tmp_path / "out", *words, work=work) == 0
+    assert [seen[scan] for scan in scans] == [None] * 3
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_masks_are_found_however_a_disk_writes_accents(tmp_path, forms):
+    work, seen = paired()
+    scan, mask = (unicodedata.normalize(form, "Bücher/Müller") for form in forms)
+    scans = [photo(tmp_path / "in" / f"{scan}.png"), photo(tmp_path / "in" / f"{scan}2.png")]
+    masks = [photo(tmp_path / "masks" / f"{mask}.png"), photo(tmp_path / "masks" / f"{mask}2_mask.png")]
+    words = ["--recursive", "--mask", tmp_path / "masks"]
+    assert command(tmp_path / "in", tmp_path / "out", *words, work=work) == 0
+    assert seen == dict(zip(scans, masks))
+
+
+def test_results_of_two_photographs_are_not_one_file_on_any_disk():
+    names = ["\u00fc.png", "u\u0308_a.png", "x.png", "X_a.png"]
+    ends = {names[0]: ["_a_b"], names[1]: ["_b"], names[2]: ["_a_b"], names[3]: ["_b"]}
+    sources = list_photos([Path(name) for name in names], Path("out"), False)
+    kept = keep_apart(sources, lambda source: ends[source.path.name])
+    assert [bool(source.error) for source in kept] == [False, True, False, True]
+    assert f"{sources[1].name}_b is already a result of {names[0]}: " in kept[1].error
+
+
+def test_a_folder_of_masks_that_may_not_be_read_is_one_usage_error(tmp_path, monkeypatch):
+    photo(tmp_path / "in/a.png")
+    (tmp_path / "masks").mkdir()
+    access = os.access  # the tests may run as root, whom no permissions stop
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "masks" and access(path, mode))
+    with pytest.raises(UserError) as caught:
+        command(tmp_path / "in", tmp_path / "out", "--mask", tmp_path / "masks")
+    assert str(caught.value) == f"--mask {tmp_path}/masks: cannot be read: Permission denied"
+    assert calls == []
+
+
+def test_a_subfolder_of_masks_that_may_not_be_read_fails_for_its_photographs(tmp_path, monkeypatch, capsys):
+    for name in ("a.png", "sub/b.png"):
+        photo(tmp_path / "in" / name)
+        photo(tmp_path / "masks" / name)
+    listed = Path.iterdir
+
+    def forbidden(path):
+        if path == tmp_path / "masks/sub":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", forbidden)
+    words = ["--recursive", "--quiet", "--mask", tmp_path / "masks"]
+    assert command(tmp_path / "in", tmp_path / "out", *words) == 1
+    reason = f"mask {tmp_path}/masks/sub: cannot be read: Permission denied"
+    assert capsys.readouterr().err == f"{tmp_path}/in/sub/b.png: {reason}\n"
+    assert calls == ["a"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other disks refuse such names")

@@ -179,10 +179,32 @@ def test_every_role_is_checked_with_status_2(tmp_path, run, capsys, role):
     assert files(tmp_path / "out") == []
 
 
-def test_what_cannot_be_read_is_left_to_the_loop(tmp_path):
+def test_photographs_that_cannot_be_read_are_left_to_the_loop(tmp_path):
     sources = [Source(tmp_path / f"{name}.png", name, name) for name in "ab"]
-    refuse_shared(sources, {"mask": tmp_path / "gone.png", "hints": None})
-    refuse_shared(sources, {"mask": save(tmp_path / "m.png", noise(6, 8))})
+    refuse_shared(sources, {"mask": save(tmp_path / "m.png", noise(6, 8)), "hints": None})
+
+
+@pytest.mark.parametrize("role", ["mask", "protect", "hints"])
+@pytest.mark.parametrize(
+    "content, reason",
+    [
+        (None, "no such file"),
+        (b"no image", "not an image"),
+        (saved(Image.new("L", (99, 99)))[:60], "truncated"),
+    ],
+)
+def test_a_given_file_that_cannot_be_read_is_one_usage_error(tmp_path, run, capsys, role, content, reason):
+    for name in "ab":
+        save(tmp_path / f"in/{name}.png", noise(48, 64))
+    given = tmp_path / "given.png"
+    if content:
+        given.write_bytes(content)
+    assert run(tmp_path / "in", tmp_path / "out", f"--{role}", given, "--quiet") == 2
+    error = capsys.readouterr().err
+    assert f": --{role} {given}: " in error
+    assert reason in error
+    assert error.count("\n") == 1
+    assert files(tmp_path / "out") == []
 
 
 def test_a_training_mask_of_another_shape_is_named(tmp_path, data_folder):

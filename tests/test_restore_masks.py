@@ -124,10 +124,11 @@ def test_masks_of_another_size_are_resized_and_said(scan, tmp_path, run):
 
 @pytest.mark.parametrize("role", ["mask", "protect"])
 def test_a_broken_mask_is_named(scan, tmp_path, run, capsys, role):
-    (tmp_path / "m.png").write_bytes(b"no picture")
-    assert run(scan, tmp_path / "out", f"--{role}", tmp_path / "m.png", "--quiet") == 1
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given/scan.png").write_bytes(b"no picture")
+    assert run(scan, tmp_path / "out", f"--{role}", tmp_path / "given", "--quiet") == 1
     error = capsys.readouterr().err
-    assert error.startswith(f"{scan}: {role} {tmp_path}/m.png: not an image")
+    assert error.startswith(f"{scan}: {role} {tmp_path}/given/scan.png: not an image")
     assert error.count("\n") == 1
     assert files(tmp_path / "out") == []
 
