@@ -133,8 +133,8 @@ def check(args) -> None:
             setattr(args, name, weight if args.vgg_weights or args.features else 0.0)
     options.check_features(args, tuple(FEATURE_WEIGHTS))
     least, most = args.hole_share
-    if not 0 < least <= most <= 1:
-        raise UserError(f"--hole-share {least:g} {most:g}: two shares above 0 are needed, the least first")
+    if least > most:
+        raise UserError(f"--hole-share {least:g} {most:g}: the least must come first")
     if args.width == 1:
         raise UserError("--width 1: the first layer has half as many channels, so at least 2 are needed")
 
@@ -346,7 +346,7 @@ def training_options(parser) -> None:
     text = "width of the widest layers, in units of --width"
     options.network_option(parser, "--widest", text, 8, type=whole)
     text, names = "range of the share of holes in a training crop (default: 0.002 0.25)", ("LEAST", "MOST")
-    add("--hole-share", type=float, nargs=2, default=[0.002, 0.25], metavar=names, help=text)
+    add("--hole-share", type=options.positive_share, nargs=2, default=[0.002, 0.25], metavar=names, help=text)
     text = "folder of masks of real photographs, as written by segment.py infer (default: none)"
     add("--masks", type=Path, metavar="DIR", help=text)
     text = "share of the samples whose holes come from --masks and labelled/masks, if any (default: 0.25)"

@@ -19,29 +19,33 @@ INFRARED = ("auto", "off", "only")
 # ------------------------------------------------------------------------------------------- types
 
 
+def _number(text: str, kind: Callable[[str], float], expected: str, fits: Callable[[float], bool]) -> float:
+    """The number in a text. Raises ArgumentTypeError if it is none of `kind`, or does not fit."""
+    try:
+        value = kind(text)
+    except ValueError:
+        value = math.nan  # which fits nowhere
+    if not fits(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not {expected}")
+    return value
+
+
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()):
+        raise ValueError
+    return int(text)
+
+
 def positive(kind: type) -> Callable[[str], int | float]:
     """An argparse type: a finite number of `kind`, int or float, above zero."""
-
-    def parse(text):
-        value = kind(text)
-        if not 0 < value < math.inf:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a finite number above 0")
-        return value
-
-    parse.__name__ = f"positive {kind.__name__}"  # shown in argparse's error message
-    return parse
+    expected = "a whole number above 0" if kind is int else "a finite number above 0"
+    return lambda text: _number(text, kind, expected, lambda value: 0 < value < math.inf)
 
 
 def count(least: int, most: float = math.inf) -> Callable[[str], int]:
     """An argparse type: a whole number from `least` to `most`."""
-
-    def parse(text: str) -> int:
-        if not (text.isascii() and text.isdecimal() and least <= int(text) <= most):
-            reach = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number {reach}")
-        return int(text)
-
-    return parse
+    reach = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
+    return lambda text: _number(text, _whole, f"a whole number {reach}", lambda value: least <= value <= most)
 
 
 tile_side = count(128)  # px, as in `nets.ops.tiling.Tiling`; less shows a network too little, and takes long
@@ -49,41 +53,31 @@ working_side = count(64)  # px of --max-side; in less no damage can be told from
 dilation = count(0, 100)  # px; more would repaint the photograph around each speck
 
 
-def threshold(text: str) -> float:
-    """An argparse type: a number above 0 up to 1."""
-    value = float(text)
-    if not 0 < value <= 1:
-        hint = " (0 would mark everything)" if value == 0 else ""
-        raise argparse.ArgumentTypeError(f"{text!r} is not above 0 and at most 1{hint}")
-    return value
-
-
 def loss_weight(text: str) -> float:
     """An argparse type: a finite number of at least 0."""
-    value = float(text)
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number of at least 0")
-    return value
+    return _number(text, float, "a finite number of at least 0", lambda value: 0 <= value < math.inf)
 
 
 def share(text: str) -> float:
     """An argparse type: a number from 0 to 1."""
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not between 0 and 1")
-    return value
+    return _number(text, float, "a number from 0 to 1", lambda value: 0 <= value <= 1)
 
 
 def positive_share(text: str) -> float:
     """An argparse type: a number above 0, up to 1."""
-    if not 0 < float(text) <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not above 0 and at most 1")
-    return float(text)
+    return _number(text, float, "a number above 0 and at most 1", lambda value: 0 < value <= 1)
+
+
+def threshold(text: str) -> float:
+    """An argparse type: a number above 0 up to 1."""
+    expected = "a number above 0 and at most 1 (0 would mark everything)"
+    return _number(text, float, expected, lambda value: 0 < value <= 1)
 
 
 def auto_or_positive(text: str) -> float | str:
     """An argparse type: "auto", or a number above 0."""
-    return text if text == "auto" else positive(float)(text)
+    expected = "auto or a finite number above 0"
+    return text if text == "auto" else _number(text, float, expected, lambda value: 0 < value < math.inf)
 
 
 def fold(text: str) -> str:
@@ -130,8 +124,6 @@ def converted(name: str, value):
         return TYPES[name](str(value))
     except argparse.ArgumentTypeError as error:
         raise UserError(f"{name}: {error}") from None
-    except ValueError:
-        raise UserError(f"{name}: {value!r} is not a number") from None
 
 
 def chosen(owner, *names: str) -> dict:

@@ -269,3 +269,11 @@ def test_masks_are_an_option_of_training(data_folder, tmp_path):
     options = json.loads((tmp_path / "run/args.json").read_text())
     assert options["masks"] == str(tmp_path / "masks")
     assert options["mask_share"] == 1
+
+
+def test_the_range_of_holes_is_in_order(data_folder, tmp_path, capsys):
+    assert train(data_folder, tmp_path / "run", "--hole-share", 0.5, 0.2) == 2
+    assert "--hole-share 0.5 0.2: the least must come first" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        train(data_folder, tmp_path / "run", "--hole-share", 0, 0.2)
+    assert "--hole-share: '0' is not a number above 0 and at most 1" in capsys.readouterr().err

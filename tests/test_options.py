@@ -20,32 +20,34 @@ def test_numbers():
 
 
 @pytest.mark.parametrize(
-    "kind, text", [(int, "0"), (int, "-1"), (float, "nan"), (float, "inf"), (float, "0")]
-)
-def test_what_is_not_positive(kind, text):
-    with pytest.raises(ArgumentTypeError, match=f"'{text}' is not a finite number above 0"):
-        options.positive(kind)(text)
-    with pytest.raises(ValueError):
-        options.positive(int)("1.5")
-
-
-@pytest.mark.parametrize(
-    "parse, texts",
+    "parse, texts, expected",
     [
-        (options.share, ("-0.1", "1.1", "nan")),
-        (options.loss_weight, ("-1", "inf", "nan")),
-        (options.count(2), ("1", "-3", "2.0", "", "\u00b2")),
-        (options.threshold, ("0", "-0.1", "1.01", "nan")),
-        (options.tile_side, ("0", "1", "127")),
-        (options.working_side, ("1", "63")),
-        (options.dilation, ("-1", "101", "1000000")),
-        (options.device, ("gpu", "cuda:", "cuda:x", "")),
+        (options.positive(int), ("0", "-1", "1.5"), "a whole number above 0"),
+        (options.positive(float), ("0", "nan", "inf"), "a finite number above 0"),
+        (options.auto_or_positive, ("0", "inf"), "auto or a finite number above 0"),
+        (options.share, ("-0.1", "1.1", "nan"), "a number from 0 to 1"),
+        (options.positive_share, ("0", "1.1", "1%"), "a number above 0 and at most 1"),
+        (options.loss_weight, ("-1", "inf", "nan"), "a finite number of at least 0"),
+        (options.count(2), ("1", "-3", "2.0", "\u00b2"), "a whole number of at least 2"),
+        (options.threshold, ("0", "-0.1", "1.01", "nan"), "a number above 0 and at most 1 (0 would mark"),
+        (options.tile_side, ("0", "1", "127"), "a whole number of at least 128"),
+        (options.working_side, ("1", "63"), "a whole number of at least 64"),
+        (options.dilation, ("-1", "101", "1000000"), "a whole number from 0 to 100"),
+        (options.fold, ("0/5", "6/5", "1/1", "1"), "I/N with I from 1 to N, such as 1/5"),
     ],
 )
-def test_what_is_out_of_range(parse, texts):
-    for text in texts:
-        with pytest.raises(ArgumentTypeError, match=repr(text)):
+def test_what_does_not_fit_is_told_what_is_expected(parse, texts, expected):
+    """Also what is no number at all."""
+    for text in (*texts, "abc", "0,1", "10%", ""):
+        with pytest.raises(ArgumentTypeError) as caught:
             parse(text)
+        assert str(caught.value).startswith(f"{text!r} is not {expected}")
+
+
+@pytest.mark.parametrize("text", ["gpu", "cuda:", "cuda:x", ""])
+def test_what_is_no_device(text):
+    with pytest.raises(ArgumentTypeError, match=f"{text!r} is none of auto, cpu, cuda, cuda:N, mps"):
+        options.device(text)
 
 
 @pytest.mark.parametrize("name", ["auto", "cpu", "cuda", "cuda:3", "mps"])
@@ -72,6 +74,7 @@ def test_device_names(name):
         (["a.png", "out", "--tile", "1e3"], "whole number"),
         (["a.png", "out", "--overlap", "-1"], "--overlap"),
         (["a.png", "out", "--overlap", "513"], "at most half of --tile 1024"),
+        (["a.png", "out", "--overlap", "x"], "argument --overlap: 'x' is not a whole number of at least 0"),
         (["a.png", "out", "--device", "gpu"], "'gpu' is none of"),
         (["a.png", "out", "--over"], "unrecognized"),
         (["a.png", "out", "--json", "missing/log"], "--json"),
