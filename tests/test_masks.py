@@ -9,6 +9,7 @@ from loop import calls, command
 from PIL import Image
 from restoring import pixels, report
 
+import inpaint
 from data.datasets import SegmentSamples
 from data.errors import PhotoError
 from data.hints import read_hints
@@ -205,6 +206,25 @@ def test_a_given_file_that_cannot_be_read_is_one_usage_error(tmp_path, run, caps
     assert reason in error
     assert error.count("\n") == 1
     assert files(tmp_path / "out") == []
+
+
+def test_so_it_is_for_the_stages_and_their_ballots(tmp_path, tiny_weights, scan, capsys):
+    weights, gone = str(tiny_weights["inpaint"]), str(tmp_path / "gone.png")
+    twin = shutil.copy(tiny_weights["inpaint"], tmp_path / "twin.pt")  # a ballot needs two candidates
+    for verb, more in (("infer", []), ("vote", [str(twin)])):
+        words = [
+            verb,
+            str(scan),
+            str(tmp_path / "out"),
+            "--mask",
+            gone,
+            "--quiet",
+            "--weights",
+            weights,
+            *more,
+        ]
+        assert inpaint.main(words) == 2
+        assert capsys.readouterr().err.endswith(f": --mask {gone}: no such file\n")
 
 
 def test_a_training_mask_of_another_shape_is_named(tmp_path, data_folder):
