@@ -45,8 +45,9 @@ from data.photo import MAX_PIXELS, Photo, encode
 from data.psd import photoshop, restoration_layers
 from data.sheet import compare
 from engine import PROGRAM, commands, inferring, marking, options, review
-from engine.inputs import BESIDE, infrared_beside
+from engine.inputs import infrared_beside
 from engine.lazy import once
+from engine.pairing import BESIDE
 from engine.photos import FORMATS, Job, Picture, run, tool
 from engine.restored import COLORED, PICTURES, TONED, Restored
 

@@ -33,8 +33,8 @@ from data.photo import Photo, encode, probability_file, read_labelled, read_name
 from data.pixels import luma, resize
 from data.sheet import grid, overlay, side_by_side
 from engine import commands, marking, options
-from engine.inputs import BESIDE
 from engine.marking import DILATE, MAX_SIDE
+from engine.pairing import BESIDE
 from engine.photos import Job, run
 
 if TYPE_CHECKING:

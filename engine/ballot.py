@@ -27,8 +27,8 @@ from data import report
 from data.errors import PhotoError
 from data.files import refuse_existing, sha256, write_together
 from data.photo import Photo, read_bytes, read_photo
-from engine import options
-from engine.inputs import Source, list_photos, pair, pictures_by_stem, refuse_shared
+from engine import options, pairing
+from engine.inputs import Source, list_photos
 from engine.messages import report_failure, say
 from engine.page import data_url, inline_json, template
 
@@ -135,8 +135,8 @@ def vote(
     named = names(args.weights, args.include)
     seed = secrets.randbits(32) if args.seed is None else args.seed
     sources = list_photos(args.photos, args.ballot, args.recursive, None if args.quiet else say)
-    refuse_shared(sources, companions or {})
-    paired = partial(pair, given=companions or {}, listing=cache(pictures_by_stem))
+    pairing.check(sources, companions or {})
+    paired = partial(pairing.pair, given=companions or {}, listing=cache(pairing.pictures_by_stem))
     photos, pages, failed = [], [], False
     for source in tqdm(sources, unit="photo", disable=True if args.quiet else None):
         try:

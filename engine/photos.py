@@ -41,10 +41,10 @@ from data.errors import PhotoError
 from data.files import refuse_existing, sha256
 from data.formats import lost
 from data.photo import MAX_PIXELS, Photo, encode, read_bytes, read_photo
-from engine import PROGRAM, streams
+from engine import PROGRAM, pairing, streams
 from engine.allocator import keep_freed_memory
 from engine.delivery import clear, deliver, refuse_long
-from engine.inputs import STDIO, Source, correct, keep_apart, pair, pictures_by_stem, refuse_shared
+from engine.inputs import STDIO, Source, keep_apart
 from engine.launch import rank, terminable, under_torchrun, world
 from engine.messages import Progress, report_failure, say
 
@@ -179,7 +179,7 @@ class _Loop:
         self.commit = job.commit and self.out != STDIO and not self.is_file
         self.corrections = job.corrections
         # With each folder listed once
-        self.pair = partial(pair, given=job.companions, listing=cache(pictures_by_stem))
+        self.pair = partial(pairing.pair, given=job.companions, listing=cache(pairing.pictures_by_stem))
         self.made: set[Path] = set()  # files written by this run
         self.writing: Future[None] | None = None  # of the latest photograph that was computed
         self.claimed: list[Path] = []  # the files that it makes
@@ -192,7 +192,10 @@ class _Loop:
         sources = arguments.sources
         if self.corrections is not None:
             sources = [source for source in sources if source.name in self.corrections]
-        refuse_shared(sources, self.job.companions, self.job.max_pixels)
+        pairing.check(sources, self.job.companions, self.job.max_pixels)
+        if rank() == 0 and not arguments.quiet:
+            for line in pairing.unmatched(sources, self.pair, self.job.companions):
+                say(line)
         sources = keep_apart(sources, self.suffixes)[rank() :: world()]
         progress = Progress(self.out, arguments.quiet)
         # Not in the reading thread, where a blocked read could not be interrupted.
@@ -248,9 +251,8 @@ class _Loop:
             raise data
         digest, source = sha256(data), self.pair(source)
         if self.corrections is not None:
-            source = correct(source, self.corrections[source.name], digest)
-        hashes = {role: _hash(role, path) for role, path in source.companions.items()}
-        settings = {**self.settings, "companions": hashes}
+            source = pairing.correct(source, self.corrections[source.name], digest)
+        settings = {**self.settings, "companions": pairing.digests(source)}
         if self.commit and (not self.arguments.overwrite or self.corrections is not None):
             former = report.done(self.final(source), digest, settings)
             if former:
@@ -391,10 +393,3 @@ def _read_ahead(
 
 def _raise(error: Exception):
     raise error
-
-
-def _hash(role: str, path: Path | bytes) -> str:
-    try:
-        return sha256(path if isinstance(path, bytes) else read_bytes(path))
-    except PhotoError as error:
-        raise PhotoError(f"{role} {path}: {error}") from None

@@ -111,7 +111,7 @@ def test_a_process_that_stops_by_an_error_says_so_to_the_others(tmp_path):
     photo(tmp_path / "in/a.png")
     photo(tmp_path / "in/b.png")
     (tmp_path / "other").mkdir()
-    text = RANK.replace("def work", "photos.refuse_shared = None\ndef work")
+    text = RANK.replace("def work", "photos.pairing.check = None\ndef work")
     broken = program(tmp_path / "other", 0, text)[:1]
     words = program(tmp_path, 0)
     whole, broken = both(words, broken + words[1:])

@@ -14,7 +14,8 @@ from data.datasets import SegmentSamples
 from data.errors import PhotoError
 from data.hints import read_hints
 from data.photo import Photo, read_mask, read_size, resizing
-from engine.inputs import Source, refuse_shared
+from engine import pairing
+from engine.inputs import Source
 
 RED = [255, 0, 0]
 
@@ -182,7 +183,7 @@ def test_every_role_is_checked_with_status_2(tmp_path, run, capsys, role):
 
 def test_photographs_that_cannot_be_read_are_left_to_the_loop(tmp_path):
     sources = [Source(tmp_path / f"{name}.png", name, name) for name in "ab"]
-    refuse_shared(sources, {"mask": save(tmp_path / "m.png", noise(6, 8)), "hints": None})
+    pairing.check(sources, {"mask": save(tmp_path / "m.png", noise(6, 8)), "hints": None})
 
 
 @pytest.mark.parametrize("role", ["mask", "protect", "hints"])

@@ -122,6 +122,19 @@ def test_masks_of_another_size_are_resized_and_said(scan, tmp_path, run):
     assert report(tmp_path / "out")["warnings"][1:] == notes  # the first says that it is very small
 
 
+def test_a_folder_that_protects_nothing_is_named(scan, tmp_path, run, capsys):
+    """Such as one whose masks have other names than the photographs."""
+    keep = save(tmp_path / "keep/scan_1.png", square()).parent
+    words = ["--only", "mask", "--protect", keep]
+    line = f"--protect {keep} has no picture with the name of a photograph of this run, so it is not used\n"
+    assert run(scan, tmp_path / "out", *words) == 0
+    assert capsys.readouterr().err.count(line) == 1
+    assert run(scan, tmp_path / "quiet", *words, "--quiet") == 0
+    save(keep / "scan.png", square())
+    assert run(scan, tmp_path / "named", *words) == 0
+    assert line not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("role", ["mask", "protect"])
 def test_a_broken_mask_is_named(scan, tmp_path, run, capsys, role):
     (tmp_path / "given").mkdir()
