@@ -8,6 +8,7 @@ after a failure, and by the next run if the process was killed. Two runs at once
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -36,7 +37,6 @@ def deliver(files: dict[Path, bytes], final: Path, report: bytes, commit: bool, 
     moves = [*files, *([final] if commit else [])]
     try:
         with _claimed(final), _undone_on_failure(final):
-            _clear(final)
             for path, data in [*files.items(), (final, report)]:
                 write_synced(part / path.name, data)
             (part / FORMER).mkdir()
@@ -72,33 +72,26 @@ def refuse_long(files: list[Path], final: Path, folder: Path) -> None:
 
 def clear(final: Path) -> None:
     """Undoes what a killed run left of a photograph, and removes its hidden folder; waits if another run is
-    just writing the photograph.
+    writing the photograph at that moment.
 
     Raises PhotoError if that folder is the user's, since it has other files, or if a file cannot be put back.
     """
     if os.path.lexists(_part(final)):
         try:
             with _claimed(final):
-                _clear(final)
+                pass
         except OSError as error:
             raise PhotoError(f"{_part(final)} cannot be removed: {error.strerror or error}") from None
 
 
-def _clear(final: Path) -> None:
-    """`clear` in a folder that this process has claimed, which is then empty."""
-    left = list(_part(final).rglob("*"))
-    if not all(_is_ours(path, final) for path in left):
-        raise _in_the_way(_part(final))
-    if left:
-        _undo(final)
-
-
 @contextlib.contextmanager
 def _claimed(final: Path):
-    """Keeps the hidden folder, made if need be, for this process. It is removed in the end if it is empty.
+    """Keeps the hidden folder, made if need be, for this process, without what a killed run left in it. It is
+    removed in the end if it is empty.
 
     The claim is a lock on the folder, which ends with the process, so that what a killed run left can be told
-    from what another run is writing. Raises OSError, and PhotoError if another run holds it for long.
+    from what another run is writing. Raises OSError and, as `clear`, PhotoError, also if another run holds
+    the folder for long.
     """
     part, end = _part(final), time.monotonic() + WAIT
     while (lock := _lock(part)) is None:
@@ -106,6 +99,11 @@ def _claimed(final: Path):
             raise PhotoError("another run is writing its results: try again when that has finished")
         time.sleep(0.02)
     try:
+        left = list(part.rglob("*"))
+        if not all(_is_ours(path, final) for path in left):
+            raise _in_the_way(part)
+        if left:
+            _undo(final)
         yield
     finally:
         with contextlib.suppress(OSError):
@@ -114,19 +112,25 @@ def _claimed(final: Path):
 
 
 def _lock(folder: Path) -> int | None:
-    """The handle of a lock on the folder; None if another process has it. Raises OSError and PhotoError.
+    """The handle of a lock on the folder, made if need be; None if another process has the lock. Raises
+    OSError and PhotoError.
 
     On Windows, and on disks whose folders cannot be locked, every process gets one.
     """
-    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise _in_the_way(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(parents=True)
     if fcntl is None:
+        if folder.is_symlink() or not folder.is_dir():
+            raise _in_the_way(folder)
         return os.open(os.devnull, os.O_RDONLY)
     try:
-        handle = os.open(folder, os.O_RDONLY)
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except FileNotFoundError:  # another process has just removed it
         return None
+    except OSError as error:
+        if error.errno in (errno.ENOTDIR, errno.ELOOP):
+            raise _in_the_way(folder) from None
+        raise
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.path.samestat(os.fstat(handle), os.stat(folder)):

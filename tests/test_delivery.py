@@ -17,6 +17,7 @@ from conftest import files
 from loop import calls, command, photo, same
 from PIL import Image
 
+from data.errors import PhotoError
 from data.files import sha256
 from engine import delivery
 from engine.delivery import deliver
@@ -417,3 +418,41 @@ def test_the_users_hidden_folder_is_left_alone(tmp_path, capsys):
     assert command(photo(tmp_path / "a.png"), tmp_path / "out") == 1
     assert ".a.part is in the way" in capsys.readouterr().err
     assert files(tmp_path / "out") == [".a.part/attic.txt"]
+    with pytest.raises(
+        PhotoError, match="is in the way"
+    ):  # appeared meanwhile
+        deliver({tmp_path / "out/a_mask.png": b"new"}, tmp_path / "out/a.json", b"{}", True, True)
+    assert (tmp_path / "out/.a.part/attic.txt").read_text() == "dear to me"
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "broken link"])
+def test_what_has_the_name_of_the_hidden_folder_is_in_the_way(tmp_path, capsys, kind):
+    part = tmp_path / "out/.a.part"
+    part.parent.mkdir()
+    if kind == "file":
+        part.write_text("dear to me")
+    else:
+        part.symlink_to(tmp_path if kind == "link" else tmp_path / "gone")
+    assert command(photo(tmp_path / "a.png"), tmp_path / "out") == 1
+    assert ".a.part is in the way" in capsys.readouterr().err
+    assert os.listdir(tmp_path / "out") == [".a.part"]
+
+
+@pytest.mark.parametrize("moment", ["mkdir", "open"])
+def test_a_hidden_folder_that_another_run_has_just_removed_is_made_again(tmp_path, monkeypatch, moment):
+    part = tmp_path / "out/.a.part"
+    part.mkdir(parents=True)
+    real = getattr(os, moment)
+
+    def late(path, *arguments, **others):
+        if str(path) == str(part) and part.exists():
+            monkeypatch.setattr(os, moment, real)
+            result = FileExistsError(17, "File exists") if moment == "mkdir" else None
+            part.rmdir()
+            if result:
+                raise result
+        return real(path, *arguments, **others)
+
+    monkeypatch.setattr(os, moment, late)
+    deliver({tmp_path / "out/a_mask.png": b"new"}, tmp_path / "out/a.json", b"{}", True, True)
+    assert files(tmp_path / "out") == ["a.json", "a_mask.png"]
