@@ -27,7 +27,7 @@ from data.files import refuse_existing, write_whole
 from data.folder import damage_in, images_in, measured_scans, pairs_in, thinned, validation
 from data.images import read_protection
 from data.infrared import AUTO, mark
-from data.labelled import NO_CORRECTIONS, Corrections, Labelled
+from data.labelled import Labelled
 from data.marks import ANY_SIZE, Found, drop
 from data.photo import Photo, encode, probability_file, read_labelled, read_named
 from data.pixels import luma, resize
@@ -91,8 +91,7 @@ def train(args) -> int:
         del network["context"]
         if args.context_weights:
             raise UserError("--context-weights needs --context")
-    corrections = Corrections(tuple(args.corrections or ()), args.photos)
-    labelled = {"hold_out": args.hold_out, "corrections": corrections}
+    labelled = options.chosen(args, "hold_out", "corrections", "photos")
     drawn = {"seed": args.seed, "side": args.crop, "labelled_share": args.labelled_share, **labelled}
     published = {"encoder": args.encoder_weights, "context": args.context_weights}
     stage = Stage(
@@ -101,7 +100,7 @@ def train(args) -> int:
         samples=partial(SegmentSamples, args.data, **drawn),
         losses=partial(compute_losses, **options.chosen(args, "positive_weight", "dice_weight")),
         evaluate=partial(evaluate, data=args.data, tta=True, **labelled),  # as `infer` detects
-        validation_set=partial(damaged_photos, args.data, args.hold_out, corrections),
+        validation_set=partial(damaged_photos, args.data, **labelled),
         fastest=fastest,
         initialize=partial(load_encoders, network=network, **published),
     )
@@ -112,30 +111,22 @@ def train(args) -> int:
 
 
 def evaluate(
-    net,
-    *,
-    data: Path,
-    processes,
-    infer: dict | None = None,
-    tta=False,
-    max_side=MAX_SIDE,
-    hold_out=None,
-    corrections=NO_CORRECTIONS,
+    net, *, data: Path, processes, infer=None, tta=False, max_side=MAX_SIDE, hold_out=None, **corrections
 ) -> dict:
     """Evaluates a network on the validation photographs, which the processes share.
 
     Without `infer`, as in training, the settings are searched and returned in it, only a few undamaged
     photographs are used, and `samples` has pictures. With it, the slow parts are included: all undamaged
-    photographs, also with each kind of hard negative. hold_out: the fold "I/N" of labelled/, with
-    the corrections, and of negatives/ to evaluate on, in place of val/. Raises UserError if there is no
-    damage to evaluate on.
+    photographs, also with each kind of hard negative. hold_out: the fold "I/N" of labelled/ and
+    negatives/ to evaluate on, in place of val/. corrections: as for `data.labelled.measured`. Raises
+    UserError if there is no damage to evaluate on.
     """
     from losses import detection, operating_point, summary
 
     training, confidence = infer is None, infer.get("sure", MIN_CONFIDENCE) if infer else None
     damage = {} if training else damage_in(data, hold_out)
     finder = make_finder(net, processes.device, tta=tta, max_side=max_side, min_confidence=confidence)
-    labelled = processes.share(damaged_photos(data, hold_out, corrections))
+    labelled = processes.share(damaged_photos(data, hold_out, **corrections))
     cases = [detect(finder, photo) for photo in labelled]
 
     histograms = processes.gather([detection.histogram(finder, case) for case in cases])
@@ -147,8 +138,7 @@ def evaluate(
 
     threshold = infer["threshold"]
     rows = processes.gather([detection.overlap(finder, case, threshold) for case in cases])
-    clean = images_in(validation(data) / "clean") if training or not hold_out else []
-    clean, scans = thinned(clean, 12) if training else clean, measured_scans(data, hold_out)
+    clean, scans = undamaged(data, hold_out, training)
     alarms, scan_alarms = (
         processes.gather([alarm(finder, path, threshold) for path in processes.share(paths)])
         for paths in (clean, scans)
@@ -165,6 +155,12 @@ def evaluate(
         if clean:
             result["negatives"] = negatives(finder, threshold, clean, processes)
     return {**result, "rows": rows, "clean_rows": alarms, "scan_rows": scan_alarms}
+
+
+def undamaged(data: Path, hold_out: str | None, training: bool) -> tuple[list[Path], list[Path]]:
+    """The clean photographs, few in training, and the old scans to count false alarms on."""
+    clean = images_in(validation(data) / "clean") if training or not hold_out else []
+    return thinned(clean, 12) if training else clean, measured_scans(data, hold_out)
 
 
 def detect(finder: Finder, photo: Labelled) -> Case:
@@ -384,6 +380,7 @@ def main(argv=None) -> int:
     evaluation = commands.eval_command(subparsers, STAGE, build, evaluate, WEIGHTS)
     marking.working_options(evaluation)
     options.hold_out_option(evaluation)
+    options.corrections_options(evaluation, "evaluate")
     marking.marking_options(commands.sheet_command(subparsers, STAGE, sheet, WEIGHTS))
     marking.finding_options(commands.infer_command(subparsers, infer, WEIGHTS, "_mask.png"))
     drawing = subparsers.add_parser("preview", help="draw training samples and masks", allow_abbrev=False)

@@ -16,7 +16,7 @@ from data.crops import crop, crop_pair, naming, read_old_scan
 from data.errors import PhotoError
 from data.folder import SMALL, grouped, held_out, images_in
 from data.hints import simulate
-from data.labelled import NO_CORRECTIONS, Corrections, trained
+from data.labelled import trained
 from data.photo import read_mask, read_named
 from data.pixels import rgb_to_ycbcr
 from data.synthesis import defects, exposure, scans, shares
@@ -81,7 +81,8 @@ class SegmentSamples(_Samples):
 
     Synthetic damage, mixed with hand-labelled photographs and with undamaged old scans; see
     `synthesis/shares.py`. labelled_share: share of the samples from `labelled/` and the corrections, if there
-    are any. hold_out: the fold "I/N" of these and of `negatives/` to leave out.
+    are any. hold_out: the fold "I/N" of these and of `negatives/` to leave out. corrections, photos: as in
+    `data.labelled.trained`.
     """
 
     def __init__(
@@ -92,10 +93,11 @@ class SegmentSamples(_Samples):
         side: int,
         labelled_share: float,
         hold_out: str | None = None,
-        corrections: Corrections = NO_CORRECTIONS,
+        corrections: list[Path] | None = None,
+        photos: Path | None = None,
     ):
         self.textures = load_textures(data / "textures")
-        self.labelled = [photo.read() for photo in trained(data, hold_out, corrections)]
+        self.labelled = [photo.read() for photo in trained(data, hold_out, corrections, photos)]
         self.labelled_share = labelled_share if self.labelled else 0.0
         old, _ = held_out(images_in(data / "negatives"), hold_out)
         self.old = [read_old_scan(path) for path in old]

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from data.errors import UserError
-from data.folder import SMALL, small_photos, thinned, validation, validation_photos
-from data.labelled import Corrections, Labelled, measured
+from data.folder import SMALL, measured_folder, small_photos, thinned, validation, validation_photos
+from data.labelled import Labelled, measured
 from data.photo import read_named
 from data.pixels import as_depth, luma, resize
 from data.synthesis import lookalikes
@@ -50,13 +50,13 @@ def color_photos(data: Path, few: bool) -> list[Path]:
     return photos
 
 
-def damaged_photos(data: Path, fold: str | None, corrections: Corrections) -> list[Labelled]:
+def damaged_photos(data: Path, hold_out: str | None = None, **corrections) -> list[Labelled]:
     """The photographs of `measured`. Raises UserError if none of their masks marks damage."""
-    photos = measured(data, fold, corrections)
-    if not any((photo.read()[1] == 255).any() for photo in photos):
-        folder = (data if fold else validation(data)) / "labelled"
+    found = measured(data, hold_out, **corrections)
+    if not any((photo.read()[1] == 255).any() for photo in found):
+        folder = measured_folder(data, hold_out) / "labelled"
         raise UserError(f"{folder}: no mask marks any damage to measure on")
-    return photos
+    return found
 
 
 def color_group(path: Path) -> str:

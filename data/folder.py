@@ -134,14 +134,14 @@ def held_out(pairs: list, fold: str | None) -> tuple[list, list]:
     return kept, pairs[part - 1 :: parts]
 
 
-def _measured(data: Path, fold: str | None) -> Path:
+def measured_folder(data: Path, fold: str | None) -> Path:
     """The folder that a training run is validated on: `val/`, or the whole data folder for a fold of it."""
     return validation(data) if fold is None else Path(data)
 
 
 def measured_scans(data: Path, fold: str | None) -> list[Path]:
     """The undamaged old scans to evaluate on: those of `val/negatives`, or a fold of `negatives/`."""
-    scans = images_in(_measured(data, fold) / "negatives")
+    scans = images_in(measured_folder(data, fold) / "negatives")
     return held_out(scans, fold)[1] if fold else scans
 
 
@@ -149,7 +149,7 @@ def damage_in(data: Path, fold: str | None) -> dict[str, str]:
     """stem -> kinds of damage of the labelled photographs, from `kinds.tsv` beside them with the columns
     "name" and "damage"; empty if there is no such file. Raises PhotoError if it cannot be read.
     """
-    table = _measured(data, fold) / "labelled/kinds.tsv"
+    table = measured_folder(data, fold) / "labelled/kinds.tsv"
     if not table.is_file():
         return {}
     try:

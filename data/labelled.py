@@ -13,7 +13,7 @@ from PIL import Image, ImageFilter
 from data.corrections import Correction, read_corrections
 from data.errors import PhotoError, UserError
 from data.files import sha256
-from data.folder import held_out, pairs_in, validation
+from data.folder import held_out, measured_folder, pairs_in
 from data.photo import read_bytes, read_labelled, read_mask, read_photo
 from data.pixels import luma, resize
 
@@ -31,47 +31,42 @@ class Labelled(NamedTuple):
     read: Callable[[], tuple[np.ndarray, np.ndarray]]
 
 
-class Corrections(NamedTuple):
-    """Files of the review page, whose photographs join those of `labelled/`."""
+def trained(
+    data: Path, hold_out: str | None = None, corrections: list[Path] | None = None, photos: Path | None = None
+) -> list[Labelled]:
+    """The labelled photographs to train on, perhaps none. Raises UserError.
 
-    files: tuple[Path, ...] = ()
-    photos: Path | None = None  # the folder of the photographs; None: where restore.py read them
-
-    def labelled(self) -> list[Labelled]:
-        """Their photographs. Raises UserError if a file is damaged."""
-        found = ((file, correction) for file in self.files for correction in read_corrections(file))
-        return [
-            Labelled(Path(correction.input).name, partial(_corrected, file, correction, self.photos))
-            for file, correction in found
-        ]
-
-
-NO_CORRECTIONS = Corrections()
-
-
-def trained(data: Path, fold: str | None, corrections: Corrections) -> list[Labelled]:
-    """The labelled photographs to train on, perhaps none. fold: as for `held_out`, to leave out. Raises
-    UserError.
+    hold_out: the fold to leave out, as for `held_out`. corrections: files of the review page, whose
+    photographs join those of `labelled/`. photos: the folder of these; None: where restore.py read them.
     """
-    return held_out(_all(data, corrections), fold)[0]
+    return held_out(_labelled(Path(data), corrections, photos), hold_out)[0]
 
 
-def measured(data: Path, fold: str | None, corrections: Corrections) -> list[Labelled]:
+def measured(
+    data: Path, hold_out: str | None = None, corrections: list[Path] | None = None, photos: Path | None = None
+) -> list[Labelled]:
     """The labelled photographs that a training run is validated on: those of `val/`, or, without it or for a
-    fold, of the whole data folder. Raises UserError if there are none.
+    fold, of the whole data folder, with the corrections. Raises UserError if there are none.
+
+    The arguments are those of `trained`.
     """
-    folder = Path(data) if fold else validation(data)
-    found = _all(folder, corrections if folder == Path(data) else NO_CORRECTIONS)
-    found = held_out(found, fold)[1] if fold else found
+    folder = measured_folder(data, hold_out)
+    found = _labelled(folder, corrections if folder == Path(data) else None, photos)
+    found = held_out(found, hold_out)[1] if hold_out else found
     if not found:
-        part = f" in fold {fold}" if fold else ""
+        part = f" in fold {hold_out}" if hold_out else ""
         raise PhotoError(f"{folder / 'labelled'}: no labelled photographs{part} to measure on")
     return found
 
 
-def _all(folder: Path, corrections: Corrections) -> list[Labelled]:
-    pairs = [Labelled(pair[0].name, partial(_pair, *pair)) for pair in pairs_in(Path(folder) / "labelled")]
-    return pairs + corrections.labelled()
+def _labelled(folder: Path, corrections: list[Path] | None, photos: Path | None) -> list[Labelled]:
+    """The pairs of a folder, and the corrected photographs, of each the last correction."""
+    pairs = [Labelled(pair[0].name, partial(_pair, *pair)) for pair in pairs_in(folder / "labelled")]
+    latest = {entry.sha256: (file, entry) for file in corrections or () for entry in read_corrections(file)}
+    return pairs + [
+        Labelled(Path(entry.input).name, partial(_corrected, file, entry, photos))
+        for file, entry in latest.values()
+    ]
 
 
 def _pair(image: Path, mask_path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -280,10 +280,10 @@ def hold_out_option(parser: argparse.ArgumentParser, others: str = "") -> None:
     parser.add_argument("--hold-out", type=fold, metavar="I/N", help=text)
 
 
-def corrections_options(parser: argparse.ArgumentParser) -> None:
-    """Adds `--corrections` and `--photos`: the masks that the review page saved, for training."""
-    text = "also train on the masks that the page of restore.py --page saved; repeatable (default: none)"
-    parser.add_argument("--corrections", action="append", metavar="ZIP", help=text)
+def corrections_options(parser: argparse.ArgumentParser, use: str = "train") -> None:
+    """Adds `--corrections` and `--photos`: the masks that the review page saved. use: what they are for."""
+    text = f"also {use} on the masks that the page of restore.py --page saved; repeatable (default: none)"
+    parser.add_argument("--corrections", type=Path, action="append", metavar="ZIP", help=text)
     text = "folder of the photographs of --corrections (default: where restore.py read them)"
     parser.add_argument("--photos", type=Path, metavar="FOLDER", help=text)
 

@@ -113,5 +113,10 @@ def changed_options(before: dict, args) -> list[str]:
     return [name for name in now if name not in FREE_ON_RESUME and before[name] != now[name]]
 
 
-def _plain(values: dict) -> dict:
-    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+def _plain(value):
+    """A value of an option, or a dict of them, with text in place of paths."""
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value

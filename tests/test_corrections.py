@@ -7,7 +7,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from conftest import files, square
+from conftest import files, noise, save, square
 from PIL import Image
 from reviewing import mask_of, restored
 from runs import log, train
@@ -153,7 +153,7 @@ def test_results_of_another_name_are_corrected(tmp_path, scan, tiny_weights):
 
 
 def corrected(path, photos=None):
-    (photo,) = labelled.Corrections((path,), photos).labelled()
+    (photo,) = labelled.trained(path.parent / "nothing", None, [path], photos)
     assert photo.name == "scan.png"
     return photo.read()
 
@@ -169,7 +169,7 @@ def test_corrections_are_labelled_pairs(tmp_path, scan, data_folder, monkeypatch
     assert picture.shape == mask.shape == (24, 32)
     options = {"seed": 0, "side": 64, "labelled_share": 1.0}
     without = SegmentSamples(data_folder, **options)
-    with_it = SegmentSamples(data_folder, **options, corrections=labelled.Corrections((path,), scan.parent))
+    with_it = SegmentSamples(data_folder, **options, corrections=[path], photos=scan.parent)
     assert len(with_it.labelled) == len(without.labelled) + 1
 
 
@@ -189,22 +189,37 @@ def test_a_training_run_takes_corrections(tmp_path, scan, data_folder):
     assert json.loads((tmp_path / "run/args.json").read_text())["corrections"] == [str(path)]
 
 
-def test_corrections_alone_are_trained_and_measured_on(tmp_path, scan):
+def test_corrections_alone_are_trained_and_measured_on(tmp_path, data_folder, capsys):
     """A data folder with nothing in it will do, and a fold leaves some of them out of training."""
-    photo = read_photo(scan)
-    facts = {"input": str(scan), "sha256": photo.sha256}
-    path = archive(tmp_path / "c.zip", [{"name": name} | facts for name in "abc"])
+    photos = []
+    for name in "abc":
+        photo = read_photo(save(tmp_path / f"in/{name}.png", noise(48, 64, seed=ord(name))))
+        photos.append({"name": name, "input": str(tmp_path / f"in/{name}.png"), "sha256": photo.sha256})
+    path, mine = archive(tmp_path / "c.zip", photos), tmp_path / "mine"
+    mine.mkdir()
     words = ["--corrections", path, "--labelled-share", 1]
-    (tmp_path / "mine").mkdir()
-    assert train(segment, tmp_path / "mine", tmp_path / "run", *words, steps=2, evaluations=1) == 0
-    assert [row["photos"] for row in log(tmp_path / "run") if "score" in row] == [3]
-    assert [picture.name for picture in (tmp_path / "run/samples").iterdir()] == ["scan.png"]
-    corrections = labelled.Corrections((path,))
-    assert len(labelled.trained(tmp_path, "1/3", corrections)) == 2
-    assert len(labelled.measured(tmp_path, "1/3", corrections)) == 1
+    assert train(segment, mine, tmp_path / "run", *words, steps=2, evaluations=1) == 0
+    (score,) = [row for row in log(tmp_path / "run") if "score" in row]
+    assert score["photos"] == 3
+    assert {picture.name for picture in (tmp_path / "run/samples").iterdir()} == {"a.png", "b.png", "c.png"}
+    assert [photo.name for photo in labelled.trained(mine, "1/3", [path])] == ["b.png", "c.png"]
+    assert [photo.name for photo in labelled.measured(mine, "1/3", [path])] == ["a.png"]
+    (best,) = (tmp_path / "run").glob("best-*.pt")
+    words = ["eval", "--data", mine, "--weights", best, "--device", "cpu", "--corrections", path]
+    capsys.readouterr()
+    assert segment.main([str(word) for word in words]) == 0
+    assert json.loads(capsys.readouterr().out)["dice"] == pytest.approx(score["dice"], abs=1e-6)
+
+
+def test_the_last_correction_of_a_photograph_counts(tmp_path, scan):
+    """Otherwise it could be trained on with one mask, and measured on with the other."""
+    facts = {"name": "scan", "input": str(scan), "sha256": read_photo(scan).sha256}
+    first, second = archive(tmp_path / "1.zip", [facts]), archive(tmp_path / "2.zip", [facts])
+    (photo,) = labelled.trained(tmp_path, None, [first, second])
+    assert photo.read.args[0] == second
 
 
 def test_validation_pairs_take_precedence_over_corrections(tmp_path, data_folder):
     path = archive(tmp_path / "c.zip", [{"name": "scan", "input": "scan.png"}])
-    found = labelled.measured(data_folder, None, labelled.Corrections((path,)))
+    found = labelled.measured(data_folder, None, [path])
     assert [photo.name for photo in found] == ["v.png"]

@@ -418,9 +418,7 @@ def test_the_users_hidden_folder_is_left_alone(tmp_path, capsys):
     assert command(photo(tmp_path / "a.png"), tmp_path / "out") == 1
     assert ".a.part is in the way" in capsys.readouterr().err
     assert files(tmp_path / "out") == [".a.part/attic.txt"]
-    with pytest.raises(
-        PhotoError, match="is in the way"
-    ):  # appeared meanwhile
+    with pytest.raises(PhotoError, match="is in the way"):  # appeared meanwhile
         deliver({tmp_path / "out/a_mask.png": b"new"}, tmp_path / "out/a.json", b"{}", True, True)
     assert (tmp_path / "out/.a.part/attic.txt").read_text() == "dear to me"
 
