@@ -116,8 +116,7 @@ class Restorer:
             "tone": self.tone in (None, *tone.MODES),
         }
         for name in (name for name, is_valid in valid.items() if not is_valid):
-            option = name.replace("_", "-")
-            raise UserError(f"{name}: {getattr(self, name)!r} is not a value of restore.py --{option}")
+            raise UserError(f"{name}: {getattr(self, name)!r} is not a value of restore.py --{name}")
         only = () if isinstance(self.only, str) else self.only
         if only is not None and not (only and set(only) <= set(PICTURES)):
             raise UserError(f"only: {self.only!r}: give a list of {', '.join(PICTURES)}, or None for all")
@@ -261,10 +260,8 @@ def layered(restored: Restored) -> bytes:
 def output_keys(args: argparse.Namespace) -> list[str]:
     """The suffixes of the files requested by the options."""
     keys = [PICTURES[name] for name in requested(args.only, args.tone)]
-    keys += ["_compare.png"] * args.compare
-    keys += ["_probability.png"] * args.probability
-    keys += [".{psd}"] * args.psd
-    return keys + [review.SUFFIX] * args.page
+    keys += ["_compare.png"] * args.compare + ["_probability.png"] * args.probability
+    return keys + [".{psd}"] * args.psd + [review.SUFFIX] * args.page
 
 
 def output_files(restored: Restored, name: str, args: argparse.Namespace) -> dict[str, bytes | Picture]:
@@ -379,12 +376,12 @@ def main(argv=None) -> int:
 
     def checked(args) -> int:
         args.words, only = sys.argv[1:] if argv is None else argv, set(args.only or ())
+        no_repairs = only == {"color"}
         contradictions = {
             "--probability: with these options, no network detects damage": args.probability
-            and (args.mask or args.corrections or args.infrared == "only" or only == {"color"}),
-            "--page is for repairs, which --only color leaves out": args.page and only == {"color"},
-            "--mask and --protect are for repairs, which --only color leaves out": (args.mask or args.protect)
-            and only == {"color"},
+            and (args.mask or args.corrections or args.infrared == "only" or no_repairs),
+            "--page is for repairs, which --only color leaves out": args.page and no_repairs,
+            "--mask, --protect: --only color repairs nothing": no_repairs and (args.mask or args.protect),
             "--hints: --only leaves out the color pictures": args.hints and only and not only & COLORED,
             "--tone: --only leaves out the toned pictures": args.tone and only and not only & set(TONED),
             "--only: the toned pictures need --tone": not args.tone and only & set(TONED),

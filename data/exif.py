@@ -26,8 +26,8 @@ _XRESOLUTION, _YRESOLUTION, _UNIT = 282, 283, 296
 # TIFF the directory *is* the layout), orientation or resolution, which are written anew.
 _DESCRIPTIVE = {11, 269, 270, 271, 272, 285, 305, 306, 315, 316, 18246, 18249, 33432, *range(40091, 40096)}
 
-# Descriptions in which programs state the layout of a file: lines of ImageJ, and OME-XML. What of them tells
-# of more than one plane.
+# Descriptions in which programs state the layout of a file: lines of ImageJ, and OME-XML. _IMAGEJ_LAYOUT and
+# _OME_PLANES match the parts that announce more than one plane.
 _IMAGEJ, _OME = re.compile(rb"(ImageJ|SCIFIO)="), re.compile(rb"</(\w+:)?OME>\s*$")
 _IMAGEJ_LAYOUT = re.compile(rb"(?m)^(images|channels|slices|frames|hyperstack)=.*\n?")
 _OME_PLANES = re.compile(rb"\bSize[ZT]=[\"'](?!1[\"'])|<(\w+:)?(Channel|Pixels)\b.*<(\w+:)?\2\b", re.DOTALL)
@@ -82,16 +82,18 @@ def _caption(description: bytes) -> bytes:
 
 
 def _without_shape(text: bytes) -> bytes:
-    """JSON without the layout that tifffile looks for and must not find with a sentence after it."""
+    """JSON without the layout in it: tifffile fails on one that a sentence follows."""
     string = text.decode("utf-8", "surrogateescape")
     try:
         found, end = json.JSONDecoder().raw_decode(string)
-    except (ValueError, RecursionError):
+        string[:end].encode()  # other bytes would come back as escapes
+        if not isinstance(found.get("shape"), list):
+            return text
+        rest = {key: value for key, value in found.items() if key not in ("shape", "axes", "truncated")}
+        kept = json.dumps(rest) if rest else ""
+    except (ValueError, RecursionError):  # no JSON, not in UTF-8, or nested too deeply
         return text
-    if not isinstance(found.get("shape"), list):
-        return text
-    rest = {key: value for key, value in found.items() if key not in ("shape", "axes", "truncated")}
-    parts = json.dumps(rest) if rest else "", string[end:].strip("; \r\n")
+    parts = kept, string[end:].strip("; \r\n")
     return "; ".join(filter(None, parts)).encode("utf-8", "surrogateescape")
 
 

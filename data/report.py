@@ -8,8 +8,8 @@ the same object preceded by `status`: done, skipped (the report of the earlier r
     program     name and version of the program, as in "photo-restore 0.1.0"
     input       name, sha256, format, size [width, height], bits per sample, channels (1 grey, 3 RGB)
     options     every option that changes the pixels, with the value used, and the requested outputs; sure:
-                the confidence below which nothing is marked, null without this check; infrared only if not
-                auto
+                the confidence below which nothing is marked, null without this check; infrared is there only
+                if it is not auto
     number_format  bf16 or fp32, whichever --precision auto chose; only with it
     weights     stage -> SHA-256 of its weights file
     companions  role (mask, protect, hints, infrared) -> SHA-256 of the file given for this photograph

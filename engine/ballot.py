@@ -17,7 +17,6 @@ import json
 import secrets
 import sys
 from collections.abc import Callable
-from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -136,7 +135,7 @@ def vote(
     seed = secrets.randbits(32) if args.seed is None else args.seed
     sources = list_photos(args.photos, args.ballot, args.recursive, None if args.quiet else say)
     pairing.check(sources, companions or {})
-    paired = partial(pairing.pair, given=companions or {}, listing=cache(pairing.pictures_by_stem))
+    paired = pairing.pairer(companions or {})
     photos, pages, failed = [], [], False
     for source in tqdm(sources, unit="photo", disable=True if args.quiet else None):
         try:
@@ -156,8 +155,7 @@ def vote(
         raise PhotoError("no photograph is left to vote on")
     weights = {name: sha256(read_bytes(path)) for name, path in zip(named, args.weights)}
     facts = {"version": VERSION, "seed": seed, "question": question, "weights": weights}
-    facts |= {"candidates": named, "photos": photos}
-    _write(page, key, facts, pages, args.overwrite)
+    _write(page, key, {**facts, "candidates": named, "photos": photos}, pages, args.overwrite)
     return int(failed)
 
 
@@ -167,7 +165,9 @@ def _page(shown: np.ndarray, pictures: list[np.ndarray], side: int) -> dict:
 
 
 def _write(page: Path, key: Path, facts: dict, pages: list[dict], overwrite: bool) -> None:
-    """Writes the key and the page, or neither: votes on a page cannot be counted with another key."""
+    """Writes the page and the key. Both are on the disk before either takes its place, since votes on a page
+    cannot be counted with another key.
+    """
     number = sha256(json.dumps(facts, sort_keys=True).encode())[:16]
     content = inline_json({"id": number, "question": facts["question"], "photos": pages})
     text = template("ballot.html", ["page.js"]).replace(">BALLOT<", f">{content}<")

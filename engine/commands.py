@@ -37,15 +37,16 @@ def run_command(parser: argparse.ArgumentParser, argv) -> int:
     """
     with streams.guarded():
         try:
-            return _run(parser, argv)
+            status = _run(parser, argv)
         except (UserError, OSError) as error:
             print(f"{parser.prog}: {_reason(error)}", file=sys.stderr)
-            return 2
+            status = 2
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
-            if argv is None:  # else the process goes on
-                ignore_interrupts()
-            return INTERRUPTED
+            status = INTERRUPTED
+        if status == INTERRUPTED and argv is None:  # else the process goes on
+            ignore_interrupts()
+        return status
 
 
 def _reason(error: UserError | OSError) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import codecs
 import os
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -29,10 +29,9 @@ class Source:
     name: str  # outputs are OUT/NAME_restored.png etc.; may contain folders
     stem: str  # its masks and hints in folders are named so; may contain folders
     error: str = ""  # why it cannot be processed at all
-    # role -> file, or its bytes, for this photograph; set by `pair` and `correct`
+    # role -> file, or its bytes, for this photograph; set by `pairing.pair` and `pairing.correct`
     companions: dict[str, Path | bytes] = field(default_factory=dict)
-    twins: tuple[Path, ...] = ()  # the photographs of its folder with its stem, itself included
-    rival: Path | None = None  # a photograph of another folder with its stem
+    alike: Sequence[Path] = ()  # the photographs with its stem, itself included, of any folder
 
     def __str__(self) -> str:
         return "stdin" if self.path == STDIO else str(self.path)
@@ -107,20 +106,16 @@ def _named(entries: list[Entry], template: str) -> list[Source]:
         if owner:
             error = f"its results would have the names of those of {owner}: give another OUT, or a --name "
             error += "with {parent} or {number}"
-        stem, own = str(entry.relative.with_suffix("")), os.path.realpath(entry.path.parent)
-        folders = sharing.get(composed(stem), {})
-        rival = next((paths[0] for folder, paths in folders.items() if folder != own), None)
-        twins = tuple(folders.get(own, ()))
-        sources.append(Source(entry.path, name, stem, error, twins=twins, rival=rival))
+        stem = str(entry.relative.with_suffix(""))
+        sources.append(Source(entry.path, name, stem, error, alike=sharing[composed(stem)]))
     return sources
 
 
-def _by_stem(entries: list[Entry]) -> dict[str, dict[str, list[Path]]]:
-    """stem -> folder -> the photographs in it whose masks and hints are named so."""
-    found: dict[str, dict[str, list[Path]]] = {}
+def _by_stem(entries: list[Entry]) -> dict[str, list[Path]]:
+    """stem -> the photographs whose masks and hints are named so."""
+    found: dict[str, list[Path]] = defaultdict(list)
     for entry in (entry for entry in entries if not entry.error):
-        folders = found.setdefault(composed(str(entry.relative.with_suffix(""))), {})
-        folders.setdefault(os.path.realpath(entry.path.parent), []).append(entry.path)
+        found[composed(str(entry.relative.with_suffix("")))].append(entry.path)
     return found
 
 

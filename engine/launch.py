@@ -47,8 +47,8 @@ def terminable() -> Iterator[None]:
 
 
 def ignore_interrupts() -> None:
-    """Ignores Ctrl-C from now on: for a process that was interrupted, to which torch takes seconds to say
-    goodbye.
+    """Ignores Ctrl-C from now on: for a process that was interrupted. It takes torch seconds to unload, and
+    another Ctrl-C would print a traceback meanwhile.
     """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)

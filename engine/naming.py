@@ -45,7 +45,7 @@ def template(text: str) -> str:
 
 def names(entries: list[Entry], template: str = STEM) -> list[str]:
     """The name of each entry's results, which may contain folders. {stem} is the file name with its suffix
-    where several entries would get the same name without and not all would with it.
+    where several entries would share a name and their suffixes tell at least some of them apart.
     """
     width = len(str(len(entries)))
 

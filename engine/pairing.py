@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 
 from data.corrections import Correction
@@ -37,17 +37,19 @@ def pictures_by_stem(folder: Path) -> dict[str, list[Path]]:
     return found
 
 
-def pair(
-    source: Source,
-    given: dict[str, Path | None],
-    listing: Callable[[Path], dict[str, list[Path]]] = pictures_by_stem,
-) -> Source:
+def pairer(given: dict[str, Path | None]) -> Callable[[Source], Source]:
+    """`pair` for many photographs, with each folder listed once."""
+    return partial(pair, given=given, listing=cache(pictures_by_stem))
+
+
+def pair(source: Source, given: dict[str, Path | None], listing=pictures_by_stem) -> Source:
     """The source with its companions.
 
     given: role -> file, folder, BESIDE or None. In a folder, the companion is the picture with the name of
-    the photograph, with or without _ROLE: a.png, a_mask.png. Photographs of one folder that differ in their
-    suffix only share it. listing: `pictures_by_stem`, perhaps cached. Raises PhotoError if two files match,
-    if a photograph of another folder could have it as well, or if the folder may not be read.
+    the photograph, with or without _ROLE: a.jpg_mask.png, or else a.png or a_mask.png, which photographs of
+    one folder share that differ in their suffix only. listing: as `pictures_by_stem`. Raises PhotoError if
+    two files match, if a photograph of another folder could have it as well, or if the folder may not be
+    read.
     """
     companions = {role: _companion(path, role, source, listing) for role, path in given.items() if path}
     return replace(source, companions={role: path for role, path in companions.items() if path})
@@ -70,21 +72,27 @@ def check(sources: list[Source], given: dict[str, Path | None], max_pixels: int 
                 raise UserError(what)
 
 
-def unmatched(sources: list[Source], paired: Callable[[Source], Source], given: dict) -> list[str]:
+def unmatched(sources: list[Source], given: dict[str, Path | None]) -> list[str]:
     """A line for each folder of protections or hints that has a file for none of the photographs: they may be
     left out, so nothing else would tell. Missing masks are named one by one.
 
-    paired: `pair` with `given`, which is as there.
+    given: as for `pair`.
     """
+    listing = cache(pictures_by_stem)
+
+    def matches(role: str, source: Source) -> bool:
+        try:
+            return _companion(given[role], role, source, listing) is not None
+        except PhotoError:  # several match, or the folder may not be read; the loop tells
+            return True
+
     roles = [role for role in ("protect", "hints") if given.get(role) and os.path.isdir(given[role])]
-    found: set[str] = set()
-    for source in sources if roles else ():
-        with contextlib.suppress(PhotoError):  # which the loop tells
-            found |= paired(source).companions.keys()
-        if found.issuperset(roles):
-            break
     what = "has no picture with the name of a photograph of this run, so it is not used"
-    return [f"--{role} {given[role]} {what}" for role in roles if role not in found]
+    return [
+        f"--{role} {given[role]} {what}"
+        for role in roles
+        if sources and not any(matches(role, source) for source in sources)
+    ]
 
 
 def _readable(role: str, given: Path, max_pixels: int) -> tuple[int, int] | None:
@@ -140,20 +148,30 @@ def _companion(given: Path, role: str, source: Source, listing: Callable) -> Pat
         pictures = listing(stem.parent)
     except PhotoError as error:
         raise PhotoError(f"{role} {stem.parent}: {error}") from None
-    # Masks may be in the folder of their photographs
-    photographs = {os.path.realpath(path) for path in source.twins}
-    fitting = [
-        path
-        for name in (composed(stem.name), composed(f"{stem.name}_{role}"))
-        for path in pictures.get(name, ())
-        if os.path.realpath(path) not in photographs
-    ]
+    own = composed(source.path.name)
+    namesakes = [path for path in source.alike if composed(path.name) == own]
+    for name, sharing in ((own, namesakes), (composed(stem.name), source.alike)):
+        fitting = [path for key in (name, f"{name}_{role}") for path in pictures.get(key, ())]
+        if fitting:  # perhaps photographs themselves, among which masks may lie
+            photographs = {os.path.realpath(path) for path in source.alike}
+            fitting = [path for path in fitting if os.path.realpath(path) not in photographs]
+        if fitting:
+            return _only(fitting, role, source, sharing)
+    return None
+
+
+def _only(fitting: list[Path], role: str, source: Source, sharing: Sequence[Path]) -> Path:
+    """The one file that fits. sharing: the photographs that it fits. Raises PhotoError if it is none of one
+    folder, or if there are several files.
+    """
     if len(fitting) > 1:
         raise PhotoError(f"both {fitting[0]} and {fitting[1]} could be its {role}: remove one")
-    if fitting and source.rival:
-        what = f"{fitting[0]} could be for it or for {source.rival}"
-        raise PhotoError(f"{what}: process them in two runs, each with its own --{role}")
-    return fitting[0] if fitting else None
+    own = os.path.realpath(source.path.parent)
+    for other in sharing:
+        if os.path.realpath(other.parent) != own:
+            what = f"{fitting[0]} could be for it or for {other}"
+            raise PhotoError(f"{what}: process them in two runs, each with its own --{role}")
+    return fitting[0]
 
 
 def _spelled(folder: Path, relative: Path) -> Path:

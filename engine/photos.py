@@ -29,7 +29,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -178,8 +178,7 @@ class _Loop:
         self.is_file = arguments.is_file  # OUT is not a folder, but the only result
         self.commit = job.commit and self.out != STDIO and not self.is_file
         self.corrections = job.corrections
-        # With each folder listed once
-        self.pair = partial(pairing.pair, given=job.companions, listing=cache(pairing.pictures_by_stem))
+        self.pair = pairing.pairer(job.companions)
         self.made: set[Path] = set()  # files written by this run
         self.writing: Future[None] | None = None  # of the latest photograph that was computed
         self.claimed: list[Path] = []  # the files that it makes
@@ -194,7 +193,7 @@ class _Loop:
             sources = [source for source in sources if source.name in self.corrections]
         pairing.check(sources, self.job.companions, self.job.max_pixels)
         if rank() == 0 and not arguments.quiet:
-            for line in pairing.unmatched(sources, self.pair, self.job.companions):
+            for line in pairing.unmatched(sources, self.job.companions):
                 say(line)
         sources = keep_apart(sources, self.suffixes)[rank() :: world()]
         progress = Progress(self.out, arguments.quiet)

@@ -1,6 +1,7 @@
 """Descriptions in which programs state the layout of a TIFF: results open, and what else they say is kept."""
 
 import io
+import sys
 from xml.etree import ElementTree
 
 import numpy as np
@@ -81,6 +82,14 @@ def test_a_caption_before_the_layout_is_kept():
 def test_other_captions_stay(text):
     assert described(text) == text.encode() + b"; " + REMARK.encode()
     assert described(text, remark="") == text.encode()
+
+
+def test_layouts_that_cannot_be_written_again_stay():
+    latin = b'{"shape": [2, 3], "Author": "M\xfcller"}'
+    assert exif._caption(latin) == latin
+    for depth in range(sys.getrecursionlimit() // 5, sys.getrecursionlimit() + 5, 7):
+        nested = b'{"shape": [2, 3], "a": ' + b"[" * depth + b"]" * depth + b"}"
+        assert exif._caption(nested) in (nested, nested.replace(b'"shape": [2, 3], ', b"") + b"\0")
 
 
 @pytest.mark.parametrize("pages", [GREY, STACK], ids=["page", "stack"])

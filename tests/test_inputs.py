@@ -229,6 +229,28 @@ def test_photographs_of_one_folder_and_one_stem_share_a_mask(tmp_path):
     assert seen == dict.fromkeys(scans, mask)
 
 
+def test_masks_written_by_restore_py_find_their_photographs_of_one_stem(tmp_path):
+    """out/a.jpg_mask.png is of a.jpg alone, and comes before out/a_mask.png."""
+    work, seen = paired()
+    scans = [photo(tmp_path / f"in/a.{suffix}") for suffix in ("jpg", "tif", "png")]
+    masks = [photo(tmp_path / f"out/a.{suffix}_mask.png") for suffix in ("jpg", "tif")]
+    masks.append(photo(tmp_path / "out/a_mask.png"))
+    assert command(tmp_path / "in", tmp_path / "new", "--mask", tmp_path / "out", work=work) == 0
+    assert seen == dict(zip(scans, masks))
+
+
+def test_photographs_are_never_taken_for_masks_of_each_other(tmp_path, capsys):
+    """Where masks lie among the photographs of one of two folders."""
+    work, seen = paired()
+    scans = [photo(tmp_path / f"{folder}/a.jpg") for folder in "xy"]
+    words = ["--name", "{parent}_{stem}", "--mask", tmp_path / "x", "--quiet"]
+    assert command(*scans, tmp_path / "out", *words, work=work) == 0
+    assert seen == dict.fromkeys(scans)
+    mask = photo(tmp_path / "x/a_mask.png")
+    assert command(*scans, tmp_path / "out", *words, work=work) == 1
+    assert f"{scans[1]}: {mask} could be for it or for {scans[0]}: process" in capsys.readouterr().err
+
+
 def test_a_mask_that_photographs_of_two_folders_could_have_fails_for_both(tmp_path, capsys):
     work, seen = paired()
     scans = [photo(tmp_path / f"{folder}/a.png") for folder in "xyz"]

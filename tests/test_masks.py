@@ -209,7 +209,7 @@ def test_a_given_file_that_cannot_be_read_is_one_usage_error(tmp_path, run, caps
     assert files(tmp_path / "out") == []
 
 
-def test_so_it_is_for_the_stages_and_their_ballots(tmp_path, tiny_weights, scan, capsys):
+def test_a_missing_mask_is_a_usage_error_of_infer_and_vote(tmp_path, tiny_weights, scan, capsys):
     weights, gone = str(tiny_weights["inpaint"]), str(tmp_path / "gone.png")
     twin = shutil.copy(tiny_weights["inpaint"], tmp_path / "twin.pt")  # a ballot needs two candidates
     for verb, more in (("infer", []), ("vote", [str(twin)])):

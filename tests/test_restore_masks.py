@@ -4,7 +4,7 @@ import hashlib
 
 import numpy as np
 import pytest
-from conftest import files, save, square
+from conftest import files, noise, save, square
 from PIL import Image, ImageDraw
 from restoring import pixels, report
 
@@ -133,6 +133,22 @@ def test_a_folder_that_protects_nothing_is_named(scan, tmp_path, run, capsys):
     save(keep / "scan.png", square())
     assert run(scan, tmp_path / "named", *words) == 0
     assert line not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("double", ["several match", "two folders"])
+def test_a_protection_that_could_be_of_several_is_not_called_unused(scan, tmp_path, run, capsys, double):
+    keep, other = tmp_path / "keep", tmp_path / "other/scan.png"
+    save(keep / "scan.png", square())
+    if double == "several match":
+        save(keep / "scan_protect.png", square())
+    else:
+        save(other, noise(48, 64))
+    scans = [scan] if double == "several match" else [scan, other]
+    words = ["--only", "mask", "--protect", keep, "--name", "{parent}_{stem}"]
+    assert run(*scans, tmp_path / "out", *words) == 1
+    error = capsys.readouterr().err
+    assert "could be" in error
+    assert "not used" not in error
 
 
 @pytest.mark.parametrize("role", ["mask", "protect"])

@@ -54,6 +54,18 @@ def names(paths):
 
 
 @pytest.mark.parametrize("path", FILES, ids=names(FILES))
+def test_files_and_functions_are_short(path):
+    """Docstrings of functions do not count."""
+    text = path.read_text("utf-8")
+    assert text.count("\n") <= 400
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            documented = ast.get_docstring(node) is not None
+            first = node.body[1] if documented and len(node.body) > 1 else node.body[0]
+            assert node.end_lineno - first.lineno < 40, node.name
+
+
+@pytest.mark.parametrize("path", FILES, ids=names(FILES))
 def test_imports_run_one_way(path):
     part = path.relative_to(ROOT).parts[0].removesuffix(".py")
     wrong = [
