@@ -26,6 +26,7 @@ _PHOTOMETRICS |= dict.fromkeys([32803, 34892], "raw sensor")
 _COLORS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}  # samples of a color
 _PREMULTIPLIED, _STRAIGHT = 1, 2  # ExtraSamples of alpha
 _SIGNED = 2  # SampleFormat
+_PLANES, _SEPARATE = 284, 2  # PlanarConfiguration: each sample in a plane of its own
 _COMPRESSIONS = {
     1: "no",
     5: "LZW",
@@ -132,7 +133,15 @@ class Page:
         grey = self.color in (0, 1) and self.directory.number(_SAMPLES, 1) == 1
         deep = self.bits > 8 and not (grey and self.bits in (12, 16, 32))
         grey_infrared = self.has_infrared and self.color != 2
-        return not deep and not grey_infrared and self.directory.number(_COMPRESSION, 1) != _WEBP
+        webp = self.directory.number(_COMPRESSION, 1) == _WEBP
+        return not (deep or grey_infrared or webp or self._odd_planes)
+
+    @property
+    def _odd_planes(self) -> bool:
+        """Whether samples that are stored plane by plane, grey or RGB, are others than Pillow knows."""
+        planes = self.directory.number(_PLANES, 1) == _SEPARATE and self._further > 0
+        unknown = self.color in (0, 1) or self._further > 1 or self.premultiplied
+        return planes and unknown and self.color in (0, 1, 2)
 
 
 def choose(data: bytes) -> tuple[Page, list[str]]:

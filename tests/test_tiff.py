@@ -263,3 +263,17 @@ def test_a_number_that_is_not_finite_is_no_crash(tag, number):
     assert tiff.read(data).numbers(tag) == (0.0,)
     with pytest.raises(PhotoError):
         read_photo(data)
+
+
+@pytest.mark.parametrize(
+    "kind, samples, extra",
+    [("minisblack", 2, [2]), ("miniswhite", 2, [2]), ("rgb", 4, [1]), ("rgb", 5, [2, 0])],
+)
+def test_samples_in_planes_of_their_own(kind, samples, extra):
+    """Pillow knows some of these only pixel by pixel."""
+    array = noise(20, 24, samples)
+    options = {"photometric": kind, "extrasamples": extra}
+    whole = read_photo(written(array, **options, planarconfig="contig"))
+    planes = read_photo(written(np.moveaxis(array, -1, 0), **options, planarconfig="separate"))
+    np.testing.assert_allclose(planes.pixels, whole.pixels, atol=1)  # of premultiplied alpha, rounded
+    np.testing.assert_array_equal(planes.alpha, whole.alpha)
