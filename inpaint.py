@@ -315,6 +315,9 @@ def vote(args) -> int:
 
     def holes(photo, source):
         mask, _ = read_role_mask(source.require("mask", args.mask), "mask", photo.size)
+        if (share := (mask == 255).mean()) in (0, 1):
+            what = "nothing" if share == 0 else "the whole photograph"
+            raise PhotoError(f"the mask marks {what}: there is nothing to vote on")
         return np.where(mask == 255, np.uint8(255), np.uint8(0))
 
     def candidate(weights):

@@ -308,6 +308,10 @@ def test_repairs_are_voted_on_too(tmp_path, scan, tiny_weights, capsys):
         }
         assert min(away, key=away.get) == name
         assert away[name] < 4
+    for value, marked in ((0, "nothing"), (255, "the whole photograph")):
+        save(tmp_path / "masks/scan.png", np.full_like(square(), value))
+        assert inpaint.main([*map(str, words), "--overwrite", "--mask", str(tmp_path / "masks")]) == 2
+        assert f"{scan}: the mask marks {marked}: there is nothing to vote on" in capsys.readouterr().err
     (tmp_path / "masks/scan.png").unlink()
     assert inpaint.main([*map(str, words), "--overwrite", "--mask", str(tmp_path / "masks")]) == 2
     assert f"{scan}: no mask for it in {tmp_path}/masks" in capsys.readouterr().err
