@@ -6,8 +6,10 @@ TRAINING.md describes it: `clean/`, `labelled/images` and `labelled/masks`, `tex
 from __future__ import annotations
 
 import csv
+import os
 import unicodedata
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 from data.errors import PhotoError
@@ -24,22 +26,36 @@ def composed(name: str) -> str:
 def images_in(folder: Path) -> list[Path]:
     """All pictures under a folder, recursively, sorted; [] if there is no such folder. Hidden files and
     folders are left out, such as the `._scan.jpg` that macOS writes beside scan.jpg.
+
+    Raises PhotoError if a folder cannot be read, or a picture is a pipe or device, which may never end.
     """
-    return _visible(folder, "**/*")
+    return sorted(path for _, pictures in _walk(folder) for path in pictures)
 
 
 def grouped(folder: Path) -> list[list[Path]]:
     """The pictures of each direct subfolder, which may be a link, and those beside them, without empty
-    lists.
+    lists. Raises PhotoError like `images_in`.
     """
-    subfolders = sorted(path for path in Path(folder).glob("[!.]*") if path.is_dir())
-    groups = [*map(images_in, subfolders), _visible(folder, "*")]
+    subfolders, beside = next(_walk(folder), ([], []))
+    groups = [*map(images_in, sorted(subfolders)), sorted(beside)]
     return [group for group in groups if group]
 
 
-def _visible(folder: Path, pattern: str) -> list[Path]:
-    paths = sorted(path for path in Path(folder).glob(pattern) if path.suffix.lower() in IMAGE_SUFFIXES)
-    return [path for path in paths if not any(name[0] == "." for name in path.relative_to(folder).parts)]
+def _walk(folder: Path) -> Iterator[tuple[list[Path], list[Path]]]:
+    """The visible subfolders and pictures of a folder, then those of all folders below, without links."""
+    for root, folders, files in os.walk(folder, onerror=_refuse):
+        folders[:] = [name for name in folders if name[0] != "."]
+        paths = [Path(root, name) for name in files if name[0] != "."]
+        pictures = [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES]
+        for path in pictures:
+            if not os.path.isfile(path) and os.path.exists(path):  # a dangling link fails when it is read
+                raise PhotoError(f"{path}: is not a file")
+        yield [Path(root, name) for name in folders], pictures
+
+
+def _refuse(error: OSError) -> None:
+    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        raise PhotoError(f"{error.filename}: cannot be read: {error.strerror}") from None
 
 
 def paired(folder: Path) -> tuple[list[tuple[Path, Path]], list[str], list[Path]]:
@@ -153,7 +169,7 @@ def damage_in(data: Path, fold: str | None) -> dict[str, str]:
     if not table.is_file():
         return {}
     try:
-        with table.open(encoding="utf-8", newline="") as lines:
+        with table.open(encoding="utf-8-sig", newline="") as lines:
             return {row["name"]: row["damage"] or "" for row in csv.DictReader(lines, delimiter="\t")}
     except (KeyError, UnicodeDecodeError, csv.Error):
         wanted = "a table in UTF-8 with the columns name and damage, separated by tabs"

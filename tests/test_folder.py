@@ -1,6 +1,7 @@
 """What is found in a data folder."""
 
 import itertools
+import os
 import unicodedata
 
 import pytest
@@ -103,6 +104,36 @@ def test_pictures_are_found_recursively_and_sorted(tmp_path):
     assert images_in(tmp_path / "absent") == []
 
 
+@pytest.mark.parametrize("locked", ["", "a", "a/b", "linked"])
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch, locked):
+    paint(tmp_path / "clean/a/b/x.png", 0)
+    paint(tmp_path / "elsewhere/x.png", 0)
+    (tmp_path / "clean/linked").symlink_to(tmp_path / "elsewhere")
+    folder, scandir = tmp_path / "clean" / locked, os.scandir
+
+    def guarded(path):
+        if os.fspath(path) == str(folder):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    with pytest.raises(PhotoError) as error:
+        grouped(tmp_path / "clean")
+    assert str(error.value) == f"{folder}: cannot be read: Permission denied"
+    with pytest.raises(PhotoError):
+        images_in(folder)
+
+
+def test_a_pipe_is_no_picture(tmp_path):
+    os.mkfifo(tmp_path / "x.png")
+    (tmp_path / "y.png").symlink_to("absent")
+    for found in (images_in, grouped):
+        with pytest.raises(PhotoError, match=r"x\.png: is not a file"):
+            found(tmp_path)
+    (tmp_path / "x.png").unlink()
+    assert images_in(tmp_path) == [tmp_path / "y.png"]  # which the check of the data folder names
+
+
 def test_validation_is_val_if_there_is_one(tmp_path):
     assert validation(tmp_path) == tmp_path
     (tmp_path / "val").mkdir()
@@ -145,6 +176,8 @@ def test_the_table_of_damage_belongs_to_what_is_measured(tmp_path):
         table = f"name\tkind\tdamage\nscan\tprint\t{words}\n"
         (tmp_path / folder / "kinds.tsv").write_text(table, "utf-8")
     assert damage_in(tmp_path, "1/2") == {"scan": "cracks"}
+    assert damage_in(tmp_path, None) == {"scan": "stains, “peel”"}
+    (tmp_path / "val/labelled/kinds.tsv").write_text(table, "utf-8-sig")  # as Excel and Notepad do
     assert damage_in(tmp_path, None) == {"scan": "stains, “peel”"}
 
 
