@@ -11,6 +11,7 @@ best-STEP.pt    the best weights by validation, ready for `infer`
 import contextlib
 import json
 import math
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -41,7 +42,11 @@ class RunFolder:
 
     def has_results(self) -> bool:
         """Whether it has weights of a run that took steps; best-0.pt are those that a run started from."""
-        return any(path.name != "best-0.pt" for path in self.path.glob("best-*.pt"))
+        return any(path.name != "best-0.pt" for path in self.weights_files())
+
+    def weights_files(self) -> list[Path]:
+        """The weights files of runs. Copies under other names belong to the user."""
+        return [path for path in self.path.glob("best-*.pt") if re.fullmatch(r"best-\d+\.pt", path.name)]
 
     def begin(self, content: dict) -> None:
         """Writes args.json and an empty log."""
@@ -72,14 +77,14 @@ class RunFolder:
                 file.write(line + "\n")
 
     def save(self, content: dict) -> None:
-        """Writes last.pt, and then removes all best-*.pt not named by content["best"], [(score, name)].
+        """Writes last.pt, and then removes all best-STEP.pt not named by content["best"], [(score, name)].
 
         In this order, so that last.pt names no missing file even if the process is killed in between.
         """
         if self.writes:
             checkpoint.save(self.last, content)
             names = {name for _, name in content["best"]}
-            for path in self.path.glob("best-*.pt"):
+            for path in self.weights_files():
                 if path.name not in names:
                     path.unlink()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import active_children
@@ -83,16 +85,41 @@ def loaded(batches: Batches, steps: range, workers: int, pinned: bool) -> Iterat
         worker_init_fn=_ignore_stops,
     )
     others = active_children()
-    with _stops_blocked():  # workers start with this, so that a signal cannot hit them before they ignore it
-        iterator = iter(loader)
-    started = [child for child in active_children() if child not in others]
+    try:
+        with (
+            _stops_blocked()
+        ):  # workers start with this, so that a signal cannot hit them before they ignore it
+            iterator = iter(loader)
+    except BaseException as error:  # some workers could not be started
+        _kill(_started_after(others))
+        _drop_silently(error)
+        raise
+    started = _started_after(others)
     try:
         yield _without_errors(iterator)
     finally:  # not when Python ends, which would wait for workers that ignore its SIGTERM
         if started:
             iterator._shutdown_workers()
-        for worker in started:
-            worker.kill()
+        _kill(started)
+
+
+def _started_after(others: list) -> list:
+    """The child processes of this one that are not among the `others`."""
+    return [child for child in active_children() if child not in others]
+
+
+def _kill(workers: list) -> None:
+    for worker in workers:
+        worker.kill()
+
+
+def _drop_silently(error: BaseException) -> None:
+    """Frees the loader that an error left half made: its finalizer would print a traceback of its own."""
+    former, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    try:
+        traceback.clear_frames(error.__traceback__)
+    finally:
+        sys.unraisablehook = former
 
 
 def _without_errors(items: Iterator[Batch | Exception]) -> Iterator[Batch]:

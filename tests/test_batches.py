@@ -2,6 +2,9 @@
 
 import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -97,6 +100,30 @@ def test_a_killed_worker_is_explained(number, text):
         list(loader)
     assert text in str(caught.value)
     assert "lower --workers" in str(caught.value)
+
+
+FEW_FILES = """
+import resource, sys
+import torch
+from data.errors import UserError
+from engine.batches import Batches, explained_shortages, loaded
+resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+try:
+    with explained_shortages(), loaded(Batches(torch.arange(99), 2, 0, 1), range(9), 12, False) as batches:
+        list(batches)
+except UserError as error:
+    sys.exit(str(error))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such limit")
+def test_workers_that_cannot_all_be_started_do_not_keep_the_process():
+    command = [sys.executable, "-c", FEW_FILES]
+    root = Path(__file__).parent.parent
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("too many open files: raise the limit with ulimit -n")
+    assert "Traceback" not in done.stderr
 
 
 def test_a_bug_in_a_worker_keeps_its_traceback():

@@ -43,6 +43,17 @@ def test_only_the_best_stay(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best-2.pt", "last.pt"]
 
 
+def test_copies_that_the_user_made_of_weights_stay(tmp_path):
+    run = RunFolder(tmp_path, writes=True)
+    for name in ("best-mine.pt", "best-1-copy.pt"):
+        (tmp_path / name).write_bytes(b"mine")
+    assert not run.has_results()
+    run.save_weights("best-1.pt", dict)
+    assert run.has_results()
+    run.save({"best": []})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best-1-copy.pt", "best-mine.pt", "last.pt"]
+
+
 def test_the_former_best_stay_until_the_checkpoint_is_saved(tmp_path, monkeypatch):
     """So that a killed process leaves no last.pt that names a missing file."""
     run = RunFolder(tmp_path, writes=True)
