@@ -8,6 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from data.crops import converted
 from data.errors import PhotoError
 from data.folder import grouped, paired, validation
 from data.photo import read_photo, read_size
@@ -22,6 +23,7 @@ PARTS = {
 READ_WHOLE = ("labelled", "negatives", "val")
 TAIL = 4096  # bytes at the end of a file in which a picture ends; cameras append little
 ENDS = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND"}
+UNUSUAL = ("F", "I", "LAB")  # Pillow's modes of which crops may be impossible, or all black or white
 THREADS = 8  # which wait for the disk
 LISTED = 20  # faults that are named; more would not be read
 
@@ -76,6 +78,7 @@ def _fault(path: Path, read_whole: bool) -> str:
         if not read_whole:
             with Image.open(path) as picture:
                 picture.load()
+                converted(picture, "RGB")
     except PhotoError as error:
         return f"{path}: {error}"
     except Exception as error:  # of Pillow's plugins, which raise almost any
@@ -84,9 +87,13 @@ def _fault(path: Path, read_whole: bool) -> str:
 
 
 def _looks_sound(path: Path) -> bool:
-    """Whether a file has the header of a picture and, if it is a JPEG, PNG or TIFF, its end."""
+    """Whether a file has the header of a picture with common pixels and, if it is a JPEG, PNG or TIFF, its
+    end.
+    """
     try:
         with open(path, "rb") as file, Image.open(file) as picture:
+            if picture.mode in UNUSUAL:
+                return False
             length = file.seek(0, 2)
             if picture.format == "TIFF":
                 tags = [picture.tag_v2.get(tag, ()) for tag in (273, 324, 279, 325)]

@@ -3,6 +3,7 @@
 import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from math import exp
 from pathlib import Path
 
@@ -41,6 +42,13 @@ def attempted(read: Callable):
         raise OSError(str(error) or type(error).__name__) from None
 
 
+def converted(picture: Image.Image, mode: str) -> Image.Image:
+    """A picture in another mode. Raises OSError if Pillow cannot convert it."""
+    if picture.mode == "F":  # of which Pillow makes 0 and 1, on a scale to 255
+        raise OSError("floating-point pixels: save it with 8 or 16 bits")
+    return attempted(partial(picture.convert, mode))
+
+
 def crop(picture: Image.Image, mode: str, side: int, rng, zoom=(0.25, 1.0), enlarge=2.5) -> np.ndarray:
     """A random square of a photograph, resized to `side`: (side, side[, 3]) float32 in [0, 1], mirrored half
     the time.
@@ -62,7 +70,7 @@ def crop(picture: Image.Image, mode: str, side: int, rng, zoom=(0.25, 1.0), enla
     box = (left * scale, top * scale, (left + span) * scale, min((top + span) * scale, picture.height))
     if picture.mode == "I" or picture.mode.startswith("I;16"):  # Pillow would clip at 255
         picture = Image.fromarray(as_depth(np.asarray(picture).clip(0, 65535).astype(np.uint16), np.uint8))
-    square = picture.convert(mode).resize((side, side), Image.Resampling.BICUBIC, box=box)
+    square = converted(picture, mode).resize((side, side), Image.Resampling.BICUBIC, box=box)
     array = upright(np.asarray(square, np.float32) / 255, orientation)
     return np.ascontiguousarray(array[:, ::-1] if rng.random() < 0.5 else array)
 

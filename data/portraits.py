@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from data.crops import attempted, naming
+from data.crops import attempted, converted, naming
 from data.synthesis.textures import blur
 
 WHITE = 0.9  # smallest value of R, G and B of the paper behind a cutout person
@@ -58,7 +58,7 @@ def overlay(picture: np.ndarray, path: Path, rng) -> np.ndarray:
         attempted(badge.load)
         width = picture.shape[1] * rng.uniform(0.05, 0.2)
         size = max(1, round(width)), max(1, round(width * badge.height / badge.width))
-        badge = badge.convert("RGBA").resize(size, Image.Resampling.BOX)
+        badge = converted(badge, "RGBA").resize(size, Image.Resampling.BOX)
     badge = badge.rotate(rng.uniform(-12, 12), Image.Resampling.BILINEAR, expand=True)
     light = rng.uniform(0.6, 1.05)
     colors = Image.merge("RGB", badge.split()[:3]).point(lambda level: min(255, round(level * light)))

@@ -49,6 +49,23 @@ def test_all_faults_are_named_at_once_and_nothing_is_trained(folder, tmp_path, c
     assert not (tmp_path / "run").exists()
 
 
+PIXELS = {
+    "float": (Image.new("F", (60, 60), 0.5), "floating-point pixels: save it with 8 or 16 bits"),
+    "signed": (Image.new("I", (60, 60), -9), "grey values outside 0..65535"),
+    "lab": (Image.new("LAB", (60, 60), 9), "pixels of kind LAB are not supported"),
+}
+
+
+@pytest.mark.parametrize("part", ["clean/people", "cutouts", "backgrounds", "overlays", "color_small"])
+@pytest.mark.parametrize("picture, reason", PIXELS.values(), ids=PIXELS)
+def test_pixels_that_crops_cannot_have_are_named(tmp_path, part, picture, reason):
+    (tmp_path / part).mkdir(parents=True)
+    picture.save(tmp_path / part / "x.tif")
+    (path,) = checks.pictures(tmp_path, "colorize")
+    (fault,) = checks.faults(tmp_path, [path])
+    assert fault.startswith(f"{path}: {reason}")
+
+
 def test_one_fault_is_one_line(folder, tmp_path, capsys):
     cut(folder / "clean/others/c.png")
     assert train(colorize, folder, tmp_path / "run") == 2

@@ -438,3 +438,9 @@ def test_much_reduced_masks_ignore_what_is_only_partly_damaged():
         for one in straight:
             assert (one == 255).mean() == pytest.approx(damaged, abs=1.5 / len(one))
             assert (one == 128).any() == (scale < 1)
+
+
+@pytest.mark.parametrize("mode, reason", [("F", "floating-point pixels"), ("LAB", "LAB .* not supported")])
+def test_pixels_that_cannot_be_converted_are_an_error_of_the_file(mode, reason):
+    with pytest.raises(OSError, match=reason):
+        crop(Image.new(mode, (60, 60)), "L", 32, np.random.default_rng(0))

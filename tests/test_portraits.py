@@ -121,3 +121,9 @@ def test_an_overlay_for_which_pillow_raises_an_odd_error_is_named(tmp_path):
     path.write_bytes(content)
     with pytest.raises(PhotoError, match=r"badge\.png: broken PNG file"):
         overlay(np.zeros((64, 64, 3), np.float32), path, rng)
+
+
+def test_an_overlay_that_cannot_be_converted_is_named(tmp_path):
+    Image.new("F", (20, 20)).save(tmp_path / "badge.tif")
+    with pytest.raises(PhotoError, match=r"badge\.tif: floating-point pixels"):
+        overlay(np.zeros((64, 64, 3), np.float32), tmp_path / "badge.tif", np.random.default_rng(0))
