@@ -91,6 +91,7 @@ def train(args) -> int:
         del network["context"]
         if args.context_weights:
             raise UserError("--context-weights needs --context")
+    options.check_corrections(args.corrections, args.photos)
     labelled = options.chosen(args, "hold_out", "corrections", "photos")
     drawn = {"seed": args.seed, "side": args.crop, "labelled_share": args.labelled_share, **labelled}
     published = {"encoder": args.encoder_weights, "context": args.context_weights}
@@ -123,6 +124,7 @@ def evaluate(
     """
     from losses import detection, operating_point, summary
 
+    options.check_corrections(**corrections)
     training, confidence = infer is None, infer.get("sure", MIN_CONFIDENCE) if infer else None
     damage = {} if training else damage_in(data, hold_out)
     finder = make_finder(net, processes.device, tta=tta, max_side=max_side, min_confidence=confidence)

@@ -58,10 +58,10 @@ def pair_faults(pairs: list[tuple[Path, Path]]) -> list[str]:
     return in_threads(_pair_fault, pairs)
 
 
-def listing(lines: list[str]) -> str:
+def listing(lines: list[str]) -> list[str]:
     """The first of these lines, and how many there are more."""
     more = [f"and {len(lines) - LISTED} more"] if len(lines) > LISTED else []
-    return "\n".join([*lines[:LISTED], *more])
+    return [*lines[:LISTED], *more]
 
 
 def in_threads(function: Callable, items: list) -> list:

@@ -8,7 +8,10 @@ def lacks_memory(error: BaseException) -> bool:
 
 
 class UserError(ValueError):
-    """A mistake of the user, explained by the message in one line."""
+    """A mistake of the user, explained by the message in one line, even if names in it have line breaks."""
+
+    def __init__(self, message: str):
+        super().__init__("\\n".join(str(message).splitlines()))
 
 
 class PhotoError(UserError):

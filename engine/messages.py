@@ -39,6 +39,12 @@ def say(line: str) -> None:
     tqdm.write("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line), file=sys.stderr)
 
 
+def say_all(lines: list[str]) -> None:
+    """Prints each of these lines as `say` does."""
+    for line in lines:
+        say(line)
+
+
 def report_failure(name: str, error: Exception) -> str:
     """Prints why a photograph failed, and returns it as one line. Bugs also print their traceback."""
     if lacks_memory(error):

@@ -288,6 +288,12 @@ def corrections_options(parser: argparse.ArgumentParser, use: str = "train") -> 
     parser.add_argument("--photos", type=Path, metavar="FOLDER", help=text)
 
 
+def check_corrections(corrections: list[Path] | None = None, photos: Path | None = None) -> None:
+    """Raises UserError for a folder of photographs that nothing would be read from."""
+    if photos and not corrections:
+        raise UserError("--photos needs --corrections")
+
+
 # ------------------------------------------------------------------------------------------- measuring
 
 

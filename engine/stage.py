@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from torch.utils.data import Dataset
 
 from data import checks
 from data.errors import UserError
+from engine.messages import say_all
 from engine.optim import Discriminator
 from engine.processes import Processes
 
@@ -71,10 +71,10 @@ def check_data(stage: Stage, data: Path, processes: Processes) -> bool:
     if processes.rank == 0:
         if unused:
             notes = [f"{mask}: not used, since there is no photograph of this name" for mask in unused]
-            print(checks.listing(notes), file=sys.stderr)
+            say_all(checks.listing(notes))
         if found:
-            what = f"{data}: {len(found)} problems; nothing was trained" if len(found) > 1 else ""
-            print("\n".join(filter(None, [what, checks.listing(found)])), file=sys.stderr)
+            what = [f"{data}: {len(found)} problems; nothing was trained"] if len(found) > 1 else []
+            say_all(what + checks.listing(found))
     processes.wait()  # until the first one has named them
     return not found
 

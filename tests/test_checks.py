@@ -74,6 +74,15 @@ def test_one_fault_is_one_line(folder, tmp_path, capsys):
     assert error.count("\n") == 1
 
 
+def test_line_breaks_in_names_are_escaped(folder, tmp_path, capsys):
+    (folder / "clean/others/two\nlines.png").touch()
+    Image.new("L", (50, 50)).save(folder / "labelled/masks/left\nover.png")
+    assert train(segment, folder, tmp_path / "run") == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert r"left\nover.png: not used" in lines[0] and r"two\nlines.png: is empty" in lines[1]
+
+
 def test_a_stage_checks_what_it_reads(folder, tmp_path):
     Image.new("L", (50, 50)).save(folder / "labelled/masks/scratched.png")
     (folder / "negatives").mkdir()
@@ -82,8 +91,8 @@ def test_a_stage_checks_what_it_reads(folder, tmp_path):
 
 
 def test_many_faults_are_not_all_listed():
-    assert checks.listing(list("ab")) == "a\nb"
-    assert checks.listing([str(number) for number in range(25)]).splitlines()[-2:] == ["19", "and 5 more"]
+    assert checks.listing(list("ab")) == ["a", "b"]
+    assert checks.listing([str(number) for number in range(25)])[-2:] == ["19", "and 5 more"]
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif", "a.webp", "a.gif", "a.bmp"])

@@ -181,6 +181,21 @@ def test_photographs_of_corrections_that_are_gone_are_named(tmp_path, scan):
         corrected(path, scan.parent)
 
 
+def test_line_breaks_in_the_name_of_a_corrected_photograph_are_escaped(tmp_path, scan):
+    path = archive(tmp_path / "c.zip", [{"name": "scan", "input": "two\nlines/scan.png"}])
+    with pytest.raises(UserError) as error:
+        corrected(path)
+    assert r"two\nlines/scan.png: no such file" in str(error.value)
+
+
+@pytest.mark.parametrize("command", ["train", "eval"])
+def test_a_folder_of_photographs_needs_corrections(tmp_path, data_folder, capsys, command):
+    words = [command, "--data", data_folder, "--photos", tmp_path, "--device", "cpu"]
+    words += ["--run-dir", tmp_path / "run", "--dry-run"] if command == "train" else []
+    assert segment.main([str(word) for word in words]) == 2
+    assert capsys.readouterr().err.endswith(": --photos needs --corrections\n")
+
+
 def test_a_training_run_takes_corrections(tmp_path, scan, data_folder):
     photo = read_photo(scan)
     path = archive(tmp_path / "c.zip", [{"name": "scan", "input": "scan.png", "sha256": photo.sha256}])
