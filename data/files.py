@@ -1,14 +1,22 @@
-"""Atomic writing of files, and the SHA-256 of their contents."""
+"""Atomic writing of files, locks on folders, and the SHA-256 of files."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import secrets
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 from data.errors import PhotoError
+
+_locks = set()  # handles of the locks of this process
 
 
 def sha256(data: bytes) -> str:
@@ -64,3 +72,46 @@ def write_synced(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def lock_folder(folder: Path, follow: bool = True) -> int | None:
+    """The handle of a lock on a folder, for `unlock`; None if another process has the lock, or has just
+    removed the folder. The lock ends with the process, even if processes that it started live on.
+
+    follow: whether `folder` may be a symbolic link. On Windows, and on disks whose folders cannot be locked,
+    every process gets a lock. Raises OSError, for what is no folder with ENOTDIR or ELOOP.
+    """
+    if fcntl is None:
+        if not folder.is_dir() or (folder.is_symlink() and not follow):
+            raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+        return os.open(os.devnull, os.O_RDONLY)
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | (0 if follow else os.O_NOFOLLOW))
+    except FileNotFoundError:
+        return None
+    _locks.add(handle)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(handle), os.stat(folder)):
+            return handle
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except OSError:
+        return handle
+    unlock(handle)
+    return None
+
+
+def unlock(handle: int) -> None:
+    _locks.discard(handle)
+    os.close(handle)
+
+
+def _forget_locks() -> None:
+    """In a process just forked: a lock lasts as long as any process has its handle."""
+    while _locks:
+        os.close(_locks.pop())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_locks)

@@ -21,7 +21,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from data import checkpoint
-from data.files import write_whole
+from data.errors import UserError
+from data.files import lock_folder, unlock, write_whole
 from data.photo import encode
 from data.pixels import rgb8
 
@@ -30,15 +31,23 @@ COLORS = ("#1f6fb2", "#d1552c", "#3a8f4d", "#8a5cb8", "#9a8323", "#555555")
 
 
 class RunFolder:
-    """One process's access to a run folder, which is made if missing.
+    """One process's access to a run folder, which is made if missing, until it is closed.
 
     writes: True for one process; the others may call the same methods, which then do nothing.
+    taken: whether another run has locked the folder; then it must not be used.
     """
 
     def __init__(self, path: Path, writes: bool):
         self.path, self.writes = Path(path), writes
         self.last = self.path / "last.pt"
         self.path.mkdir(parents=True, exist_ok=True)
+        self.lock = lock_folder(self.path) if writes else None
+        self.taken = writes and self.lock is None
+
+    def close(self) -> None:
+        if self.lock is not None:
+            unlock(self.lock)
+            self.lock = None
 
     def has_results(self) -> bool:
         """Whether it has weights of a run that took steps; best-0.pt are those that a run started from."""
@@ -114,6 +123,26 @@ def _rounded(x):
 
 def _write_png(path: Path, pixels: np.ndarray) -> None:
     write_whole(path, encode(pixels, None, "PNG"), overwrite=True)
+
+
+def read_options(path: Path) -> dict:
+    """The contents of args.json; {} if there is none. Raises UserError if it is damaged."""
+    file = Path(path) / "args.json"
+    try:
+        content = json.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise UserError(f"{file}: damaged: give another --run-dir")
+    return content
+
+
+def check_stage(path: Path, former: str, stage: str) -> None:
+    """Raises UserError if the run folder `path` belongs to another stage."""
+    if former != stage:
+        raise UserError(f"{path} is a run of {former}: give another --run-dir")
 
 
 def read_log(path: Path) -> list[dict]:

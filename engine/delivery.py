@@ -15,13 +15,8 @@ import shutil
 import time
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
-
 from data.errors import PhotoError
-from data.files import refuse_existing, sha256, write_synced
+from data.files import lock_folder, refuse_existing, sha256, unlock, write_synced
 
 FORMER = "former"  # in the hidden folder: the files that are being replaced
 WAIT = 60  # seconds for another run to finish writing a photograph, which takes a few at most
@@ -108,39 +103,19 @@ def _claimed(final: Path):
     finally:
         with contextlib.suppress(OSError):
             part.rmdir()
-        os.close(lock)
+        unlock(lock)
 
 
 def _lock(folder: Path) -> int | None:
-    """The handle of a lock on the folder, made if need be; None if another process has the lock. Raises
-    OSError and PhotoError.
-
-    On Windows, and on disks whose folders cannot be locked, every process gets one.
-    """
+    """`lock_folder` of a folder that is made if need be. Raises OSError and PhotoError."""
     with contextlib.suppress(FileExistsError):
         folder.mkdir(parents=True)
-    if fcntl is None:
-        if folder.is_symlink() or not folder.is_dir():
-            raise _in_the_way(folder)
-        return os.open(os.devnull, os.O_RDONLY)
     try:
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except FileNotFoundError:  # another process has just removed it
-        return None
+        return lock_folder(folder, follow=False)
     except OSError as error:
         if error.errno in (errno.ENOTDIR, errno.ELOOP):
             raise _in_the_way(folder) from None
         raise
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(handle), os.stat(folder)):
-            return handle
-    except (BlockingIOError, FileNotFoundError):
-        pass
-    except OSError:
-        return handle
-    os.close(handle)
-    return None
 
 
 def _in_the_way(part: Path) -> PhotoError:

@@ -5,7 +5,6 @@ Stage scripts pass in their classes and `build` functions, since this module doe
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from torch import nn
 from data import checkpoint
 from data.errors import UserError, WeightsError
 from data.published import published_encoder, published_vgg16
+from data.run_folder import check_stage, read_options
 from engine.optim import Discriminator
 from engine.processes import Processes, pick_device
 
@@ -37,9 +37,9 @@ def starting_network(stage: str, args) -> dict:
     """
     if not args.weights:
         return {}
-    options = args.run_dir / "args.json"
-    if (args.run_dir / "last.pt").exists() and options.exists():
-        return json.loads(options.read_text("utf-8"))["network"]
+    if (args.run_dir / "last.pt").exists() and (stored := read_options(args.run_dir)):
+        check_stage(args.run_dir, stored.get("stage", stage), stage)
+        return stored["network"]
     return checkpoint.read_weights(args.weights, stage)["build"]
 
 

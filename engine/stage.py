@@ -12,12 +12,14 @@ from torch.utils.data import Dataset
 
 from data import checks
 from data.errors import UserError
+from data.run_folder import RunFolder, check_stage, read_options
 from engine.messages import say_all
 from engine.optim import Discriminator
 from engine.processes import Processes
 
 # Options that may differ between a run and its continuation.
 FREE_ON_RESUME = {"workers", "device", "dry_run", "keep", "run_dir"}
+NEEDED = {"args", "net", "ema", "optimizer", "done", "finished", "seconds", "best"}  # in last.pt
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,34 @@ def check_data(stage: Stage, data: Path, processes: Processes) -> bool:
             say_all(what + checks.listing(found))
     processes.wait()  # until the first one has named them
     return not found
+
+
+def check_free(run: RunFolder, processes: Processes) -> None:
+    """Raises UserError, in all processes, if another run is using the run folder."""
+    if processes.total(torch.tensor(float(run.taken))):
+        raise UserError(
+            f"{run.path}: another process is training in it: wait until it ends, or give another --run-dir"
+        )
+
+
+def check_state(stage: Stage, args, run: RunFolder, state: dict, version: int) -> None:
+    """Raises UserError if a run cannot go on with these options from `state`, the contents of its last.pt.
+
+    version: the one that state must have. Sets args.precision, if it is auto, to what was measured when the
+    run began, even on another machine.
+    """
+    if state.get("state_version") != version or not state.keys() >= NEEDED:
+        raise UserError(f"{run.last}: of another version of photo-restore; give another --run-dir")
+    # Earlier checkpoints do not name their stage
+    check_stage(run.path, state.get("stage") or read_options(run.path).get("stage", stage.name), stage.name)
+    if args.precision == "auto":
+        args.precision = state["args"].get("precision", "auto")
+    if changed := changed_options(state["args"], args):
+        names = ", ".join("--" + name.replace("_", "-") for name in changed)
+        raise UserError(
+            f"{run.last}: this run was started with another {names}; "
+            "give another --run-dir, or --weights to start from its result"
+        )
 
 
 def derived(stage: Stage, args, network: dict, net: nn.Module, processes: Processes) -> dict:

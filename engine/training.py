@@ -27,9 +27,10 @@ from engine.optim import EMA, LossTally, Reading, Statistics, freeze_statistics,
 from engine.processes import Processes, StopSignals, peak_memory
 from engine.stage import (
     Stage,
-    changed_options,
     check_data,
+    check_free,
     check_sizes,
+    check_state,
     common_format,
     derived,
     plain_options,
@@ -76,23 +77,27 @@ def _fit(stage: Stage, args, network: dict, processes: Processes) -> int:
     if not check_data(stage, args.data, processes):
         return 2
     stage.validation_set()  # fails now, not at the first evaluation, if there is nothing to evaluate on
-    trainer = Trainer(stage, args, network, net, processes)
-    with StopSignals() as signals:
-        try:
-            return trainer.train(signals)
-        except RuntimeError:
-            if signals.received and processes.world > 1:  # the other processes have already stopped
-                raise KeyboardInterrupt from None
-            raise
+    with closing(RunFolder(args.run_dir, writes=processes.rank == 0)) as run:
+        check_free(run, processes)
+        trainer = Trainer(stage, args, network, net, processes, run)
+        with StopSignals() as signals:
+            try:
+                return trainer.train(signals)
+            except RuntimeError:
+                if signals.received and processes.world > 1:  # the other processes have already stopped
+                    raise KeyboardInterrupt from None
+                raise
 
 
 class Trainer:
     """A run of a stage: its networks, optimizers and progress, which `last.pt` holds, and the loop."""
 
-    def __init__(self, stage: Stage, args, network: dict, net: nn.Module, processes: Processes):
+    def __init__(
+        self, stage: Stage, args, network: dict, net: nn.Module, processes: Processes, run: RunFolder
+    ):
         self.stage, self.args, self.network, self.processes = stage, args, network, processes
         self.device, self.samples = processes.device, stage.samples()
-        self.run = RunFolder(args.run_dir, writes=processes.rank == 0)
+        self.run = run
         resumes = self.run.last.exists()  # then the files that the run started from are no longer needed
         if not resumes:
             self.initialize(net)
@@ -141,16 +146,7 @@ class Trainer:
     def resume(self) -> None:
         """Resumes from `last.pt`. Raises UserError if it belongs to a run with other options."""
         state = checkpoint.read(self.run.last)
-        if state.get("state_version") != STATE_VERSION:
-            raise UserError(f"{self.run.last}: of another version of photo-restore; give another --run-dir")
-        if self.args.precision == "auto":  # what was measured when the run began, even on another machine
-            self.args.precision = state["args"]["precision"]
-        if changed := changed_options(state["args"], self.args):
-            names = ", ".join("--" + name.replace("_", "-") for name in changed)
-            raise UserError(
-                f"{self.run.last}: this run was started with another {names}; "
-                "give another --run-dir, or --weights to start from its result"
-            )
+        check_state(self.stage, self.args, self.run, state, STATE_VERSION)
         self.load(state)
         self.run.go_on(self.done, evaluated=not self.unevaluated)
 
@@ -158,6 +154,7 @@ class Trainer:
         """The contents of `last.pt`."""
         state = {
             "state_version": STATE_VERSION,
+            "stage": self.stage.name,
             "args": plain_options(self.args),
             "net": self.net.state_dict(),
             "ema": self.ema.net.state_dict(),

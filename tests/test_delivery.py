@@ -18,7 +18,7 @@ from loop import calls, command, photo, same
 from PIL import Image
 
 from data.errors import PhotoError
-from data.files import sha256
+from data.files import fcntl, sha256
 from engine import delivery
 from engine.delivery import deliver
 
@@ -378,7 +378,7 @@ def delivering(out, by, rounds, together, failures):
         together.wait(60)
 
 
-@pytest.mark.skipif(delivery.fcntl is None, reason="folders cannot be locked on Windows")
+@pytest.mark.skipif(fcntl is None, reason="folders cannot be locked on Windows")
 def test_two_runs_at_once_take_turns(tmp_path):
     """Report and files always come from one of the runs, and neither fails."""
     forked, rounds = multiprocessing.get_context("fork"), 40
@@ -395,13 +395,13 @@ def test_two_runs_at_once_take_turns(tmp_path):
         assert sorted(os.listdir(tmp_path)) == ["a.json", "a_mask.png", "a_restored.png"]
 
 
-@pytest.mark.skipif(delivery.fcntl is None, reason="folders cannot be locked on Windows")
+@pytest.mark.skipif(fcntl is None, reason="folders cannot be locked on Windows")
 def test_a_run_waits_for_another_one_but_not_for_ever(tmp_path, monkeypatch, capsys):
     out, scan = tmp_path / "out", photo(tmp_path / "a.png")
     (out / ".a.part").mkdir(parents=True)
     (out / ".a.part/a_mask.png").write_bytes(b"being written")
     handle = os.open(out / ".a.part", os.O_RDONLY)
-    delivery.fcntl.flock(handle, delivery.fcntl.LOCK_EX)
+    fcntl.flock(handle, fcntl.LOCK_EX)
     monkeypatch.setattr(delivery, "WAIT", 0.1)
     assert command(scan, out) == 1
     assert "another run is writing its results: try again" in capsys.readouterr().err

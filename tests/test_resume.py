@@ -11,6 +11,7 @@ import colorize
 import inpaint
 import segment
 from data import checkpoint
+from data.files import lock_folder, unlock
 from engine import training
 
 needs_signals = pytest.mark.skipif(os.name == "nt", reason="no such signals")
@@ -149,6 +150,49 @@ def test_a_run_of_another_version_is_refused(trained, data_folder, tmp_path, cap
     assert train(segment, data_folder, tmp_path) == 2
     error = capsys.readouterr().err
     assert "of another version" in error
+    assert error.count("\n") == 1
+
+
+def test_a_folder_in_which_another_process_trains_is_refused(trained, data_folder, capsys):
+    before, run = contents(trained(segment)), trained(segment)
+    other = lock_folder(run)
+    assert train(segment, data_folder, run) == 2
+    unlock(other)
+    error = capsys.readouterr().err
+    assert f"{run}: another process is training in it" in error
+    assert error.count("\n") == 1
+    assert before == contents(run)
+    assert train(segment, data_folder, run) == 0
+
+
+@pytest.mark.parametrize("names_stage", [True, False])
+def test_a_run_of_another_stage_is_named(trained, data_folder, tmp_path, capsys, names_stage):
+    run, (best,) = shutil.copytree(trained(colorize), tmp_path / "run"), trained(segment).glob("best-*.pt")
+    state = checkpoint.read(run / "last.pt")
+    checkpoint.save(run / "last.pt", {name: state[name] for name in state if names_stage or name != "stage"})
+    before = contents(run)
+    for words in ([], ["--weights", best]):
+        capsys.readouterr()
+        assert train(segment, data_folder, run, *words) == 2
+        error = capsys.readouterr().err
+        assert f"{run} is a run of colorize: give another --run-dir" in error
+        assert error.count("\n") == 1
+    assert before == contents(run)
+
+
+def test_a_damaged_checkpoint_or_options_file_is_one_line(trained, data_folder, tmp_path, capsys):
+    run, (best,) = shutil.copytree(trained(segment), tmp_path / "run"), trained(segment).glob("best-*.pt")
+    (run / "args.json").write_text('{"stage": ')
+    assert train(segment, data_folder, run, "--weights", best) == 2
+    error = capsys.readouterr().err
+    assert f"{run}/args.json: damaged: give another --run-dir" in error
+    assert error.count("\n") == 1
+    state = checkpoint.read(run / "last.pt")
+    del state["args"]
+    checkpoint.save(run / "last.pt", state)
+    assert train(segment, data_folder, run) == 2
+    error = capsys.readouterr().err
+    assert f"{run}/last.pt: of another version of photo-restore; give another --run-dir" in error
     assert error.count("\n") == 1
 
 

@@ -1,12 +1,15 @@
 """The run folder: log, curves, pictures, best weights."""
 
 import json
+import multiprocessing
+import time
 
 import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
 from data import checkpoint, run_folder
+from data.files import fcntl
 from data.run_folder import RunFolder
 
 
@@ -70,6 +73,30 @@ def test_the_former_best_stay_until_the_checkpoint_is_saved(tmp_path, monkeypatc
     named = [name for _, name in checkpoint.read(run.last)["best"]]
     assert named == ["best-1.pt"]
     assert (tmp_path / "best-1.pt").exists()
+
+
+def lingering(together):
+    """A worker that outlives its run."""
+    together.wait(60)
+    time.sleep(60)
+
+
+@pytest.mark.skipif(fcntl is None, reason="folders cannot be locked on Windows")
+def test_a_run_folder_is_for_one_run_at_a_time(tmp_path):
+    run = RunFolder(tmp_path, writes=True)
+    assert not run.taken
+    assert RunFolder(tmp_path, writes=True).taken
+    assert not RunFolder(tmp_path, writes=False).taken
+    forked = multiprocessing.get_context("fork")
+    together = forked.Barrier(2)
+    worker = forked.Process(target=lingering, args=[together], daemon=True)
+    worker.start()
+    together.wait(60)
+    run.close()
+    again = RunFolder(tmp_path, writes=True)
+    assert not again.taken
+    again.close()
+    worker.kill()
 
 
 def test_samples_are_strips_of_one_height(tmp_path):
