@@ -49,7 +49,7 @@ from engine.inputs import infrared_beside
 from engine.lazy import once
 from engine.pairing import BESIDE
 from engine.photos import FORMATS, Job, Picture, run, tool
-from engine.restored import COLORED, PICTURES, TONED, Restored
+from engine.restored import COLORED, PICTURES, TONED, Restored, checked_pictures
 
 if TYPE_CHECKING:
     from nets.finder import Finder
@@ -117,11 +117,7 @@ class Restorer:
         }
         for name in (name for name, is_valid in valid.items() if not is_valid):
             raise UserError(f"{name}: {getattr(self, name)!r} is not a value of restore.py --{name}")
-        only = () if isinstance(self.only, str) else self.only
-        if only is not None and not (only and set(only) <= set(PICTURES)):
-            raise UserError(f"only: {self.only!r}: give a list of {', '.join(PICTURES)}, or None for all")
-        if self.tone is None and set(self.only or ()) & set(TONED):
-            raise UserError("only: toned pictures need a tone (--tone)")
+        object.__setattr__(self, "only", checked_pictures(self.only, self.tone))
 
     def __call__(
         self,

@@ -369,7 +369,7 @@ def preview_options(parser) -> None:
     options.data_option(parser, STAGE)
     add("--count", type=options.count(1), default=12, help="number of samples (default: 12)")
     text = "side of the samples, in px (default: 256)"
-    add("--crop", type=options.count(32), default=256, help=text)
+    add("--crop", type=options.count(32, options.MOST_SIDE), default=256, help=text)
     add("--seed", type=options.count(0), default=0, help="seed of the samples (default: 0)")
     options.labelled_share_option(parser)
     options.overwrite_option(parser, "OUT.png")

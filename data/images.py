@@ -28,8 +28,8 @@ def read_image(image: ImageLike, max_pixels: int = MAX_PIXELS) -> Photo:
     """The photograph, as returned by `read_photo`.
 
     image: path or bytes of a file, Pillow picture, or array (H, W), (H, W, 3) RGB or (H, W, 4) RGBA of uint8
-    or uint16. Pictures and arrays are copied, taken as upright, and have no metadata. Raises PhotoError, with
-    the file name if there is one.
+    or uint16, of any byte order. Pictures and arrays are copied, taken as upright, and have no metadata.
+    Raises PhotoError, with the file name if there is one.
     """
     with _naming("", image):
         return _read(image, max_pixels)
@@ -119,7 +119,9 @@ def _read(image: ImageLike, max_pixels: int) -> Photo:
     if isinstance(image, Image.Image):
         pixels, alpha = _decode_picture(image, max_pixels, notes)
     elif isinstance(image, np.ndarray):
-        pixels, alpha = _split(image)
+        if np.ma.is_masked(image):
+            raise PhotoError("array with masked elements: give a plain one, such as array.filled(0)")
+        pixels, alpha = _split(np.asarray(image))
     else:
         kind = type(image).__name__
         raise PhotoError(f"{kind} is not a photograph: give a path, bytes, a Pillow picture or an array")
@@ -139,6 +141,7 @@ def _decode_picture(picture: Image.Image, max_pixels: int, notes: list[str]):
 
 def _split(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     """Copies of pixels and alpha. Raises PhotoError if the array is not a picture."""
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if array.dtype not in (np.uint8, np.uint16):
         raise PhotoError(f"array of {array.dtype}: scale it to 0..255 as uint8, or to 0..65535 as uint16")
     if array.ndim != 2 and not (array.ndim == 3 and array.shape[2] in (3, 4)):

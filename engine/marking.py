@@ -16,7 +16,7 @@ def working_options(parser) -> None:
     add = parser.add_argument
     text = "test-time augmentation: average the photograph and a smaller, mirrored view (default: on)"
     add("--tta", action=argparse.BooleanOptionalAction, default=True, help=text)
-    text = f"longer side of the copy in which damage is detected (default: {MAX_SIDE} px, at least 64)"
+    text = f"longer side of the copy in which damage is detected (default: {MAX_SIDE} px, 64 to 65536)"
     add("--max-side", type=options.working_side, default=MAX_SIDE, metavar="PX", help=text)
 
 

@@ -48,8 +48,12 @@ def count(least: int, most: float = math.inf) -> Callable[[str], int]:
     return lambda text: _number(text, _whole, f"a whole number {reach}", lambda value: least <= value <= most)
 
 
-tile_side = count(128)  # px, as in `nets.ops.tiling.Tiling`; less shows a network too little, and takes long
-working_side = count(64)  # px of --max-side; in less no damage can be told from grain
+MOST_SIDE = 1 << 16  # px of any square that a network sees: far more than memory holds, and no overflow
+# px, as in `nets.ops.tiling.Tiling`; less shows a network too little, and takes long
+tile_side = count(128, MOST_SIDE)
+working_side = count(64, MOST_SIDE)  # px of --max-side; in less no damage can be told from grain
+crop_side = count(1, MOST_SIDE)  # px of --crop
+seed = count(0, (1 << 63) - 1)
 dilation = count(0, 100)  # px; more would repaint the photograph around each speck
 
 
@@ -150,7 +154,7 @@ def train_options(parser: argparse.ArgumentParser, stage: str, **defaults) -> No
     add("--minutes", text, None, type=positive(float))
     add("--batch-size", "samples per step, over all processes", 32, type=positive(int))
     add("--lr", "peak learning rate of AdamW", 1e-3, type=positive(float))
-    add("--crop", "side of the training crops, in px", 256, type=positive(int))
+    add("--crop", "side of the training crops, in px", 256, type=crop_side)
     text = "number format of the forward pass; auto is bf16 if a short measurement at the start of the run "
     text += "shows that it is faster here, else fp32"
     add("--precision", text, "fp32", choices=("fp32", "bf16", "auto"))
@@ -158,7 +162,7 @@ def train_options(parser: argparse.ArgumentParser, stage: str, **defaults) -> No
     text = "share of the steps after which norm statistics are frozen, 1 for never"
     add("--freeze-bn-from", text, 1.0, type=share)
     add("--workers", "data loader processes per training process", 2, type=count(0))
-    add("--seed", "seed of weights and samples", 0, type=count(0))
+    add("--seed", "seed of weights and samples", 0, type=seed)
     add("--keep", "number of best checkpoints to keep", 1, type=positive(int))
     text = "where the network is trained; auto never takes mps, which lacks some kernels"
     add("--device", text, "auto", type=device, metavar="auto|cpu|cuda[:N]|mps")
@@ -349,7 +353,7 @@ def tile_options(parser: argparse.ArgumentParser) -> None:
         type=tile_side,
         default=1024,
         metavar="PX",
-        help="largest side that a network processes at once, in px, at least 128 (default: 1024; at most "
+        help="largest side that a network processes at once, in px, 128 to 65536 (default: 1024; at most "
         "512 for inpainting above 16 megapixels)",
     )
     add(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -27,6 +27,20 @@ PICTURES = {
 TONED = "toned", "toned_color"  # made only if a tone is given
 COLORED = {"restored_color", "color", "toned_color"}  # what colorize is needed for
 SEGMENT, INPAINT, COLORIZE = "segment", "inpaint", "colorize"  # names of the stages, as in weights files
+
+
+def checked_pictures(only: Iterable[str] | None, tone: str | None) -> list[str] | None:
+    """The pictures of `Restorer.only` as a list, None for all. Raises UserError if they are none of PICTURES,
+    or cannot be made without a tone.
+    """
+    if only is None:
+        return None
+    names = list(only) if isinstance(only, Iterable) and not isinstance(only, str) else []
+    if not names or not all(isinstance(name, str) and name in PICTURES for name in names):
+        raise UserError(f"only: {only!r}: give a list of {', '.join(PICTURES)}, or None for all")
+    if tone is None and set(names) & set(TONED):
+        raise UserError("only: toned pictures need a tone (--tone)")
+    return names
 
 
 class Restored:

@@ -121,6 +121,9 @@ def test_the_programs_arrays_are_not_kept(restorer):
         (np.zeros((4, 5), bool), "array of bool"),
         (np.zeros((4, 5, 2), np.uint8), "array of shape 4 x 5 x 2: give (H, W), (H, W, 3)"),
         (np.zeros(5, np.uint8), "array of shape 5"),
+        (np.zeros((4, 5), ">f4"), "array of float32"),
+        (np.zeros((4, 5), object), "array of object"),
+        (np.ma.masked_equal(np.zeros((4, 5), np.uint8), 0), "array with masked elements"),
         (np.zeros((0, 5), np.uint8), "5 x 0 pixels"),
         (Image.new("F", (5, 4)), "floating-point pixels"),
         ("missing.png", "missing.png: no such file"),
@@ -134,6 +137,15 @@ def test_what_is_no_photograph(restorer, image, reason):
     with pytest.raises(PhotoError) as caught:
         restorer(image)
     assert reason in str(caught.value)
+
+
+def test_arrays_of_other_kinds(restorer):
+    """Of another byte order, a matrix, and a masked array without masked elements."""
+    plain = np.arange(20, dtype=np.uint16).reshape(4, 5) * 3000
+    for array in (plain.astype(">u2"), plain.view(np.matrix), np.ma.array(plain)):
+        original = restorer(array).original
+        same(original, plain)
+        assert type(original) is np.ndarray and original.dtype == np.uint16
 
 
 def test_too_many_pixels(weights, scan):
@@ -329,6 +341,13 @@ def test_keywords_are_options_with_their_defaults():
         ("only", ["everything"]),
         ("only", []),
         ("only", "mask"),
+        ("only", 5),
+        ("only", True),
+        ("only", [["mask"]]),
+        ("only", iter(())),
+        ("only", (name for name in ["toned"])),
+        ("tile", 10**30),
+        ("max_side", 10**30),
         ("device", "gpu"),
         ("max_pixels", 0),
         ("tile", None),
@@ -348,6 +367,10 @@ def test_keywords_are_options_with_their_defaults():
 def test_values_that_the_command_would_refuse(option, value):
     with pytest.raises(UserError, match=option):
         Restorer(**{option: value})
+
+
+def test_pictures_of_an_iterator():
+    assert Restorer(only=(name for name in ["color", "mask"])).wanted == ["mask", "color"]
 
 
 def test_a_number_out_of_range_is_not_said_to_be_none():
