@@ -83,7 +83,10 @@ def weights(stage: str, version: str, build: dict, net: torch.nn.Module, infer: 
 def read_weights(path: Path, stage: str) -> dict:
     """The contents of a weights file. Raises WeightsError if it belongs to another stage or format."""
     content = read(path)
-    if content.get("format") != FORMAT or not {"stage", "build", "state", "infer"} <= content.keys():
+    if "state_version" in content:
+        raise WeightsError(f"{path}: a training checkpoint: give a best-STEP.pt beside it")
+    plain = all(isinstance(content.get(name), dict) for name in ("build", "state", "infer"))
+    if content.get("format") != FORMAT or "stage" not in content or not plain:
         raise WeightsError(f"{path}: not a weights file of this version of photo-restore")
     if content["stage"] != stage:
         raise WeightsError(f"{path}: weights of {content['stage']}, but {stage} was asked for")
@@ -93,7 +96,10 @@ def read_weights(path: Path, stage: str) -> dict:
 
 def load_state(net: torch.nn.Module, content: dict, path: Path) -> None:
     """Loads `state` strictly into `net` as float32. Raises WeightsError if names or shapes differ."""
-    state = {name: x.float() if x.is_floating_point() else x for name, x in content["state"].items()}
+    state = content["state"]
+    if not all(torch.is_tensor(x) for x in state.values()):
+        raise WeightsError(f"{path}: does not fit the network (its state holds more than tensors)")
+    state = {name: x.float() if x.is_floating_point() else x for name, x in state.items()}
     try:
         net.load_state_dict(state)
     except RuntimeError as error:

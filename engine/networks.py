@@ -19,15 +19,38 @@ from engine.optim import Discriminator
 from engine.processes import Processes, pick_device
 
 
+class Settings(dict):
+    """The `infer` settings of a weights file. A missing one raises WeightsError."""
+
+    def __init__(self, content: dict, weights: Path):
+        super().__init__(content)
+        self.weights = weights
+
+    def __missing__(self, name: str):
+        raise WeightsError(f"{self.weights}: its settings for infer have no {name!r}: give other weights")
+
+
 def load_net(weights: Path, stage: str, build: Callable[[dict], nn.Module]) -> tuple[nn.Module, dict]:
     """(network in evaluation mode, its `infer` settings) from a weights file. Raises WeightsError."""
     content = checkpoint.read_weights(weights, stage)
-    try:
-        net = build(content["build"])
-    except (TypeError, ValueError, KeyError) as error:  # written by another version of the program
-        raise WeightsError(f"{weights}: not a network of this version of photo-restore ({error})") from None
+    net = build_net(build, content["build"], weights)
     checkpoint.load_state(net, content, weights)
-    return net.eval(), content["infer"]
+    return net.eval(), Settings(content["infer"], weights)
+
+
+def build_net(build: Callable[[dict], nn.Module], network: dict, weights: Path | None) -> nn.Module:
+    """The network of these constructor arguments. weights: the file that they are from, if any.
+
+    Raises WeightsError if another version of the program wrote them.
+    """
+    try:
+        return build(network)
+    except (TypeError, ValueError, LookupError, ArithmeticError, RuntimeError) as error:
+        if weights is None:
+            raise
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        what = "not a network of this version of photo-restore"
+        raise WeightsError(f"{weights}: {what} ({reason})") from None
 
 
 def starting_network(stage: str, args) -> dict:

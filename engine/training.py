@@ -23,6 +23,7 @@ from engine import VERSION
 from engine.batches import Batch, Batches, explained_shortages, loaded
 from engine.clock import Clock
 from engine.launch import INTERRUPTED
+from engine.networks import build_net
 from engine.optim import EMA, LossTally, Reading, Statistics, freeze_statistics, make_optimizer, schedule
 from engine.processes import Processes, StopSignals, peak_memory
 from engine.stage import (
@@ -68,7 +69,7 @@ def fit(stage: Stage, args, network: dict) -> int:
 def _fit(stage: Stage, args, network: dict, processes: Processes) -> int:
     """`fit` in one of the processes. Raises KeyboardInterrupt if it is stopped outside of training steps."""
     torch.manual_seed(args.seed)
-    net = stage.build(network)
+    net = build_net(stage.build, network, args.weights)
     check_sizes(args, net, processes.world)
     if args.dry_run:
         if processes.rank == 0:

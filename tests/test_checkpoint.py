@@ -108,6 +108,24 @@ def test_what_cannot_be_used_is_said_in_one_line(tmp_path):
         assert "not a weights file of this version" in refused(checkpoint.read_weights, path, "segment")
 
 
+def test_a_training_checkpoint_is_no_weights_file(tmp_path):
+    checkpoint.save(tmp_path / "last.pt", {"state_version": 1, "net": {}})
+    message = refused(checkpoint.read_weights, tmp_path / "last.pt", "segment")
+    assert message == f"{tmp_path}/last.pt: a training checkpoint: give a best-STEP.pt beside it"
+
+
+@pytest.mark.parametrize("strange", [{"build": None}, {"state": [1]}, {"infer": 3}])
+def test_contents_of_another_kind_are_refused(tmp_path, strange):
+    checkpoint.save(tmp_path / "w.pt", content(**strange))
+    message = refused(checkpoint.read_weights, tmp_path / "w.pt", "segment")
+    assert "not a weights file of this version" in message
+
+
+def test_a_state_of_more_than_tensors_is_refused(tmp_path):
+    message = refused(checkpoint.load_state, net(), content(state={"0.weight": 3}), tmp_path / "w.pt")
+    assert "its state holds more than tensors" in message
+
+
 def test_another_stage_is_named(tmp_path):
     checkpoint.save(tmp_path / "w.pt", content("inpaint"))
     assert "weights of inpaint, but segment was asked for" in refused(

@@ -114,6 +114,30 @@ def test_mistakes_give_one_line_and_status_2(trained, data_folder, tmp_path, cap
         assert not (tmp_path / "run/last.pt").exists()
 
 
+@pytest.mark.parametrize("strange", [{"norm": "new"}, {"depth": 5}, {"width": -4}])
+def test_weights_of_another_version_are_one_line(data_folder, tiny_weights, tmp_path, capsys, strange):
+    content, path = checkpoint.read(tiny_weights["segment"]), tmp_path / "new.pt"
+    checkpoint.save(path, {**content, "build": {**content["build"], **strange}})
+    words = ["--data", data_folder, "--weights", path, "--device", "cpu"]
+    training = ["--crop", "64", "--batch-size", "2", "--run-dir", tmp_path / "run"]
+    for name, more in (("train", training), ("eval", [])):
+        assert segment.main([str(word) for word in (name, *words, *more)]) == 2
+        error = capsys.readouterr().err
+        assert f"{path}: not a network of this version of photo-restore" in error
+        assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_without_a_threshold_are_one_line(data_folder, tiny_weights, tmp_path, capsys):
+    path = tmp_path / "w.pt"
+    checkpoint.save(path, {**checkpoint.read(tiny_weights["segment"]), "infer": {}})
+    words = ["eval", "--data", data_folder, "--weights", path, "--device", "cpu"]
+    assert segment.main([str(word) for word in words]) == 2
+    error = capsys.readouterr().err
+    assert f"{path}: its settings for infer have no 'threshold'" in error
+    assert error.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     "stage, words, reason",
     [
@@ -137,7 +161,9 @@ def test_nothing_to_evaluate_on_is_said_before_the_first_step(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("words", [["--seed", -1], ["--workers", -1], ["--keep", 0], ["--steps", 0]])
+@pytest.mark.parametrize(
+    "words", [["--seed", -1], ["--seed", 2**64], ["--workers", -1], ["--keep", 0], ["--steps", 0]]
+)
 def test_numbers_out_of_range_are_usage_errors(data_folder, tmp_path, capsys, words):
     with pytest.raises(SystemExit, match="2"):
         train(segment, data_folder, tmp_path / "run", *words)
