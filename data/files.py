@@ -62,6 +62,21 @@ def write_together(files: dict[Path, bytes], overwrite: bool) -> None:
                 temporary.unlink()  # only after a failure; otherwise it has been renamed
 
 
+def append(path: Path, data: bytes) -> None:
+    """Appends to a file all of `data` or nothing. Raises PhotoError if it cannot be written."""
+    try:
+        with open(path, "ab", buffering=0) as file:
+            start, left = os.fstat(file.fileno()).st_size, data
+            try:
+                while left:
+                    left = left[file.write(left) :]
+            except OSError:
+                file.truncate(start)
+                raise
+    except OSError as error:
+        raise PhotoError(f"{path} cannot be written: {error.strerror or error}") from None
+
+
 def write_synced(path: Path, data: bytes) -> None:
     """Writes a file through to the disk; otherwise a power failure may leave an empty file under the new
     name.

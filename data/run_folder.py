@@ -22,7 +22,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from data import checkpoint
 from data.errors import UserError
-from data.files import lock_folder, unlock, write_whole
+from data.files import append, lock_folder, unlock, write_together, write_whole
 from data.photo import encode
 from data.pixels import rgb8
 
@@ -39,7 +39,7 @@ class RunFolder:
 
     def __init__(self, path: Path, writes: bool):
         self.path, self.writes = Path(path), writes
-        self.last = self.path / "last.pt"
+        self.last, self.log_file = self.path / "last.pt", self.path / "log.jsonl"
         self.path.mkdir(parents=True, exist_ok=True)
         self.lock = lock_folder(self.path) if writes else None
         self.taken = writes and self.lock is None
@@ -58,10 +58,10 @@ class RunFolder:
         return [path for path in self.path.glob("best-*.pt") if re.fullmatch(r"best-\d+\.pt", path.name)]
 
     def begin(self, content: dict) -> None:
-        """Writes args.json and an empty log."""
+        """Writes args.json and an empty log. Raises PhotoError."""
         if self.writes:
-            (self.path / "args.json").write_text(json.dumps({**content, "commit": commit()}, indent=2) + "\n")
-            (self.path / "log.jsonl").write_text("")
+            text = json.dumps({**content, "commit": commit()}, indent=2) + "\n"
+            write_together({self.path / "args.json": text.encode(), self.log_file: b""}, overwrite=True)
 
     def go_on(self, done: int, evaluated: bool) -> None:
         """Removes log lines after the step to resume from, and temporary files, that a killed process
@@ -71,7 +71,7 @@ class RunFolder:
             rows = [row for row in read_log(self.path) if row["step"] <= done]
             rows = [row for row in rows if evaluated or row["step"] < done or "score" not in row]
             lines = "".join(json.dumps(row) + "\n" for row in rows)
-            write_whole(self.path / "log.jsonl", lines.encode(), overwrite=True)
+            write_whole(self.log_file, lines.encode(), overwrite=True)
             for path in self.path.glob(".*.tmp"):
                 path.unlink(missing_ok=True)
 
@@ -82,8 +82,7 @@ class RunFolder:
         if self.writes:
             line = json.dumps({name: _rounded(x) for name, x in entry.items()})
             print(line, file=sys.stderr, flush=True)
-            with open(self.path / "log.jsonl", "a") as file:
-                file.write(line + "\n")
+            append(self.log_file, f"{line}\n".encode())
 
     def save(self, content: dict) -> None:
         """Writes last.pt, and then removes all best-STEP.pt not named by content["best"], [(score, name)].

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image, ImageColor
 
 from data import checkpoint, run_folder
+from data.errors import PhotoError
 from data.files import fcntl
 from data.run_folder import RunFolder
 
@@ -73,6 +74,26 @@ def test_the_former_best_stay_until_the_checkpoint_is_saved(tmp_path, monkeypatc
     named = [name for _, name in checkpoint.read(run.last)["best"]]
     assert named == ["best-1.pt"]
     assert (tmp_path / "best-1.pt").exists()
+
+
+def test_a_full_disk_is_named_and_leaves_no_part_of_a_file(tmp_path, capsys):
+    """Here the largest size of a file that is allowed stands for the disk; capsys prints to no file."""
+    resource = pytest.importorskip("resource")
+    (tmp_path / "run").mkdir()
+    run, limits = RunFolder(tmp_path / "run", writes=True), resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+        with pytest.raises(PhotoError, match=r"run/args\.json cannot be written: File too large"):
+            run.begin({"stage": "segment"})
+        assert not list(run.path.iterdir())
+        resource.setrlimit(resource.RLIMIT_FSIZE, (30, limits[1]))
+        run.log(step=1)
+        with pytest.raises(PhotoError, match=r"run/log\.jsonl cannot be written: File too large"):
+            run.log(step=2, loss=0.123456)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        run.close()
+    assert (run.path / "log.jsonl").read_text() == '{"step": 1}\n'
 
 
 def lingering(together):
