@@ -35,6 +35,7 @@ the same object preceded by `status`: done, skipped (the report of the earlier r
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 from data.files import sha256
@@ -114,3 +115,12 @@ def dumps(report: dict, indent: int | None = None) -> str:
     except UnicodeEncodeError:
         text = json.dumps(report, indent=indent, allow_nan=False)
     return text + "\n"
+
+
+def finite(content):
+    """Plain types with None for the numbers that JSON does not have (NaN, inf)."""
+    if isinstance(content, dict):
+        return {name: finite(item) for name, item in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [finite(item) for item in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content

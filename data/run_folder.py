@@ -10,7 +10,6 @@ best-STEP.pt    the best weights by validation, ready for `infer`
 
 import contextlib
 import json
-import math
 import re
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from data.errors import UserError
 from data.files import append, lock_folder, unlock, write_together, write_whole
 from data.photo import encode
 from data.pixels import rgb8
+from data.report import finite
 
 NO_LOSSES = ("step", "lr", "samples_per_s", "waiting_s", "memory_mb")  # entries of the log that are no losses
 COLORS = ("#1f6fb2", "#d1552c", "#3a8f4d", "#8a5cb8", "#9a8323", "#555555")
@@ -80,7 +80,8 @@ class RunFolder:
         nothing.
         """
         if self.writes:
-            line = json.dumps({name: _rounded(x) for name, x in entry.items()})
+            rounded = {name: round(x, 6) if isinstance(x, float) else x for name, x in finite(entry).items()}
+            line = json.dumps(rounded)
             print(line, file=sys.stderr, flush=True)
             append(self.log_file, f"{line}\n".encode())
 
@@ -111,13 +112,6 @@ class RunFolder:
             for name, pictures in samples.items():
                 strip = np.hstack([rgb8(picture) for picture in pictures])
                 _write_png(self.path / "samples" / f"{name}.png", strip)
-
-
-def _rounded(x):
-    """A value for the log: floats with six decimals, None for those that JSON does not have (NaN, inf)."""
-    if not isinstance(x, float):
-        return x
-    return round(x, 6) if math.isfinite(x) else None
 
 
 def _write_png(path: Path, pixels: np.ndarray) -> None:

@@ -30,6 +30,7 @@ from engine import options, pairing
 from engine.inputs import Source, list_photos
 from engine.messages import report_failure, say
 from engine.page import data_url, inline_json, template
+from engine.streams import print_json
 
 VERSION = 1  # of the key and vote files
 MOST = 9  # pictures per photograph, one for each digit on the keyboard
@@ -200,7 +201,7 @@ def tally(args: argparse.Namespace) -> int:
             print(f"{path}: another file of the same voter; the one saved last counts", file=sys.stderr)
         voters[voter] = max(voters.get(voter, ("", {})), (saved, votes), key=lambda entry: entry[0])
     result = {"ballot": number, **count([votes for _, votes in voters.values()], orders, named)}
-    print(json.dumps(result))
+    print_json(result)
     print(_table(result), file=sys.stderr)
     return int(failed)
 

@@ -7,7 +7,6 @@ respond at once.
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 from collections.abc import Callable
@@ -124,7 +123,8 @@ def eval_command(
             net, infer = load_net(args.weights, stage, build)
             result = evaluate(net, data=args.data, processes=processes, infer=infer, **own)
         if processes.rank == 0:
-            print(json.dumps({"stage": stage, "weights_sha256": fingerprint(args.weights), **result}))
+            facts = {"stage": stage, "weights_sha256": fingerprint(args.weights), **result}
+            streams.print_json(facts)
         return 0
 
     parser.set_defaults(run=run)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import json
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from data.errors import PhotoError
+from data.report import finite
 from engine.launch import world
 
 
@@ -83,6 +85,12 @@ def write_output(data: bytes) -> None:
     with _output():
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
+
+
+def print_json(content: dict, indent: int | None = None) -> None:
+    """Prints one JSON object, in one line without `indent`. Raises PhotoError."""
+    with _output():
+        print(json.dumps(finite(content), indent=indent), flush=True)
 
 
 def flush_output() -> None:

@@ -7,7 +7,6 @@ without `--minutes`).
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Iterator
@@ -36,6 +35,7 @@ from engine.stage import (
     derived,
     plain_options,
 )
+from engine.streams import print_json
 
 STATE_VERSION = 1  # of the contents of last.pt
 LOG_EVERY = 50  # steps between two lines of the log; enough for smooth curves
@@ -73,7 +73,7 @@ def _fit(stage: Stage, args, network: dict, processes: Processes) -> int:
     check_sizes(args, net, processes.world)
     if args.dry_run:
         if processes.rank == 0:
-            print(json.dumps(derived(stage, args, network, net, processes), indent=2))
+            print_json(derived(stage, args, network, net, processes), indent=2)
         return 0
     if not check_data(stage, args.data, processes):
         return 2

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import os
 import subprocess
 import sys
@@ -11,6 +12,9 @@ from pathlib import Path
 import pytest
 from conftest import files
 from loop import photo
+
+from data.errors import PhotoError
+from engine import streams
 
 ROOT = Path(__file__).parent.parent
 # A small command that checks where its first file landed, and prints as a native library may.
@@ -149,3 +153,16 @@ def test_a_result_that_cannot_be_written(small, tmp_path, target, reason):
 
 def test_a_photograph_from_a_closed_standard_input(small):
     assert small("- OUT --quiet <&-") == (1, ["stdin: standard input is closed"])
+
+
+@needs_full
+def test_results_of_eval_on_a_full_disk(monkeypatch):
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        with pytest.raises(PhotoError, match=f"standard output cannot be written: {FULL}"):
+            streams.print_json({"score": 0.5})
+
+
+def test_numbers_that_json_does_not_have_are_printed_as_null(capsys):
+    streams.print_json({"psnr": math.nan, "parts": [{"a": math.inf}, 0.5]})
+    assert capsys.readouterr().out == '{"psnr": null, "parts": [{"a": null}, 0.5]}\n'
