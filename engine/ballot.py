@@ -213,11 +213,15 @@ def _read_key(path: Path) -> tuple[str, list[str], list[list[str]]]:
     """
     try:
         key = json.loads(read_bytes(path))
-        return key["ballot"], key["candidates"], [photo["order"] for photo in key["photos"]]
+        number, named, orders = key["ballot"], key["candidates"], [photo["order"] for photo in key["photos"]]
+        candidates = sorted(set(named))
+        if not candidates or any(sorted(order) != candidates for order in [named, *orders]):
+            raise ValueError
     except PhotoError as error:
         raise PhotoError(f"key {path}: {error}") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise PhotoError(f"key {path}: damaged") from None
+    return number, named, orders
 
 
 def _table(result: dict) -> str:
@@ -241,7 +245,7 @@ def _read_votes(data: bytes, number: str, orders: list[list[str]]) -> tuple[str,
         votes = {int(photo) - 1: choice for photo, choice in content["votes"].items()}
         if version != VERSION or not isinstance(voter, str) or not isinstance(saved, str):
             raise ValueError
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise PhotoError("no votes of a ballot, or damaged") from None
     if ballot != number:
         raise PhotoError(f"votes of another ballot ({ballot})")

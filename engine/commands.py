@@ -7,10 +7,12 @@ respond at once.
 from __future__ import annotations
 
 import argparse
+import io
 import re
 import sys
+import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext, redirect_stderr
 from pathlib import Path
 
 from data.errors import UserError
@@ -59,11 +61,14 @@ def _run(parser: argparse.ArgumentParser, argv) -> int:
     """Parses and runs a command; returns the exit status. Raises PhotoError if standard output fails."""
     words = sys.argv[1:] if argv is None else argv
     try:
-        if any(not word or re.fullmatch("--[a-z-]+=", word) for word in words):
-            parser.error("an argument is empty, maybe a variable of the shell that is not set")
-        args = parser.parse_args(words)
+        with redirect_stderr(io.StringIO()) if rank() else nullcontext():  # the first process says it
+            if any(not word or re.fullmatch("--[a-z-]+=", word) for word in words):
+                parser.error("an argument is empty, maybe a variable of the shell that is not set")
+            args = parser.parse_args(words)
     except SystemExit:  # --help, --version or a usage error
         streams.flush_output()
+        if rank() and under_torchrun():
+            time.sleep(1)  # torchrun stops all processes when one ends: the first one must have said it
         raise
     run = args.run
     del args.run  # the rest are the options

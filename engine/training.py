@@ -176,7 +176,8 @@ class Trainer:
             self.discriminator.load(state["discriminator"])
         self.done, self.finished, self.seconds = state["done"], state["finished"], state["seconds"]
         self.unevaluated = state.get("unevaluated", False)
-        self.best = [tuple(entry) for entry in state["best"]]
+        there = [self.finished or (self.run.path / name).exists() for _, name in state["best"]]
+        self.best = [tuple(entry) for entry, exists in zip(state["best"], there) if exists]
         self.clock = Clock(self.seconds)
 
     # ------------------------------------------------------------------------------- the loop
@@ -193,6 +194,9 @@ class Trainer:
             if self.args.weights:
                 self.compare_with_start()
         weights = self.args.run_dir / self.best[0][1]
+        if self.processes.rank == 0 and not weights.exists():  # the first one writes it
+            what = f"this run has finished, but its best weights {weights} are gone"
+            raise UserError(f"{what}: put the file back, or train again with another --run-dir")
         self.say(f"this run has finished, at step {self.done}; its best weights are {weights}")
         return 0
 

@@ -247,6 +247,7 @@ def test_foreign_and_damaged_files_are_named_and_the_rest_is_counted(tmp_path, e
         ("h", "{}"),
         ("i", '{"version": 2}'),
         ("j", "null"),
+        ("k", "[" * 100_000),
     ):
         (tmp_path / f"{name}.json").write_text(text, "latin-1")
         assert tally(folder, tmp_path / f"{name}.json", good) == 1
@@ -268,6 +269,18 @@ def test_without_the_key_nothing_is_counted(tmp_path, example_ballot, capsys):
     (tmp_path / "b.key.json").write_text("{}")
     assert tally(tmp_path / "b", good) == 2
     assert "damaged" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "changes",
+    ["[" * 100_000, {"candidates": ["ann", "bob"]}, {"photos": [{"order": ["eve"]}]}, {"photos": 3}],
+)
+def test_a_key_that_does_not_fit_itself_is_one_line(tmp_path, example_ballot, capsys, changes):
+    key = example_ballot[1]
+    text = changes if isinstance(changes, str) else json.dumps({**key, **changes})
+    (tmp_path / "b.key.json").write_text(text)
+    assert tally(tmp_path / "b", votes(tmp_path / "v.json", key, {0: "ann"})) == 2
+    assert capsys.readouterr().err.endswith(f": key {tmp_path}/b.key.json: damaged\n")
 
 
 def test_votes_alone_and_none_at_all(tmp_path, example_ballot, capsys):

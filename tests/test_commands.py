@@ -134,3 +134,11 @@ def test_a_stage_as_a_program(tmp_path, scan, tiny_weights):
     last = f"1 photograph done, 1 failed: results in {tmp_path}/out\n"
     assert done.stderr == f"{tmp_path}/missing.png: no such file\n{last}"
     assert files(tmp_path / "out") == ["scan_mask.png"]
+
+
+def test_under_torchrun_the_first_process_alone_says_what_is_wrong(monkeypatch, capsys):
+    for number in ("0", "1"):
+        monkeypatch.setenv("RANK", number)
+        with pytest.raises(SystemExit, match="2"):
+            segment.main(["train", "--steps", "0"])
+        assert ("--steps" in capsys.readouterr().err) == (number == "0")

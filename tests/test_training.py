@@ -269,6 +269,27 @@ def test_minutes_end_a_run_before_its_steps(data_folder, tmp_path, monkeypatch):
     assert state["optimizer"]["param_groups"][0]["lr"] < 3e-3 / 2
 
 
+def test_a_finished_run_does_not_name_weights_that_are_gone(trained, data_folder, tmp_path, capsys):
+    run = shutil.copytree(trained(segment), tmp_path / "run")
+    (best,) = run.glob("best-*.pt")
+    best.unlink()
+    assert train(segment, data_folder, run) == 2
+    error = capsys.readouterr().err
+    assert f"its best weights {best} are gone: put the file back, or train again" in error
+    assert error.count("\n") == 1
+
+
+def test_weights_that_are_gone_are_not_the_best_of_a_run_that_goes_on(trained, data_folder, tmp_path):
+    run = shutil.copytree(trained(segment), tmp_path / "run")
+    for best in run.glob("best-*.pt"):
+        best.unlink()
+    state = checkpoint.read(run / "last.pt")
+    former = [(math.inf, "best-20.pt")]
+    checkpoint.save(run / "last.pt", {**state, "finished": False, "unevaluated": True, "best": former})
+    assert train(segment, data_folder, run) == 0
+    assert (run / f"best-{STEPS}.pt").exists()
+
+
 def test_a_run_whose_minutes_are_used_up_has_finished(data_folder, tmp_path, capsys):
     assert train(segment, data_folder, tmp_path, "--minutes", 0.02, steps=100000) == 0
     before, done = contents(tmp_path), checkpoint.read(tmp_path / "last.pt")["done"]
