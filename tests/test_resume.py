@@ -136,11 +136,12 @@ def test_what_does_not_change_the_result_may_change(trained, data_folder):
 
 
 def test_an_option_newer_than_the_run_has_its_default(trained, data_folder, tmp_path, capsys):
-    state = checkpoint.read(trained(segment) / "last.pt")
+    run = shutil.copytree(trained(segment), tmp_path / "run")
+    state = checkpoint.read(run / "last.pt")
     del state["args"]["dice_weight"]
-    checkpoint.save(tmp_path / "last.pt", state)
-    assert train(segment, data_folder, tmp_path) == 0
-    assert train(segment, data_folder, tmp_path, "--dice-weight", 2) == 2
+    checkpoint.save(run / "last.pt", state)
+    assert train(segment, data_folder, run) == 0
+    assert train(segment, data_folder, run, "--dice-weight", 2) == 2
     assert "started with another --dice-weight" in capsys.readouterr().err
 
 

@@ -273,6 +273,7 @@ def test_a_finished_run_does_not_name_weights_that_are_gone(trained, data_folder
     run = shutil.copytree(trained(segment), tmp_path / "run")
     (best,) = run.glob("best-*.pt")
     best.unlink()
+    capsys.readouterr()
     assert train(segment, data_folder, run) == 2
     error = capsys.readouterr().err
     assert f"its best weights {best} are gone: put the file back, or train again" in error
