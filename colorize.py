@@ -24,7 +24,6 @@ The network is AlbuNet-50. It takes luma, and color hints if trained with them, 
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -39,6 +38,7 @@ from data.images import read_role_hints
 from data.photo import read_named
 from data.pixels import bands, luma, merge_chroma, resize, rgb_to_ycbcr
 from engine import ballot, commands, options
+from engine.launch import leave
 from engine.photos import Job, Picture, color_depth, run
 
 STAGE = "colorize"
@@ -382,4 +382,4 @@ def main(argv=None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -15,7 +15,6 @@ that grey stays grey and sepia stays sepia.
 from __future__ import annotations
 
 import argparse
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from data.images import read_role_mask
 from data.photo import read_labelled
 from data.pixels import bands, luma, merge_chroma, rgb8, rgb_to_ycbcr
 from engine import ballot, commands, options
+from engine.launch import leave
 from engine.photos import Job, Picture, run
 
 STAGE = "inpaint"
@@ -387,4 +387,4 @@ def main(argv=None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -46,6 +46,7 @@ from data.psd import photoshop, restoration_layers
 from data.sheet import compare
 from engine import PROGRAM, commands, inferring, marking, options, review
 from engine.inputs import infrared_beside
+from engine.launch import leave
 from engine.lazy import once
 from engine.pairing import BESIDE
 from engine.photos import FORMATS, Job, Picture, run, tool
@@ -393,4 +394,4 @@ def main(argv=None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -14,7 +14,6 @@ The network is AlbuNet-18 with a stem at full resolution, which keeps cracks of 
 from __future__ import annotations
 
 import math
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +32,7 @@ from data.photo import Photo, encode, probability_file, read_labelled, read_name
 from data.pixels import luma, resize
 from data.sheet import grid, overlay, side_by_side
 from engine import commands, marking, options
+from engine.launch import leave
 from engine.marking import DILATE, MAX_SIDE
 from engine.pairing import BESIDE
 from engine.photos import Job, run
@@ -392,4 +392,4 @@ def main(argv=None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

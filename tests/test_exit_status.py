@@ -134,3 +134,20 @@ def test_sigterm_ends_one_that_waits(tmp_path):
         assert process.communicate(timeout=60)[1] == "interrupted\n"
         assert process.returncode == 130
     assert sorted(os.listdir(tmp_path / "out")) == results("b")
+
+
+@pytest.mark.parametrize("world", [1, 2])
+def test_a_program_under_torchrun_ends_before_torch_is_unloaded(world):
+    """A thread of gloo that outlives the interpreter would abort it, and torchrun take that for a failure."""
+    text = "import atexit; from engine.launch import leave; atexit.register(print, 'unloaded'); "
+    text += "print('done'); leave(3)"
+    variables = {"WORLD_SIZE": str(world), "TORCHELASTIC_RUN_ID": "none"}
+    ended = subprocess.run(
+        [sys.executable, "-c", text],
+        cwd=Path(__file__).parent.parent,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 3
+    assert ended.stdout == ("done\n" if world > 1 else "done\nunloaded\n")
