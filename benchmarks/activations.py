@@ -8,8 +8,9 @@ leaky ReLU). Each storage counts once; parameters and their bf16 copies do not c
 ratio for the time of a step (forward, loss, backward, optimizer), as the median over pairs of alternating
 steps (A B A B), with `step_ratio_quartiles` and the number of pairs `n`. On the CPU, time is the processor
 time of all threads, which is less sensitive to other load. CUDA only: `peak_ratio`, of the peak memory of a
-step, and `largest_batch`, the most samples of 1024 px that fit when training a network of width 64 in bf16,
-with in-place and with ordinary norms.
+step, and `largest_batch`, the most samples of 1024 px with which a network of width 64 can be trained in
+bf16, with in-place and with ordinary norms: limited by memory, or by the kernels of torch, some of which take
+fewer than 2^31 elements.
 """
 
 import statistics
@@ -31,6 +32,8 @@ from nets.unet import AlbuNet
 
 # (width, side in px, batch size)
 CASES = {"cpu": [(16, 256, 4), (64, 128, 2)], "cuda": [(16, 256, 16), (64, 512, 8)]}
+
+TOO_LARGE = "INT_MAX"  # in what torch says where a kernel cannot index a tensor
 
 
 def saved_bytes(forward, net) -> int:
@@ -139,8 +142,10 @@ def largest_batch(norm, device, width: int = 64, side: int = 1024) -> int:
             trainee = Trainee(norm, width, side, batch, "bf16", device)
             trainee.step()  # allocates the optimizer's moments
             trainee.step()
-        except torch.cuda.OutOfMemoryError:
-            return False
+        except RuntimeError as error:
+            if isinstance(error, torch.cuda.OutOfMemoryError) or TOO_LARGE in str(error):
+                return False
+            raise
         finally:
             trainee = None
             torch.cuda.empty_cache()

@@ -104,7 +104,9 @@ SECTIONS = {  # title -> (block, remark)
         "The networks of width 64 have random weights. Shares above 100 % are possible, since oneDNN's "
         "convolutions are faster than the matrix product. Where the share is below 60 %, other work takes "
         "the time. For color it is exposure, smoothing and upsampling of chroma, which at 12 megapixels is "
-        "three quarters of it.",
+        "three quarters of it. On the GPU, which waits for the rest of the program most of the time, bf16 "
+        "gains nothing for a single photograph; its fp32 convolutions use TF32. One of its rows was disturbed "
+        "by another program, and is not shown.",
     ),
     "Speed: large batches on a GPU": ("throughput", ""),
     "Speed: other libraries": (
@@ -125,7 +127,11 @@ SECTIONS = {  # title -> (block, remark)
         "The thresholds of malloc in `engine/allocator.py` against glibc's own, which return each large "
         "block as soon as it is freed.",
     ),
-    "Memory: training with in-place norms": ("activations", ""),
+    "Memory: training with in-place norms": (
+        "activations",
+        "The GPU computes in-place norms slowly. With them, the largest batch is not limited by memory: torch "
+        "interpolates fewer than 2^31 elements at once, which 32 such samples have.",
+    ),
     "Training": ("training", ""),
     "Partial convolution": ("partial", ""),
     "Robustness: killed runs and broken files": (

@@ -1,6 +1,6 @@
 """Tables of time and memory of inference, and of partial convolutions."""
 
-from benchmarks.tables.markdown import GPU, columns, percent, pixels, results, timing
+from benchmarks.tables.markdown import GPU, by_device, columns, percent, pixels, results, timing
 
 PUBLISHED_MS = {"segment": 290, "inpaint": 50, "colorize": 30}  # the 2019 system on a GeForce 1080 Ti
 WHY = {  # optimization -> why it was kept or dropped
@@ -151,9 +151,11 @@ def page_faults() -> str:
 
 
 def partial_convolution() -> str:
+    measured = by_device("partial")
     return columns(
-        results("partial"),
+        [{"device": device, **row} for device, rows in measured.items() for row in rows],
         ("layer", layer),
+        ("device", "device"),
         ("px", "side_px"),
         ("batch", "batch"),
         ("partial / ordinary, forward", lambda row: ratio_with_quartiles(row["forward"])),
