@@ -105,8 +105,8 @@ SECTIONS = {  # title -> (block, remark)
         "convolutions are faster than the matrix product. Where the share is below 60 %, other work takes "
         "the time. For color it is exposure, smoothing and upsampling of chroma, which at 12 megapixels is "
         "three quarters of it. On the GPU, which waits for the rest of the program most of the time, bf16 "
-        "gains nothing for a single photograph; its fp32 convolutions use TF32. One of its rows was disturbed "
-        "by another program, and is not shown.",
+        "gains nothing for a single photograph; its fp32 convolutions use TF32. One of its rows was "
+        "disturbed by another program, and is not shown.",
     ),
     "Speed: large batches on a GPU": ("throughput", ""),
     "Speed: other libraries": (
@@ -129,8 +129,8 @@ SECTIONS = {  # title -> (block, remark)
     ),
     "Memory: training with in-place norms": (
         "activations",
-        "The GPU computes in-place norms slowly. With them, the largest batch is not limited by memory: torch "
-        "interpolates fewer than 2^31 elements at once, which 32 such samples have.",
+        "The GPU computes in-place norms slowly. With them, the largest batch is not limited by memory: "
+        "torch interpolates fewer than 2^31 elements at once, which 32 such samples have.",
     ),
     "Training": ("training", ""),
     "Partial convolution": ("partial", ""),
