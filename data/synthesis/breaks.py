@@ -121,7 +121,9 @@ def peels(canvas, rng):
             width, length = canvas.pen * rng.uniform(0.6, 1.6), canvas.side * rng.uniform(0.05, 0.3)
             branch(rng, draw, start, rng.uniform(0, 2 * pi), length, width, 1, [])
         relief, mottle = rng.uniform(-0.3, 0.3), rng.uniform(0.005, 0.05)
-        canvas.paint(layer, canvas.tone(rng, 0.8), rng, rng.uniform(0.8, 1), 0, relief, mottle, lost=True)
+        if found := canvas.box(layer):
+            tone = canvas.bare_tone(rng, found[1], found[0], light=0.8)
+            canvas.paint(layer, tone, rng, rng.uniform(0.8, 1), 0, relief, mottle, lost=True)
 
 
 def pinholes(canvas, rng):

@@ -35,6 +35,18 @@ class Canvas:
     def tone(self, rng, light=0.75):
         return self.light if rng.random() < light else self.dark
 
+    def bare_tone(self, rng, alpha, here=np.s_[:, :], light=0.75, near=0.4):
+        """The tone of what shows where the picture came off, which alpha, within the slices `here`, covers.
+
+        near: how often it is not far from the picture's own, as scans of bare paper often are; otherwise that
+        of `tone`.
+        """
+        if rng.random() >= near:
+            return self.tone(rng, light)
+        covered = float((alpha * self.picture[here]).sum() / max(1e-6, alpha.sum()))
+        contrast = rng.uniform(0.1, 0.4) * (1 if rng.random() < light else -1)
+        return float(np.clip(covered + contrast, 0.05, 0.97))
+
     def point(self, rng, margin=0.0):
         return rng.uniform(-margin, 1 + margin, 2) * (self.width, self.height)
 

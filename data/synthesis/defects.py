@@ -41,6 +41,7 @@ KINDS = {  # name -> (function, relative frequency)
         (surface.ink, 0.5),
         (surface.shapes, 1.3),
         (emulsion.flaking, 1.8),
+        (emulsion.skinning, 2.0),
         (emulsion.alligatoring, 0.9),
         (emulsion.relief_cracks, 1.3),
         (emulsion.hairlines, 1.2),

@@ -1,4 +1,5 @@
-"""Damage to areas of the emulsion: flaking, networks and reliefs of cracks, scuffs, tide marks, silvering.
+"""Damage to areas of the emulsion: flaking, skinned paper, networks and reliefs of cracks, scuffs, tide
+marks, silvering.
 
 Each kind is drawn by a function of its own: (canvas, rng).
 """
@@ -67,7 +68,28 @@ def flaking(canvas, rng):
     height = clouds(shape, rng, rng.uniform(3, 9)) + 0.6 * clouds(shape, rng, rng.uniform(10, 30))
     height += 0.25 * clouds(shape, rng, canvas.side / rng.uniform(4, 9)) + 0.08 * grain(shape, rng, 3)
     alpha = np.clip(rng.uniform(5, 14) * (height + 2.2 * region - rng.uniform(1.7, 2.6)), 0, 1)
-    _bare(canvas, alpha * (region > 0.02), rng, canvas.tone(rng, 0.75))
+    alpha *= region > 0.02
+    _bare(canvas, alpha, rng, canvas.bare_tone(rng, alpha, light=0.75))
+
+
+def skinning(canvas, rng):
+    """Patches whose surface came off with what had stuck to it: fibrous paper of a middle tone, rims that are
+    sharp in one place and fade in another, and remains of the picture.
+    """
+    for _ in range(canvas.count(rng, 1, 3)):
+        shape, region = canvas.shape, _region(canvas, rng, 0.04, 0.3)
+        ragged = 0.5 * clouds(shape, rng, rng.uniform(6, 16)) + 0.25 * clouds(shape, rng, rng.uniform(25, 70))
+        height = ragged + 0.1 * grain(shape, rng, 2) + 2.4 * region - rng.uniform(1.2, 1.9)
+        steep = rng.uniform(2, 6) * np.exp(np.float32(0.8) * clouds(shape, rng, 6))
+        alpha = (np.clip(steep * height + 0.5, 0, 1) * (region > 0.02)).astype(np.float32)
+        fibres = rng.uniform(0, 0.03) * clouds(shape, rng, rng.uniform(30, 90))
+        fibres += np.float32(rng.uniform(0, 0.03)) * grain(shape, rng, 2)
+        field = canvas.bare_tone(rng, alpha, near=0.8) + fibres.astype(np.float32)
+        if rng.random() < 0.5:
+            canvas.relief(alpha, rng.choice([-1, 1]) * rng.uniform(0.03, 0.15))
+        remains = np.clip(rng.uniform(0.6, 1.1) + rng.uniform(0, 0.3) * clouds(shape, rng, 12), 0.3, 1)
+        canvas.picture += alpha * remains.astype(np.float32) * (field - canvas.picture)
+        canvas.lose(np.s_[:, :], alpha)
 
 
 def alligatoring(canvas, rng):
