@@ -122,8 +122,8 @@ def peels(canvas, rng):
             branch(rng, draw, start, rng.uniform(0, 2 * pi), length, width, 1, [])
         relief, mottle = rng.uniform(-0.3, 0.3), rng.uniform(0.005, 0.05)
         if found := canvas.box(layer):
-            tone = canvas.bare_tone(rng, found[1], found[0], light=0.8)
-            canvas.paint(layer, tone, rng, rng.uniform(0.8, 1), 0, relief, mottle, lost=True)
+            tone = canvas.bare_tone(*found, rng, light=0.8)
+            canvas.cover(*found, tone, rng, rng.uniform(0.8, 1), 0, relief, mottle, lost=True)
 
 
 def pinholes(canvas, rng):

@@ -10,6 +10,8 @@ from PIL import Image, ImageDraw
 
 from data.synthesis.textures import blur, clouds, grain
 
+WHOLE = np.s_[:, :]  # the slices of a whole picture
+
 
 class Canvas:
     """A picture being drawn on.
@@ -35,10 +37,10 @@ class Canvas:
     def tone(self, rng, light=0.75):
         return self.light if rng.random() < light else self.dark
 
-    def bare_tone(self, rng, alpha, here=np.s_[:, :], light=0.75, near=0.4):
+    def bare_tone(self, here, alpha, rng, light=0.75, near=0.4):
         """The tone of what shows where the picture came off, which alpha, within the slices `here`, covers.
 
-        near: how often it is not far from the picture's own, as scans of bare paper often are; otherwise that
+        near: how often it is not far from the picture's own, as bare paper in scans often is; otherwise that
         of `tone`.
         """
         if rng.random() >= near:
@@ -89,17 +91,24 @@ class Canvas:
             self.lost = np.zeros(self.shape, bool)
         self.lost[here] |= alpha > 0.5
 
-    def paint(self, layer, tone, rng, opacity=1.0, breaks=0.0, relief=0.0, mottle=0.0, soft=0.0, lost=False):
-        """Lays `tone` over the picture where the layer is white.
+    def replace(self, alpha, field, opacity=1.0):
+        """Shows a tone or a field (H, W) where alpha (H, W) is 1; the picture is lost there."""
+        self.picture += alpha * opacity * (field - self.picture)
+        self.lose(WHOLE, alpha)
 
-        breaks: approximate share of the layer that is missing again; relief: height of light and dark rims;
-        mottle: standard deviation of the tone; soft: 0 sharp to 1; lost: whether covered pixels count as
-        lost.
+    def paint(self, layer, *args, **kwargs):
+        """Lays a tone over the picture where the layer is white; further arguments as for `cover`."""
+        if found := self.box(layer):
+            self.cover(*found, *args, **kwargs)
+
+    def cover(
+        self, here, alpha, tone, rng, opacity=1.0, breaks=0.0, relief=0.0, mottle=0.0, soft=0.0, lost=False
+    ):
+        """Lays `tone` over the picture where alpha, within the slices `here`, is 1. Modifies alpha.
+
+        breaks: approximate share of it that is missing again; relief: height of light and dark rims; mottle:
+        standard deviation of the tone; soft: 0 sharp to 1; lost: whether covered pixels count as lost.
         """
-        found = self.box(layer)
-        if found is None:
-            return
-        here, alpha = found
         if breaks:
             gaps = clouds(alpha.shape, rng, max(alpha.shape) / rng.uniform(12, 60)) + 0.4 * grain(
                 alpha.shape, rng, 3

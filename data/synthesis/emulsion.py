@@ -9,7 +9,7 @@ from math import cos, exp, pi, sin
 import numpy as np
 from PIL import Image, ImageDraw
 
-from data.synthesis.canvas import branch, edge_point, line, outline, polygon, walk
+from data.synthesis.canvas import WHOLE, branch, edge_point, line, outline, polygon, walk
 from data.synthesis.textures import clouds, enlarge, grain
 
 
@@ -56,20 +56,19 @@ def _bare(canvas, alpha, rng, tone, relief=True):
         canvas.relief(alpha, rng.choice([-1, 1]) * rng.uniform(0.05, 0.3))
     field = tone + np.float32(rng.uniform(0, 0.04)) * grain(canvas.shape, rng, 3)
     field += np.float32(rng.uniform(0, 0.05)) * clouds(canvas.shape, rng, rng.integers(3, 12))
-    canvas.picture += alpha * np.float32(rng.uniform(0.85, 1)) * (field - canvas.picture)
-    canvas.lose(np.s_[:, :], alpha)
+    canvas.replace(alpha, field, np.float32(rng.uniform(0.85, 1)))
 
 
 def flaking(canvas, rng):
-    """Emulsion flaked off over a large area, in maps of bays and islands with ragged rims; the white or dark
-    base shows.
+    """Emulsion flaked off over a large area, in maps of bays and islands with ragged rims; the base
+    shows, white, dark or of a middle tone.
     """
     shape, region = canvas.shape, _region(canvas, rng)
     height = clouds(shape, rng, rng.uniform(3, 9)) + 0.6 * clouds(shape, rng, rng.uniform(10, 30))
     height += 0.25 * clouds(shape, rng, canvas.side / rng.uniform(4, 9)) + 0.08 * grain(shape, rng, 3)
     alpha = np.clip(rng.uniform(5, 14) * (height + 2.2 * region - rng.uniform(1.7, 2.6)), 0, 1)
     alpha *= region > 0.02
-    _bare(canvas, alpha, rng, canvas.bare_tone(rng, alpha, light=0.75))
+    _bare(canvas, alpha, rng, canvas.bare_tone(WHOLE, alpha, rng))
 
 
 def skinning(canvas, rng):
@@ -80,16 +79,15 @@ def skinning(canvas, rng):
         shape, region = canvas.shape, _region(canvas, rng, 0.04, 0.3)
         ragged = 0.5 * clouds(shape, rng, rng.uniform(6, 16)) + 0.25 * clouds(shape, rng, rng.uniform(25, 70))
         height = ragged + 0.1 * grain(shape, rng, 2) + 2.4 * region - rng.uniform(1.2, 1.9)
-        steep = rng.uniform(2, 6) * np.exp(np.float32(0.8) * clouds(shape, rng, 6))
-        alpha = (np.clip(steep * height + 0.5, 0, 1) * (region > 0.02)).astype(np.float32)
+        steep = rng.uniform(2, 6) * np.exp(0.8 * clouds(shape, rng, 6))
+        alpha = np.clip(steep * height + 0.5, 0, 1) * (region > 0.02)
         fibres = rng.uniform(0, 0.03) * clouds(shape, rng, rng.uniform(30, 90))
-        fibres += np.float32(rng.uniform(0, 0.03)) * grain(shape, rng, 2)
-        field = canvas.bare_tone(rng, alpha, near=0.8) + fibres.astype(np.float32)
+        fibres += rng.uniform(0, 0.03) * grain(shape, rng, 2)
+        field = canvas.bare_tone(WHOLE, alpha, rng, near=0.8) + fibres
         if rng.random() < 0.5:
             canvas.relief(alpha, rng.choice([-1, 1]) * rng.uniform(0.03, 0.15))
         remains = np.clip(rng.uniform(0.6, 1.1) + rng.uniform(0, 0.3) * clouds(shape, rng, 12), 0.3, 1)
-        canvas.picture += alpha * remains.astype(np.float32) * (field - canvas.picture)
-        canvas.lose(np.s_[:, :], alpha)
+        canvas.replace(alpha, field, remains)
 
 
 def alligatoring(canvas, rng):

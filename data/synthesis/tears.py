@@ -53,8 +53,7 @@ def _fibres(canvas, layer, rng, width, sheet):
     if sheet is not None:
         alpha *= np.clip(0.5 - sheet.distance, 0, 1)
     tone = canvas.light + 0.03 * grain(canvas.shape, rng, 1) + 0.05 * grain(canvas.shape, rng, 3)
-    canvas.picture += alpha * (tone - canvas.picture)
-    canvas.lose(np.s_[:, :], alpha)
+    canvas.replace(alpha, tone)
 
 
 def remove(canvas, layer, rng, behind, fibre=0.0, sheet=None):
