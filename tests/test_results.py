@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import record, report
-from benchmarks.activations import most
+from benchmarks import activations, record, report
 
 ROOT = Path(__file__).parents[1]
 STORED = sorted(record.RESULTS.glob("*.json"))
@@ -121,4 +120,31 @@ def test_texture_of_inpainting_is_shown_if_it_was_measured(store):
 
 @pytest.mark.parametrize("limit", [0, 1, 2, 3, 8, 37])
 def test_the_largest_batch_is_found(limit):
-    assert most(lambda batch: batch <= limit) == limit
+    assert activations.most(lambda batch: batch <= limit) == limit
+
+
+@pytest.mark.parametrize("error", ["kernels take less than INT_MAX elements", "something else"])
+def test_a_batch_too_large_for_a_kernel_does_not_fit(monkeypatch, error):
+    class Trainee:
+        def __init__(self, norm, width, side, batch, *_):
+            self.batch = batch
+
+        def step(self):
+            if self.batch > 5:
+                raise RuntimeError(error)
+
+    monkeypatch.setattr(activations, "Trainee", Trainee)
+    if activations.TOO_LARGE in error:
+        assert activations.largest_batch(None, None) == 5
+    else:
+        with pytest.raises(RuntimeError, match=error):
+            activations.largest_batch(None, None)
+
+
+def test_partial_convolutions_are_shown_by_device(store):
+    ratios = {"ratio": 1.5, "quartiles": [1.4, 1.6]}
+    row = {"network": "N", "width": 8, "side_px": 64, "batch": 2, "forward": ratios, "training": ratios}
+    store("partial", [row])
+    assert "| N, width 8 | CPU | 64 |" in report.block("partial")
+    store("partial_gpu", [row], gpu="G 100")
+    assert "| N, width 8 | GPU | 64 |" in report.block("partial")
