@@ -22,16 +22,20 @@ from engine.launch import world
 
 @contextlib.contextmanager
 def guarded() -> Iterator[None]:
-    """Around a whole command: all three streams exist, and messages that cannot be written are dropped."""
+    """Around a whole command: all three streams exist, and messages that cannot be written are dropped.
+
+    A message is one write, so that the lines of several processes are not mixed.
+    """
     _occupy_descriptors()
     former = sys.stderr
     if former is None or former is sys.__stderr__:  # otherwise somebody records it
         encoding = former.encoding if former else "utf-8"
         raw = _Unfailing(2 if former is None else former.fileno())
-        sys.stderr = io.TextIOWrapper(raw, encoding, "backslashreplace", write_through=True)
+        sys.stderr = io.TextIOWrapper(raw, encoding, "backslashreplace", line_buffering=True)
     try:
         yield
     finally:
+        sys.stderr.flush()
         sys.stderr = former
 
 
@@ -90,7 +94,8 @@ def write_output(data: bytes) -> None:
 def print_json(content: dict, indent: int | None = None) -> None:
     """Prints one JSON object, in one line without `indent`. Raises PhotoError."""
     with _output():
-        print(json.dumps(finite(content), indent=indent), flush=True)
+        sys.stdout.write(json.dumps(finite(content), indent=indent) + "\n")  # one write, as for messages
+        sys.stdout.flush()
 
 
 def flush_output() -> None:

@@ -17,16 +17,19 @@ sys.path.insert(0, "tests")
 from engine import photos
 from loop import command, same
 rank, slow = int(os.environ["RANK"]), float(sys.argv[1])
+def say(*words):
+    sys.stdout.write(" ".join(map(str, words)) + "\\n")  # one write: print makes two without a buffer
+    sys.stdout.flush()
 def work(photo, source):
     if rank == 0:
         open(os.path.join(os.path.dirname(sys.argv[2]), "started"), "w").close()
         time.sleep(slow)
-    print("computed", source.name, flush=True)
+    say("computed", source.name)
     return same(photo, source)
 status = command(*sys.argv[2:], "--quiet", work=work)
 if rank == 0:
     time.sleep(1.0)  # the other has ended by then, and torchrun kills those that are left
-print("ended", rank, status, flush=True)
+say("ended", rank, status)
 sys.exit(status)
 """
 # Rank 1 dies at its first start, once the other has nothing left to do but wait for it

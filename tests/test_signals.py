@@ -36,7 +36,8 @@ segment.compute_losses = lingering("step", segment.compute_losses, 7)
 segment.evaluate = lingering("evaluation", segment.evaluate)
 training.EVALUATIONS = 2
 status = segment.main(["train", *sys.argv[3:]])
-print("status", status, flush=True)
+sys.stdout.write(f"status {status}\\n")  # one write: print makes two without a buffer
+sys.stdout.flush()
 sys.exit(status)
 """
 

@@ -1,9 +1,11 @@
 """Standard streams that are closed, broken or on a full disk do not stop the work."""
 
+import contextlib
 import itertools
 import json
 import math
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -52,10 +54,10 @@ def small(tmp_path):
         photo(tmp_path / f"in/{name}.png")
     (tmp_path / "small.py").write_text(COMMAND)
 
-    def run(words, **streams):
+    def run(words, unbuffered=False, **streams):
         words = words.replace("IN", f"'{tmp_path}/in'").replace("OUT", f"'{tmp_path}/out'")
         script = f"exec '{sys.executable}' '{tmp_path}/small.py' {words}"
-        env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+        env = {**os.environ, "PYTHONUNBUFFERED": "1" if unbuffered else ""}
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
         done = subprocess.run(["sh", "-c", script], cwd=ROOT, env=env, text=True, timeout=60, **pipes)
         return done.returncode, [line for line in (done.stderr or "").splitlines() if line != "stray"]
@@ -74,6 +76,23 @@ def unread():
 
 def assert_all_done(folder):
     assert [name for name in files(folder) if name.endswith(".png")] == [f"{n}_restored.png" for n in NAMES]
+
+
+def test_a_message_is_one_write(small, tmp_path):
+    """Otherwise the lines of the processes that torchrun starts, which have no buffer, are mixed."""
+    reading, writing = socket.socketpair(type=socket.SOCK_DGRAM)  # a write is one datagram
+    with reading, writing:
+        photo(tmp_path / "in/b.png").write_text("no image")
+        status, _ = small("IN OUT", stderr=writing, unbuffered=True)
+        reading.setblocking(False)
+        writes = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                writes.append(reading.recv(65536).decode())
+    assert status == 1
+    lines = [text for text in writes if not text.startswith("\r")]  # the progress bar
+    assert len([text for text in lines if "not an image" in text]) == 1
+    assert all(text.endswith("\n") for text in lines), writes
 
 
 def test_the_reader_of_a_named_pipe_gets_all_lines(small, tmp_path):
