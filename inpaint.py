@@ -28,6 +28,7 @@ from data.photo import read_labelled
 from data.pixels import bands, luma, merge_chroma, rgb8, rgb_to_ycbcr
 from engine import ballot, commands, options
 from engine.launch import leave
+from engine.options import OVERLAP, TILE
 from engine.photos import Job, Picture, run
 
 STAGE = "inpaint"
@@ -205,7 +206,9 @@ def sheet(args) -> list:
 class Painter:
     """Inpaints holes: (pixels, mask) to pixels of the same shape and dtype, changed where the mask is 255."""
 
-    def __init__(self, net, device, precision="fp32", tile=512, overlap=64, grain=True, hole_share=None):
+    def __init__(
+        self, net, device, precision="fp32", tile=TILE, overlap=OVERLAP, grain=True, hole_share=None
+    ):
         """hole_share: (least, most) in training, None if unknown."""
         from nets.ops.precision import number_format
         from nets.ops.tiling import Tiling, ready

@@ -31,9 +31,7 @@ import threading
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
+from typing import TYPE_CHECKING, ClassVar
 
 import colorize
 import inpaint
@@ -86,8 +84,8 @@ class Restorer:
     colorize_weights: Path = colorize.WEIGHTS
     device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
     precision: str = "fp32"  # fp32, bf16, fp16 or auto
-    tile: int = 1024  # px, largest side that a network processes at once
-    overlap: int = 128  # px, of tiles, at most half of `tile`
+    tile: int = options.TILE  # px, largest side that a network processes at once
+    overlap: int = options.OVERLAP  # px, of tiles, at most half of `tile`
     threshold: float | None = None  # of the probability of damage, above 0 to 1; None: that of the weights
     dilate: int = segment.DILATE  # px of the working size
     infrared: str = "auto"  # use of the infrared channel: auto, off or only
@@ -100,7 +98,7 @@ class Restorer:
     tone: str | None = None  # auto or neutral (data.tone.MODES): makes the toned pictures
     only: list[str] | None = None  # the pictures that `report` describes, of PICTURES; None: all
     max_pixels: int = MAX_PIXELS
-    remarks = {inpaint.STAGE: inpaint.REMARK, colorize.STAGE: colorize.REMARK}  # noqa: RUF012
+    remarks: ClassVar = {inpaint.STAGE: inpaint.REMARK, colorize.STAGE: colorize.REMARK}
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False)
     _cache: dict = field(default_factory=dict, init=False, repr=False)
 
@@ -115,6 +113,8 @@ class Restorer:
             "infrared": self.infrared in options.INFRARED,
             "format": self.format in ("auto", *FORMATS),
             "tone": self.tone in (None, *tone.MODES),
+            "tta": isinstance(self.tta, bool),
+            "grain": isinstance(self.grain, bool),
         }
         for name in (name for name, is_valid in valid.items() if not is_valid):
             raise UserError(f"{name}: {getattr(self, name)!r} is not a value of restore.py --{name}")
@@ -183,10 +183,13 @@ class Restorer:
         """The options that change pixels, except the format, for the report."""
         stages = self.stages(masked)
         finder, threshold = self.finder() if segment.STAGE in stages else (None, None)
-        names = ["dilate", "tta", "max_side", "grain", "precision", "infrared"]
-        names += ["tile", "overlap"] if stages != [colorize.STAGE] else []
+        names = ["dilate", "max_side", "infrared"] if not masked and self.wanted != ["color"] else []
+        names += [name for name in ("smallest", "largest") if names and getattr(self, name)]
+        names += ["tta"] if finder else []
+        names += ["grain"] if inpaint.STAGE in stages else []
+        names += ["precision"] if stages else []
+        names += ["tile", "overlap"] if set(stages) - {colorize.STAGE} else []
         names += ["tone"] if set(TONED) & set(self.wanted) else []
-        names += [] if masked else [name for name in ("smallest", "largest") if getattr(self, name)]
         return segment.report_options(finder, threshold, **options.chosen(self, *names))
 
     @once
@@ -224,12 +227,6 @@ class Restorer:
         finder, threshold = (None, None) if self.infrared == "only" else self.finder()
         given, sizes = (self.infrared, infrared), (self.smallest, self.largest)
         return segment.find(finder, photo, threshold, self.dilate, given, self.max_side, sizes)
-
-    def dilated(self, probability) -> np.ndarray:
-        """A probability (h, w) at the working size, dilated as the mask is."""
-        from nets.ops.detection import dilated
-
-        return dilated(probability, self.dilate).numpy()
 
 
 # ------------------------------------------------------------------------------------------ the command

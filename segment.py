@@ -34,6 +34,7 @@ from data.sheet import grid, overlay, side_by_side
 from engine import commands, marking, options
 from engine.launch import leave
 from engine.marking import DILATE, MAX_SIDE
+from engine.options import OVERLAP, TILE
 from engine.pairing import BESIDE
 from engine.photos import Job, run
 
@@ -213,7 +214,7 @@ def make_finder(net, device, **settings) -> Finder:
     """The predictor of a network, which may be in training. settings: of `nets.finder.Finder`."""
     from nets.finder import Finder
 
-    defaults = {"max_side": MAX_SIDE, "min_confidence": MIN_CONFIDENCE}
+    defaults = {"max_side": MAX_SIDE, "min_confidence": MIN_CONFIDENCE, "tile": TILE, "overlap": OVERLAP}
     return Finder(net, device, resize, **{**defaults, **settings})
 
 

@@ -96,7 +96,7 @@ def windows_around_holes():
     finder = segment.make_finder(network(segment), CPU, tta=False)
     damage = finder.mask(finder(luma), (2048, 2048), 0.33, segment.DILATE)
     mask = np.where(damage, 255, 0).astype(np.uint8)
-    painter = inpaint.Painter(network(inpaint), CPU, tile=1024, overlap=128, grain=False)
+    painter = inpaint.Painter(network(inpaint), CPU, grain=False)
     windows = filling.windows
 
     def everywhere():
@@ -143,7 +143,7 @@ def start():
 def kept_memory():
     """Inpainting with the thresholds of malloc of the commands, against the largest that glibc takes."""
     luma, holes = photograph((1024, 1024))
-    painter = inpaint.Painter(network(inpaint), CPU, tile=1024, overlap=128, grain=False)
+    painter = inpaint.Painter(network(inpaint), CPU, grain=False)
 
     def usual():
         allocator.set_thresholds(mapped=32 << 20, trimmed=64 << 20, step=128 << 10)

@@ -68,7 +68,7 @@ def predictors(device, width: int | None, precision: str) -> dict:
             nets[stage] = load_net(stage.WEIGHTS, stage.STAGE, stage.build)[0]
     finder = segment.make_finder(nets[segment], device, precision=precision, tta=False)
     augmented = segment.make_finder(nets[segment], device, precision=precision, tta=True)
-    painter = inpaint.Painter(nets[inpaint], device, precision, tile=1024, overlap=128)
+    painter = inpaint.Painter(nets[inpaint], device, precision)
     colorizer = colorize.Colorizer(nets[colorize], device, precision)
     return {
         "segment": lambda luma, holes: finder(luma),

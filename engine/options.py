@@ -15,6 +15,7 @@ from data.errors import UserError
 
 PRECISIONS = ("fp32", "bf16", "fp16", "auto")
 INFRARED = ("auto", "off", "only")
+TILE, OVERLAP = 1024, 128  # px
 
 # ------------------------------------------------------------------------------------------- types
 
@@ -351,17 +352,17 @@ def tile_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--tile",
         type=tile_side,
-        default=1024,
+        default=TILE,
         metavar="PX",
-        help="largest side that a network processes at once, in px, 128 to 65536 (default: 1024; at most "
+        help=f"largest side that a network processes at once, in px, 128 to 65536 (default: {TILE}; at most "
         "512 for inpainting above 16 megapixels)",
     )
     add(
         "--overlap",
         type=count(0),
-        default=128,
+        default=OVERLAP,
         metavar="PX",
-        help="overlap of tiles, in px, at most half of --tile (default: 128)",
+        help=f"overlap of tiles, in px, at most half of --tile (default: {OVERLAP})",
     )
 
 

@@ -387,7 +387,7 @@ def _read_ahead(
                 ahead.extend(reader.submit(load, s) for s in sources[index + len(ahead) : index + 2])
                 yield source, ahead.popleft()
         finally:
-            reader.shutdown(wait=False, cancel_futures=True)
+            reader.shutdown(cancel_futures=True)
 
 
 def _raise(error: Exception):

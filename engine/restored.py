@@ -84,7 +84,8 @@ class Restored:
     @property
     def dilated_probability(self) -> np.ndarray:
         """The probability (h, w) at the working size, dilated as the mask is; not if a mask is given."""
-        return self.restorer.dilated(self._detect().probability)
+        finder, _ = self.restorer.finder()
+        return finder.dilated(self._detect().probability, self.restorer.dilate).numpy()
 
     @property
     def infrared_mask(self) -> np.ndarray | None:
@@ -164,6 +165,8 @@ class Restored:
             mask[mask != 255] = 0  # only training ignores what is exactly middle grey
             found = marks.Found(mask, None, None, notes, {})
         else:
+            if self.restorer.infrared != "only":
+                self.restorer.finder()  # loaded before the time is taken
             found = self._timed(SEGMENT, self.restorer.detect, self.photo, self.given.get("infrared"))
         found.mask[protected] = 0
         return found._replace(mask=_read_only(found.mask), notes=found.notes + said)

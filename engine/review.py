@@ -257,6 +257,15 @@ def _write_pages(out: Path, names: list[str], command: list[str], overwrite: boo
         }
         path = out / files[number]
         write_whole(path, _page(out, part, facts), overwrite or _is_page(path))
+    if parts:
+        _remove_further_pages(out, len(parts))
+
+
+def _remove_further_pages(out: Path, last: int) -> None:
+    """Deletes the pages of an earlier, longer run from the one after the `last` of this run."""
+    while _is_page(path := out / f"review-{last + 1}.html"):
+        path.unlink()
+        last += 1
 
 
 def _page_names(photos: int) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from nets.ops.detection import COARSE_MARGIN, Prediction, damage_mask, enlarge, predict, view_logits
+from nets.ops.detection import COARSE_MARGIN, Prediction, damage_mask, dilated, enlarge, predict, view_logits
 from nets.ops.precision import number_format
 from nets.ops.tiling import Tiling, inference, ready
 
@@ -38,8 +38,8 @@ class Finder:
         min_confidence: float | None,
         precision="fp32",
         tta=True,
-        tile=1024,
-        overlap=128,
+        tile: int,
+        overlap: int,
     ):
         self.net, self.tiling = ready(net, device), Tiling(tile, overlap)
         self.device, self.precision, self.max_side = device, number_format(precision, device), max_side
@@ -77,6 +77,10 @@ class Finder:
     def enlarge(self, probability, size: tuple[int, int]):
         """The probability resized to a photograph's (width, height)."""
         return enlarge(probability, size)
+
+    def dilated(self, probability, dilate: int):
+        """The probability (h, w), dilated by `dilate` px as the mask is."""
+        return dilated(probability, dilate)
 
     def mask(self, prediction: Prediction, size: tuple[int, int], threshold: float, dilate: int = 0):
         """The damage of a photograph of `size`, (H, W) bool: probability of at least `threshold`, dilated by

@@ -110,6 +110,19 @@ def test_the_report_of_color_alone(tmp_path, portrait, run):
     assert report(tmp_path / "mask")["warnings"] == []
 
 
+def test_options_that_change_nothing_are_not_in_the_report(tmp_path, portrait, run):
+    """So that the same command with another value of them finds its work done."""
+    photo, mask = save(tmp_path / "scan.png", portrait[:64, :64]), save(tmp_path / "mask.png", noise(64, 64))
+    unused = ["--dilate", 3, "--no-tta", "--max-side", 512, "--infrared", "off", "--smallest", 9]
+    for name, words, more in (
+        ("color", ["--only", "color"], [*unused, "--no-grain", "--tile", 512]),
+        ("given", ["--mask", mask, "--only", "restored"], unused),
+        ("mask", ["--only", "mask"], ["--no-grain"]),
+    ):
+        for added in ([], more):
+            assert run(photo, tmp_path / name, *words, *added) == 0, name
+
+
 def test_the_same_again_is_the_same_bit_for_bit(tmp_path, portrait, run, median):
     for name in "ab":
         save(tmp_path / f"in/{name}.png", portrait[:48, :64] if name == "b" else noise(30, 40))

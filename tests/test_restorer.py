@@ -362,6 +362,8 @@ def test_keywords_are_options_with_their_defaults():
         ("dilate", -1),
         ("max_side", 63),
         ("tone", "warm"),
+        ("tta", "off"),
+        ("grain", "no"),
     ],
 )
 def test_values_that_the_command_would_refuse(option, value):

@@ -106,3 +106,6 @@ def test_two_hundred_photographs_fill_a_page(tmp_path):
     assert [path.name for path in sorted(tmp_path.glob("*.html"))] == ["review-2.html", "review.html"]
     counts = [page.read_text().count('id="photo-') for page in sorted(tmp_path.glob("*.html"))]
     assert counts == [1, 200]
+    (tmp_path / "review-3.html").write_text("not a page of ours")
+    written(tmp_path, names[:200])  # an earlier run's second page would still show its pictures
+    assert [path.name for path in sorted(tmp_path.glob("*.html"))] == ["review-3.html", "review.html"]
