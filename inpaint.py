@@ -7,9 +7,9 @@
     python inpaint.py eval --data DIR                        prints one JSON object
     python inpaint.py sheet --data DIR OUT.png               labelled photographs: photo | mask | Telea | ours
 
-A mask is 8-bit grey at the size of the photograph: 255 is inpainted, 0 is kept bit for bit. The network is a
-UNet of partial convolutions on luma. The chroma of color photographs is continued smoothly into the holes, so
-that grey stays grey and sepia stays sepia.
+White or a pure color in a mask is inpainted, the rest is kept bit for bit. The network is a UNet
+of partial convolutions on luma. The chroma of color photographs is continued smoothly into the holes, so that
+grey stays grey and sepia stays sepia.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from data.classics import opencv
 from data.errors import PhotoError, UserError
 from data.folder import thinned, validation_pairs, validation_photos
 from data.images import read_role_mask
+from data.marks import regions
 from data.photo import read_labelled
 from data.pixels import bands, luma, merge_chroma, rgb8, rgb_to_ycbcr
 from engine import ballot, commands, options
@@ -243,8 +244,8 @@ class Painter:
         if share == 0:
             return [f"{'the mask is empty' if given else 'no damage was found'}: nothing was painted"]
         if self.hole_share and share > self.hole_share[1]:
-            most = f"more than the {self.hole_share[1]:.1%} of training: look at them"
-            return [f"{share:.1%} of the photograph is holes, {most}"]
+            most = f"more than in training ({self.hole_share[1]:.1%}): check the repair"
+            return [f"holes cover {share:.1%} of the photograph, {most}"]
         return []
 
     def grey(self, luma, mask):
@@ -295,7 +296,7 @@ def infer(args) -> int:
         notes += painter.check(mask)
         pixels, share = painter(photo.pixels, mask), (mask == 255).mean()
         facts = {"invented": share, "warnings": notes + painter.tiling.warned()}
-        facts["number_format"] = painter.precision
+        facts |= {"regions": regions(mask), "number_format": painter.precision}
         return {"_restored.{ext}": Picture(pixels, REMARK if share else "")}, facts
 
     job = Job(
@@ -347,7 +348,7 @@ def painting_options(parser) -> None:
 def training_options(parser) -> None:
     """Options of `train` that only this stage has."""
     add, whole = parser.add_argument, options.positive(int)
-    text = "scales of the UNet, each half of the one before"
+    text = "how often the UNet halves the size"
     options.network_option(parser, "--levels", text, 8, type=whole)
     text = "width of the widest layers, in units of --width"
     options.network_option(parser, "--widest", text, 8, type=whole)
@@ -370,7 +371,7 @@ def training_options(parser) -> None:
 
 def mask_option(parser) -> None:
     """The option for the masks to inpaint, of `infer` and `vote`."""
-    text = "the areas to inpaint: 255 damaged, 0 intact; a folder is paired by stem"
+    text = "the areas to inpaint, white or in a pure color; a folder is paired by stem"
     parser.add_argument("--mask", type=Path, required=True, metavar="FILE_OR_FOLDER", help=text)
 
 

@@ -346,11 +346,13 @@ def restoring_options(parser: argparse.ArgumentParser) -> None:
     inferring.infer_options(parser)
     marking.finding_options(parser)
     inpaint.painting_options(parser)
-    text = "repair what these masks mark with 255 and skip detection; a folder is paired by stem (default: "
-    add("--mask", type=Path, metavar="FILE_OR_FOLDER", help=text + "detect damage)")
+    text = (
+        "repair what is white or has a pure color in these masks, and skip detection; a folder is paired by "
+    )
+    add("--mask", type=Path, metavar="FILE_OR_FOLDER", help=text + "stem (default: detect damage)")
     colorize.hints_option(parser)
     text = "also write the restored picture with contrast and color cast of a faded print corrected; neutral "
-    text += "also makes sepia prints grey; without a word: auto (default: no)"
+    text += "also makes sepia prints grey; without a value: auto (default: no)"
     add("--tone", nargs="?", const="auto", choices=tone.MODES, help=text)
     text = "write only this picture; repeatable (default: all, the toned ones with --tone)"
     add("--only", action="append", choices=PICTURES, help=text)
@@ -374,7 +376,7 @@ def main(argv=None) -> int:
         contradictions = {
             "--probability: with these options, no network detects damage": args.probability
             and (args.mask or args.corrections or args.infrared == "only" or no_repairs),
-            "--page is for repairs, which --only color leaves out": args.page and no_repairs,
+            "--page needs repairs, and --only color makes none": args.page and no_repairs,
             "--mask, --protect: --only color repairs nothing": no_repairs and (args.mask or args.protect),
             "--hints: --only leaves out the color pictures": args.hints and only and not only & COLORED,
             "--tone: --only leaves out the toned pictures": args.tone and only and not only & set(TONED),

@@ -27,7 +27,7 @@ from data.folder import damage_in, images_in, measured_scans, pairs_in, thinned,
 from data.images import read_protection
 from data.infrared import AUTO, mark
 from data.labelled import Labelled
-from data.marks import ANY_SIZE, Found, drop
+from data.marks import ANY_SIZE, Found, drop, regions
 from data.photo import Photo, encode, probability_file, read_labelled, read_named
 from data.pixels import luma, resize
 from data.sheet import grid, overlay, side_by_side
@@ -297,8 +297,8 @@ def infer(args) -> int:
         if args.probability:
             probability = finder.enlarge(found.probability, photo.size)
             files["_probability.png"] = probability_file(probability.numpy())
-        used = finder.precision if finder else None
-        return files, {"warnings": found.notes + said, "number_format": used, **found.facts}
+        facts = {"regions": regions(found.mask), "number_format": finder and finder.precision, **found.facts}
+        return files, {"warnings": found.notes + said, **facts}
 
     job = Job(
         work,

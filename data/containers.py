@@ -2,7 +2,6 @@
 
     carried = jpeg(data)                # what the file carries, not yet interpreted
     bare, carried = png(data)           # the file without its texts and profile, and these
-    file = add_chunks(bare, chunks)
 
 Texts are stored as PNG chunks, (type, content): b"tEXt" (Latin-1), b"zTXt" and b"iTXt" (UTF-8).
 """

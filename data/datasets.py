@@ -29,7 +29,7 @@ INVISIBLE = 0.045  # luma; damage that differs less from where it is pasted is i
 MASK_TRIES = 20  # crops of real masks to try before holes are drawn instead
 # Shares of the samples of the colorize stage
 SMALL_SHARE = 0.2  # of color_small/: subjects that clean/ lacks, in little detail
-CUTOUT_SHARE = 0.25  # cutouts in front of a background, if there are any
+CUTOUT_SHARE = 0.25  # of the others: cutouts in front of a background, if there are any
 OVERLAID_SHARE = 1 / 3  # of the portraits, with overlays, if there are any
 DYED_SHARE = 0.5  # of the portraits, with dark blue clothes in another color
 EMULSION_SHARE = 0.25  # with the tones of an emulsion whose sensitivity is not that of luma
@@ -233,10 +233,11 @@ class ColorizeSamples(_Samples):
 
     Emulsion, exposure, fading, grain and blur are random; a sepia print converted to grey is one of the tone
     curves. With `hint_share` above 0 also hints (3, S, S): Cb, Cr and where, all 0 in the other samples. A
-    quarter of the samples are `cutouts/`, if there are any, in front of `backgrounds/` or else of clean
-    photographs. `overlays/` are pasted on a third of the portraits, which are cutouts and `clean/people`, or
-    all of `clean/` if that folder is missing. A fifth are photographs of `color_small/`, if there are any:
-    too small for anything but color, so that nearly the whole photograph is enlarged to the crop.
+    fifth of the samples are photographs of `color_small/`, if there are any: too small for anything but
+    color, so that nearly the whole photograph is enlarged to the crop. A quarter of the others are
+    `cutouts/`, if there are any, in front of `backgrounds/` or else of clean photographs. `overlays/` are
+    pasted on a third of the portraits, which are cutouts and `clean/people`, or all of `clean/` if that
+    folder is missing.
     """
 
     def __init__(self, data: Path, *, seed: int, side: int, hint_share: float = 0.0):

@@ -59,7 +59,7 @@ class File:
         if self.page is None:
             frames = getattr(self.image, "n_frames", 1)
             if frames > 1:
-                notes.append(f"first frame of {frames} taken")
+                notes.append(f"only the first of {frames} frames was read")
         if self.page is None and self.format != "PNG":
             self.carried = metadata.carried_by(self.image, self.data)
 

@@ -84,7 +84,7 @@ def _corrected(file: Path, correction: Correction, photos: Path | None) -> tuple
     try:
         data = read_bytes(source)
         if sha256(data) != correction.sha256:
-            raise PhotoError("not the file that was corrected: its content is another")
+            raise PhotoError("the file has changed since it was corrected")
         picture = luma(read_photo(data).pixels)
         mask, _ = read_mask(correction.mask, picture.shape[::-1])
     except PhotoError as error:

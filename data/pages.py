@@ -159,10 +159,10 @@ def choose(data: bytes) -> tuple[Page, list[str]]:
         whole = [page for page in whole if page is first or page.parent == 0]
     best = max(whole or pages, key=area)
     best.infrared = _infrared_page(best, pages)
-    notes = ["the second page taken as the infrared channel"] if best.infrared else []
+    notes = ["the second page was read as the infrared channel"] if best.infrared else []
     if best is first:
         count = sum(page.parent < 0 for page in pages)
-        return best, notes or ([f"first frame of {count} taken"] if count > 1 else [])
+        return best, notes or ([f"only the first of {count} pages was read"] if count > 1 else [])
     shared = {tag: value for tag, value in first.directory.items() if tag not in _LAYOUT}
     if first.color != best.color:
         shared.pop(_PROFILE, None)

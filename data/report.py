@@ -28,7 +28,7 @@ the same object preceded by `status`: done, skipped (the report of the earlier r
                 pictures equal the restored ones; if true, also black and white, the ends (0 to 1) of the
                 print's range, and gain, the contrast factor, each a list of R, G and B, or of luma alone
                 where the hue of a grey or sepia print is kept; null if no toned picture was made
-    seconds     stage -> computing time
+    seconds     stage -> computing time; empty for `infer` of a single stage
     warnings    sentences: conversions on reading, and what to check
 """
 

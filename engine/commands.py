@@ -63,7 +63,7 @@ def _run(parser: argparse.ArgumentParser, argv) -> int:
     try:
         with redirect_stderr(io.StringIO()) if rank() else nullcontext():  # the first process says it
             if any(not word or re.fullmatch("--[a-z-]+=", word) for word in words):
-                parser.error("an argument is empty, maybe a variable of the shell that is not set")
+                parser.error("an argument is empty: is a variable of the shell not set?")
             args = parser.parse_args(words)
     except SystemExit:  # --help, --version or a usage error
         streams.flush_output()

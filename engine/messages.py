@@ -18,7 +18,7 @@ GRAVITY = (
     "looks like",
     "already in color",
     "is in color",
-    "of the photograph is holes",
+    "holes cover",
     "all marks were dropped",
     "no damage is certain enough",
     "the mask is colored",
@@ -61,7 +61,7 @@ def summary(warnings: list[str]) -> str:
     """The only warning, or their number and the gravest of them."""
     if len(warnings) == 1:
         return warnings[0]
-    return f"{len(warnings)} warnings, first: {min(warnings, key=_gravity)}"
+    return f"{len(warnings)} warnings, most serious: {min(warnings, key=_gravity)}"
 
 
 def _gravity(warning: str) -> int:

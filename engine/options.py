@@ -174,10 +174,9 @@ def train_options(parser: argparse.ArgumentParser, stage: str, **defaults) -> No
         help="start from these weights and their network (default: random weights)",
     )
     parser.add_argument("--dry-run", action="store_true", help="print the derived configuration and exit")
-    network_option(
-        parser, "--width", "channels of the first layer; 64 is the published size", 64, type=positive(int)
-    )
-    text = "batch: BatchNorm; inplace: half the memory, statistics shared over processes"
+    text = "base width of the network, in channels; 64 is the published size"
+    network_option(parser, "--width", text, 64, type=positive(int))
+    text = "batch: BatchNorm; inplace: a third less memory, slower on a GPU, statistics of all processes"
     network_option(parser, "--norm", text, defaults.get("norm", "batch"), choices=("batch", "inplace"))
 
 

@@ -122,7 +122,7 @@ def correct(source: Source, correction: Correction, digest: str) -> Source:
     digest: SHA-256 of the photograph's file. Raises PhotoError if another one was corrected.
     """
     if digest != correction.sha256:
-        raise PhotoError("its correction was made for a file of this name with another content")
+        raise PhotoError("the file has changed since it was corrected")
     drawn = {"mask": correction.mask, **({"hints": correction.hints} if correction.hints else {})}
     return replace(source, companions={**source.companions, **drawn})
 

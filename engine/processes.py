@@ -128,10 +128,10 @@ class Processes:
         distributed.all_gather_object(parts, rows)
         return [part[index] for index in range(max(map(len, parts))) for part in parts if index < len(part)]
 
-    def same(self, net: torch.nn.Module) -> None:
+    def broadcast_buffers(self, net: torch.nn.Module) -> None:
         """Gives the running statistics of a network the values of the first process in all of them.
 
-        DistributedDataParallel keeps only the parameters equal: each process adds its own batch to the norms.
+        DistributedDataParallel does so before each step, but not for averaged weights.
         """
         if self.world > 1:
             for buffer in net.buffers():

@@ -50,7 +50,9 @@ class Stage:
 def check_sizes(args, net: nn.Module, world: int) -> None:
     """Raises UserError for sizes that this network or these processes cannot work with."""
     if args.batch_size % world:
-        raise UserError(f"--batch-size {args.batch_size} cannot be shared by {world} processes")
+        raise UserError(
+            f"--batch-size {args.batch_size} is not divisible by the number of processes, {world}"
+        )
     if args.crop % net.size_divisor:
         raise UserError(
             f"--crop {args.crop} is not a multiple of {net.size_divisor}, as this network needs it"

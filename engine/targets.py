@@ -12,7 +12,7 @@ from engine.naming import STEM
 from engine.photos import FORMATS
 
 _FORMAT_OF = {**{f".{suffix}": suffix for suffix in FORMATS}, ".tiff": "tif", ".jpeg": "jpg"}
-# Suffixes of pictures that are neither read nor written, but that nobody gives a folder.
+# Suffixes of other pictures: a name that ends in one is not meant as a folder.
 _FOREIGN = {".psd", ".psb", ".jxl", ".dng", ".pdf", ".svg", ".ico"}
 _COMPANIONS = ("mask", "protect", "hints")
 

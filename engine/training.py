@@ -355,7 +355,7 @@ class Trainer:
         with self.clock.paused():
             began = time.perf_counter()
             with signals.breaking_off():
-                self.processes.same(self.ema.net)
+                self.processes.broadcast_buffers(self.ema.net)
                 result = self.stage.evaluate(self.ema.net, processes=self.processes)
             pictures, name = result.pop("samples"), f"best-{self.done}.pt"
             entries = [*self.best, (result["score"], name)]

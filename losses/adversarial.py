@@ -34,7 +34,7 @@ def hinge_in_holes(discriminator, painted, truth, mask):
     """`hinge` of inpainting: both losses count only the scores whose squares contain pixels of holes.
 
     Elsewhere both pictures are the photograph, which would teach the discriminator to call it painted. This
-    is the idea of the mask-guided PatchGAN of AOT-GAN (Zeng et al. 2021, "Aggregated Contextual
+    is the idea of the mask-guided PatchGAN of AOT-GAN (Zeng et al. 2022, "Aggregated Contextual
     Transformations for High-Resolution Image Inpainting"); there the scores outside holes stay in the
     discriminator's loss, as real ones.
 

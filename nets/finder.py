@@ -1,4 +1,4 @@
-"""Finds damage with the segment network: working size, averaged views, and a look at a coarse scale."""
+"""Finds damage with the segment network: working size, averaged views, and a coarse scale."""
 
 from __future__ import annotations
 

@@ -174,7 +174,7 @@ def test_a_batch_that_cannot_be_shared_is_refused(data_folder, tmp_path, monkeyp
     three = Namespace(rank=0, world=3, device=torch.device("cpu"), close=lambda: None)
     monkeypatch.setattr(training, "Processes", lambda *_, **__: three)
     assert train(segment, data_folder, tmp_path / "run") == 2
-    assert "--batch-size 4 cannot be shared by 3 processes" in capsys.readouterr().err
+    assert "--batch-size 4 is not divisible by the number of processes, 3" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 

@@ -116,7 +116,7 @@ def test_an_offset_beyond_any_file_is_one_clear_line(tmp_path, offset):
 def test_a_photograph_that_was_replaced_is_not_corrected(tmp_path, scan, tiny_weights, capsys):
     path = archive(tmp_path / "c.zip", [{"name": "scan", "sha256": "0" * 64}])
     assert restored(scan, tmp_path / "out", tiny_weights, "--corrections", path) == 1
-    assert "its correction was made for a file of this name with another content" in capsys.readouterr().err
+    assert "the file has changed since it was corrected" in capsys.readouterr().err
 
 
 def test_corrections_of_other_photographs_are_named(tmp_path, scan, tiny_weights, capsys):
@@ -177,7 +177,7 @@ def test_photographs_of_corrections_that_are_gone_are_named(tmp_path, scan):
     path = archive(tmp_path / "c.zip", [{"name": "scan", "input": "gone/scan.png"}])
     with pytest.raises(UserError, match=r"gone/scan\.png: no such file; give the folder .* with --photos"):
         corrected(path)
-    with pytest.raises(UserError, match="not the file that was corrected"):
+    with pytest.raises(UserError, match="the file has changed since it was corrected"):
         corrected(path, scan.parent)
 
 

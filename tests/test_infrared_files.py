@@ -88,7 +88,7 @@ def test_a_grey_second_page_is_infrared(dtype, turn):
     turned = {1: 0, 3: 2, 6: 3}[turn]
     np.testing.assert_array_equal(photo.pixels, np.rot90(colors, turned))
     np.testing.assert_array_equal(photo.infrared, np.rot90(infrared, turned))
-    assert photo.notes == ["the second page taken as the infrared channel"]
+    assert photo.notes == ["the second page was read as the infrared channel"]
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -103,7 +103,7 @@ def test_other_pages_are_not_infrared():
     colors, grey = noise(21, 34, 3), noise(21, 34, seed=1)
     for pages in ([grey[:20]], [grey, grey], [colors], []):
         photo = read_photo(hdri(*(pages[:1] or [colors[:3]]), colors, *pages[1:]))
-        assert photo.infrared is None and photo.notes[0].startswith("first frame of")
+        assert photo.infrared is None and photo.notes[0].startswith("only the first of")
 
 
 def test_a_damaged_second_page_does_not_fail_the_photograph():

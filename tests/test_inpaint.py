@@ -61,7 +61,7 @@ def test_ignore_in_a_mask_is_nothing_to_paint(tiny_weights):
     assert painter.check(mask, given=False) == ["no damage was found: nothing was painted"]
     mask[:, 1:] = 255  # one column is left to continue from
     assert len(painter.check(mask)) == 1
-    assert "look at" in painter.check(mask)[0]
+    assert "check the repair" in painter.check(mask)[0]
 
 
 def test_more_holes_than_in_training_are_reported(tmp_path, portrait, tiny_weights, capsys):
@@ -76,7 +76,7 @@ def test_more_holes_than_in_training_are_reported(tmp_path, portrait, tiny_weigh
         checkpoint.save(tmp_path / "w.pt", {**content, "infer": settings})
         words = ["--mask", tmp_path / "m.png", "--overwrite"]
         status, rows, _ = inferred(capsys, tmp_path, {"inpaint": tmp_path / "w.pt"}, *words)
-        expected = ["31.2% of the photograph is holes, more than the 25.0% of training: look at them"]
+        expected = ["holes cover 31.2% of the photograph, more than in training (25.0%): check the repair"]
         assert status == 0
         assert rows["x.png"]["warnings"] == expected * said
 

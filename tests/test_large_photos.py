@@ -82,7 +82,7 @@ def test_a_photo_too_large_for_the_gpu_is_done_in_smaller_tiles(scan, tmp_path, 
     )
     report = json.loads((tmp_path / "out/scan.json").read_text())
     assert [warning for warning in report["warnings"] if "memory" in warning] == 2 * [
-        "GPU memory ran out: done in tiles of 16 px, which are used from here on"
+        "GPU memory ran out: switched to tiles of 16 px for the rest of the run"
     ]
 
 

@@ -24,8 +24,8 @@ def warned(*warnings):
 def test_one_warning_is_told_whole_and_of_several_the_gravest():
     assert summary(["toned print: x"]) == "toned print: x"
     several = ["palette converted to RGB", "toned print: x", "probably already in color: y"]
-    assert summary(several) == "3 warnings, first: probably already in color: y"
-    assert summary(["a dropped", "b dropped"]) == "2 warnings, first: a dropped"
+    assert summary(several) == "3 warnings, most serious: probably already in color: y"
+    assert summary(["a dropped", "b dropped"]) == "2 warnings, most serious: a dropped"
 
 
 @pytest.mark.parametrize("phrase", GRAVITY)
@@ -39,7 +39,7 @@ def test_a_line_for_a_photograph_with_warnings_and_one_at_the_end(tmp_path, caps
     scan, out = photo(tmp_path / "a.png"), tmp_path / "out"
     assert command(scan, out, work=warned("toned print", "already in color")) == 0
     assert capsys.readouterr().err.splitlines() == [
-        f"{scan}: 2 warnings, first: already in color",
+        f"{scan}: 2 warnings, most serious: already in color",
         f"1 photograph done: results in {out}",
     ]
     assert command(scan, out, "--overwrite", work=same) == 0

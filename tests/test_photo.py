@@ -171,11 +171,11 @@ def test_cmyk_is_converted():
         read_photo(saved(Image.fromarray(np.full((4, 4), 70000, np.int32)), "TIFF"))
 
 
-@pytest.mark.parametrize("format", ["GIF", "TIFF"])
-def test_first_frame_is_taken_and_said(format):
+@pytest.mark.parametrize("format, parts", [("GIF", "frames"), ("TIFF", "pages")])
+def test_first_frame_is_taken_and_said(format, parts):
     frames = [Image.fromarray(noise(8, 9, seed=seed)) for seed in range(3)]
     photo = read_photo(saved(frames[0], format, save_all=True, append_images=frames[1:]))
-    assert "first frame of 3 taken" in photo.notes
+    assert f"only the first of 3 {parts} was read" in photo.notes
     np.testing.assert_allclose(luma(photo.pixels), np.asarray(frames[0]) / np.float32(255), atol=1e-6)
 
 

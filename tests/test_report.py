@@ -18,7 +18,10 @@ SETTINGS = {
 
 def example(**facts):
     photo = Photo(
-        np.zeros((3, 5, 3), np.uint16), format="TIFF", sha256="cd", notes=["first frame of 2 taken"]
+        np.zeros((3, 5, 3), np.uint16),
+        format="TIFF",
+        sha256="cd",
+        notes=["only the first of 2 pages was read"],
     )
     return report.build(photo, "scans/a.tif", SETTINGS, {"a_mask.png": b"mask"}, **facts)
 
@@ -51,7 +54,7 @@ def test_the_format_is_as_documented():
         "measured": {"luma_color": 0.5},
         "tone": None,
         "seconds": {"segment": 1.235},
-        "warnings": ["first frame of 2 taken", "large hole"],
+        "warnings": ["only the first of 2 pages was read", "large hole"],
     }
     assert example()["invented"] is None
     assert example()["regions"] is None

@@ -201,7 +201,7 @@ def test_smaller_versions_in_subifds_are_passed_over():
 def test_of_pages_of_about_one_size_the_first_is_taken():
     photo = read_photo(written(FULL[:80], FULL, photometric="rgb"))
     np.testing.assert_array_equal(photo.pixels, FULL[:80])
-    assert photo.notes == ["first frame of 2 taken"]
+    assert photo.notes == ["only the first of 2 pages was read"]
 
 
 @pytest.mark.parametrize(

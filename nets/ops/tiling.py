@@ -53,7 +53,7 @@ class Tiling:
             # Outside the handler, whose traceback keeps alive the tensors that filled the memory.
             torch.cuda.empty_cache()
             self.warnings.append(
-                f"GPU memory ran out: done in tiles of {self.tile} px, which are used from here on"
+                f"GPU memory ran out: switched to tiles of {self.tile} px for the rest of the run"
             )
 
     def warned(self) -> list[str]:
