@@ -14,7 +14,7 @@ features replace L1.
     python colorize.py train --data DIR --run-dir runs/gan --weights runs/l1/best-STEP.pt --lr 1e-4 \\
         --adversarial-weight 0.01
     python colorize.py train --data DIR --run-dir runs/vgg --weights runs/gan/best-STEP.pt --lr 1e-4 \\
-        --adversarial-weight 0.01 --critic-weights runs/gan/last.pt --l1-weight 0 \\
+        --adversarial-weight 0.01 --discriminator-weights runs/gan/last.pt --l1-weight 0 \\
         --perceptual-weight 0.02 --vgg-weights imagenet
     torchrun --nproc_per_node=4 colorize.py train --data DIR --run-dir runs/l1
 
@@ -106,7 +106,7 @@ def compute_losses(
 
 def train(args) -> int:
     from data.datasets import ColorizeSamples
-    from engine.networks import critic, load_encoders, load_features, network_options, starting_network
+    from engine.networks import discriminator, load_encoders, load_features, network_options, starting_network
     from engine.training import Stage, fit
     from nets.features import LiteFeatures
     from nets.ops.precision import fastest
@@ -114,7 +114,7 @@ def train(args) -> int:
     from nets.vgg import VGG16
 
     check(args)
-    options.check_critic(args, 2 * Discriminator.size_divisor)  # it judges at half the scale
+    options.check_discriminator(args, 2 * Discriminator.size_divisor)  # it judges at half the scale
     base = starting_network(STAGE, args)
     network = network_options(
         base,
@@ -142,7 +142,7 @@ def train(args) -> int:
         validation_set=partial(evaluation.color_photos, args.data, few=True),
         fastest=fastest,
         initialize=partial(load_encoders, network=network, encoder=args.encoder_weights),
-        discriminator=critic(args, partial(Discriminator, COLORS)),
+        discriminator=discriminator(args, partial(Discriminator, COLORS)),
     )
     return fit(stage, args, network)
 
@@ -172,22 +172,22 @@ def channels(args, base: dict) -> int:
 # ------------------------------------------------------------------------------------------- measuring
 
 
-def evaluate(net, *, data: Path, processes, infer: dict | None = None) -> dict:
+def evaluate(net, *, data: Path, processes, stored: dict | None = None) -> dict:
     """Metrics of chroma and color on the validation photographs, with the grey picture for comparison.
 
-    Without `infer`, as in training, only some photographs are used and `samples` has pictures. With it, the
-    slow parts are included: CIEDE2000, the error with a few simulated hints, and `color_small/`. Raises
-    UserError if no photograph has color.
+    Without `stored` settings, as in training, only some photographs are used and `samples` has pictures. With
+    them, the slow parts are included: CIEDE2000, the error with a few simulated hints, and `color_small/`.
+    Raises UserError if no photograph has color.
     """
     import torch
 
     from losses import metrics, summary
 
-    training = infer is None
+    training = stored is None
     photos = evaluation.color_photos(data, few=training)
-    colorizer = Colorizer(net, processes.device, **(infer or {}))
+    colorizer = Colorizer(net, processes.device, **(stored or {}))
     rows, samples = [], []
-    for number, path in processes.share(list(enumerate(photos))):
+    for number, path in processes.shard(list(enumerate(photos))):
         pixels = evaluation.read_color(path)
         if pixels is None:
             continue
@@ -212,7 +212,7 @@ def evaluate(net, *, data: Path, processes, infer: dict | None = None) -> dict:
     result = summary.colors(rows)
     if training:
         result["samples"] = dict(samples[:6])
-    return {**result, "infer": infer or {}, "rows": rows}
+    return {**result, "infer": stored or {}, "rows": rows}
 
 
 def planes(pixels) -> tuple:
@@ -274,8 +274,8 @@ def load(weights: Path, device, **settings) -> Colorizer:
     """A Colorizer from a weights file. Raises WeightsError."""
     from engine.networks import load_net
 
-    net, infer = load_net(weights, STAGE, build)
-    return Colorizer(net, device, **{**infer, **settings})
+    net, stored = load_net(weights, STAGE, build)
+    return Colorizer(net, device, **{**stored, **settings})
 
 
 def infer(args) -> int:
@@ -365,7 +365,7 @@ def training_options(parser) -> None:
         text = f"weight of the {text} (default: {weight:g})"
         add(f"--{name.replace('_', '-')}", type=options.loss_weight, default=weight, help=text)
     options.feature_options(parser)
-    options.critic_options(parser)
+    options.discriminator_options(parser)
     text = "share of the samples with color hints, 0 for a network without hints (default: 0.5)"
     add("--hint-share", type=options.share, default=0.5, help=text)
 

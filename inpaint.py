@@ -91,7 +91,7 @@ def compute_losses(
 
 def train(args) -> int:
     from data.datasets import InpaintSamples
-    from engine.networks import critic, load_features, network_options, starting_network
+    from engine.networks import discriminator, load_features, network_options, starting_network
     from engine.training import Stage, fit
     from nets.features import LiteFeatures
     from nets.ops.precision import fastest
@@ -99,7 +99,7 @@ def train(args) -> int:
     from nets.vgg import VGG16
 
     check(args)
-    options.check_critic(args, Discriminator.size_divisor)
+    options.check_discriminator(args, Discriminator.size_divisor)
     network = network_options(
         starting_network(STAGE, args),
         args.weights,
@@ -121,7 +121,7 @@ def train(args) -> int:
         evaluate=partial(evaluate, data=args.data, hole_share=args.hole_share),
         validation_set=partial(validation_photos, args.data),
         fastest=fastest,
-        discriminator=critic(args, partial(Discriminator, PAINTING)),
+        discriminator=discriminator(args, partial(Discriminator, PAINTING)),
     )
     return fit(stage, args, network)
 
@@ -144,12 +144,15 @@ def check(args) -> None:
 # ------------------------------------------------------------------------------------------- measuring
 
 
-def evaluate(net, *, data: Path, processes, infer: dict | None = None, hole_share=(), vgg_weights="") -> dict:
+def evaluate(
+    net, *, data: Path, processes, stored: dict | None = None, hole_share=(), vgg_weights=""
+) -> dict:
     """PSNR, SSIM and texture on validation photographs with synthetic holes, by hole share, with OpenCV's
     methods for comparison.
 
-    Without `infer`, as in training, only some photographs are used and `samples` has pictures. hole_share:
-    (least, most) in training, to be stored. vgg_weights: of the VGG-16 whose features are compared, if any.
+    Without `stored` settings, as in training, only some photographs are used and `samples` has pictures.
+    hole_share: (least, most) in training, to be stored. vgg_weights: of the VGG-16 whose features are
+    compared, if any.
     """
     from data import evaluation
     from data.synthesis.textures import load_textures
@@ -158,14 +161,14 @@ def evaluate(net, *, data: Path, processes, infer: dict | None = None, hole_shar
     from nets.vgg import VGG16
 
     vgg = load_vgg(vgg_weights, VGG16, processes.device) if vgg_weights else None
-    training, photos = infer is None, validation_photos(data)
+    training, photos = stored is None, validation_photos(data)
     photos = thinned(photos, 12) if training else photos
     textures = load_textures(data / "textures")
     painter = Painter(net, processes.device, grain=False)
     painters = {"ours": painter.grey, "telea": opencv("TELEA"), "navier_stokes": opencv("NS")}
 
     rows, samples = [], []
-    for number, path in processes.share(list(enumerate(photos))):
+    for number, path in processes.shard(list(enumerate(photos))):
         truth = evaluation.read_grey(path)
         masks = evaluation.holes_by_share(truth.shape, number, BINS, textures)
         measures = [painting.measures(painters, truth, mask, vgg) for mask in masks]
@@ -182,8 +185,8 @@ def evaluate(net, *, data: Path, processes, infer: dict | None = None, hole_shar
         result["telea_reason"] = "OpenCV is not installed"
     if vgg:
         result["vgg_weights"] = Path(vgg_weights).name
-    infer = {"hole_share": list(hole_share)} if training else infer
-    return {**result, "infer": infer, "rows": rows}
+    stored = {"hole_share": list(hole_share)} if training else stored
+    return {**result, "infer": stored, "rows": rows}
 
 
 def sheet(args) -> list:
@@ -366,7 +369,7 @@ def training_options(parser) -> None:
         text += f" (default: {weight:g} with --vgg-weights or --features, else 0)"
         add(f"--{name.replace('_', '-')}", type=options.loss_weight, help=text)
     options.feature_options(parser)
-    options.critic_options(parser)
+    options.discriminator_options(parser)
 
 
 def mask_option(parser) -> None:

@@ -113,42 +113,42 @@ def train(args) -> int:
 
 
 def evaluate(
-    net, *, data: Path, processes, infer=None, tta=False, max_side=MAX_SIDE, hold_out=None, **corrections
+    net, *, data: Path, processes, stored=None, tta=False, max_side=MAX_SIDE, hold_out=None, **corrections
 ) -> dict:
     """Evaluates a network on the validation photographs, which the processes share.
 
-    Without `infer`, as in training, the settings are searched and returned in it, only a few undamaged
-    photographs are used, and `samples` has pictures. With it, the slow parts are included: all undamaged
+    Without `stored` settings, as in training, they are searched and returned, only a few undamaged
+    photographs are used, and `samples` has pictures. With them, the slow parts are included: all undamaged
     photographs, also with each kind of hard negative. hold_out: the fold "I/N" of labelled/ and
-    negatives/ to evaluate on, in place of val/. corrections: as for `data.labelled.measured`. Raises
+    negatives/ to evaluate on, in place of val/. corrections: as for `data.labelled.measured_photos`. Raises
     UserError if there is no damage to evaluate on.
     """
     from losses import detection, operating_point, summary
 
     options.check_corrections(**corrections)
-    training, confidence = infer is None, infer.get("sure", MIN_CONFIDENCE) if infer else None
+    training, confidence = stored is None, stored.get("sure", MIN_CONFIDENCE) if stored else None
     damage = {} if training else damage_in(data, hold_out)
     finder = make_finder(net, processes.device, tta=tta, max_side=max_side, min_confidence=confidence)
-    labelled = processes.share(damaged_photos(data, hold_out, **corrections))
+    labelled = processes.shard(damaged_photos(data, hold_out, **corrections))
     cases = [detect(finder, photo) for photo in labelled]
 
     histograms = processes.gather([detection.histogram(finder, case) for case in cases])
     damaged = [row for row in histograms if row["damaged"]]
     if training:
         counts, certainty = [row["counts"] for row in damaged], [row["certainty"] for row in damaged]
-        infer = operating_point.search(counts, certainty, MIN_CONFIDENCE)
-        finder.min_confidence = infer["sure"]
+        stored = operating_point.search(counts, certainty, MIN_CONFIDENCE)
+        finder.min_confidence = stored["sure"]
 
-    threshold = infer["threshold"]
+    threshold = stored["threshold"]
     rows = processes.gather([detection.overlap(finder, case, threshold) for case in cases])
     clean, scans = undamaged(data, hold_out, training)
     alarms, scan_alarms = (
-        processes.gather([alarm(finder, path, threshold) for path in processes.share(paths)])
+        processes.gather([alarm(finder, path, threshold) for path in processes.shard(paths)])
         for paths in (clean, scans)
     )
 
     found = [row for row, curve in zip(rows, histograms, strict=True) if curve["damaged"]]
-    result = {"infer": infer, **summary.defects(found, histograms)}
+    result = {"infer": stored, **summary.defects(found, histograms)}
     result |= summary.false_alarms(alarms) | summary.false_alarms(scan_alarms, "scans")
     if training:
         shown = [strip(finder, *pair) for pair in zip(labelled[:6], cases, strict=False)]
@@ -199,7 +199,7 @@ def negatives(finder: Finder, threshold: float, clean: list, processes) -> dict:
     from losses import summary
 
     rows = []
-    for kind, path, seed in processes.share(hard_negatives(clean)):
+    for kind, path, seed in processes.shard(hard_negatives(clean)):
         grey, changed = with_lookalike(path, kind, seed, finder.working_size)
         drawn = np.abs(changed - grey) > 0.02
         found = finder.mask(finder(changed), grey.shape[::-1], threshold).numpy()
@@ -226,9 +226,9 @@ def load(weights: Path, device, threshold: float | None = None, **settings) -> t
     """
     from engine.networks import load_net
 
-    net, infer = load_net(weights, STAGE, build)
-    threshold = infer["threshold"] if threshold is None else threshold
-    confidence = infer.get("sure", MIN_CONFIDENCE) if threshold >= infer["threshold"] else None
+    net, stored = load_net(weights, STAGE, build)
+    threshold = stored["threshold"] if threshold is None else threshold
+    confidence = stored.get("sure", MIN_CONFIDENCE) if threshold >= stored["threshold"] else None
     return make_finder(net, device, min_confidence=confidence, **settings), threshold
 
 

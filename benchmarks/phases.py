@@ -24,17 +24,23 @@ from data.pixels import luma
 from data.sheet import contact_sheet
 from engine.processes import Processes
 
-CRITIC = ["--adversarial-weight", "0.01"]
+DISCRIMINATOR = ["--adversarial-weight", "0.01"]
 PHASES = {
     "absolute error": [],
-    "and critic": CRITIC,
-    "features in its place, and critic": [*CRITIC, "--l1-weight", "0", "--perceptual-weight", "0.02"],
+    "and discriminator": DISCRIMINATOR,
+    "features in its place, and discriminator": [
+        *DISCRIMINATOR,
+        "--l1-weight",
+        "0",
+        "--perceptual-weight",
+        "0.02",
+    ],
 }
 
 
 def measure(net, data: Path) -> dict:
     """The result of `eval` for a network, without the rows of single photographs."""
-    result = colorize.evaluate(net, data=data, processes=Processes("cpu"), infer={})
+    result = colorize.evaluate(net, data=data, processes=Processes("cpu"), stored={})
     return {name: value for name, value in result.items() if name != "rows"}
 
 
@@ -57,7 +63,10 @@ def options(parser) -> None:
         "--vgg-name", default="ImageNet", help="what they were trained on, for the record (default: ImageNet)"
     )
     parser.add_argument(
-        "--critic-width", type=int, default=24, help="channels of the critic's first layer (default: 24)"
+        "--discriminator-width",
+        type=int,
+        default=24,
+        help="channels of the discriminator's first layer (default: 24)",
     )
     parser.add_argument("--steps", type=int, default=300, help="of each run (default: 300)")
     parser.add_argument(
@@ -75,7 +84,7 @@ def main() -> None:
     rows, nets = [], {}
     for number, (phase, words) in enumerate(PHASES.items(), 1):
         more = ["--steps", args.steps, *args.common, *words]
-        more += ["--critic-width", args.critic_width] * bool(words)
+        more += ["--discriminator-width", args.discriminator_width] * bool(words)
         more += ["--vgg-weights", args.vgg_weights] * ("--perceptual-weight" in words)
         nets[phase] = train(colorize, args.data, args.weights, args.runs / str(number), *more)
         rows.append({"phase": phase, "options": " ".join(words), **measure(nets[phase], args.data)})

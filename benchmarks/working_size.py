@@ -94,8 +94,8 @@ def main() -> None:
     for least, most, views, margin in cases(args.sides, (finder.least_side, finder.max_side)):
         finder.least_side, finder.max_side = least, most
         finder.views, finder.coarse_margin = TTA_VIEWS[:views], margin
-        facts = {"least_side": least, "max_side": most, "looks": finder.views}
-        facts["afar"] = margin < inf and COARSE_SCALE
+        facts = {"least_side": least, "max_side": most, "views": finder.views}
+        facts["coarse_scale"] = margin < inf and COARSE_SCALE
         rows.append({**facts, **measure(finder, photos, clean, threshold)})
         print(rows[-1], file=sys.stderr)
     facts = {"weights_sha256": fingerprint(args.weights), "threshold": threshold}

@@ -22,9 +22,8 @@ MAX_INFLATED = 1 << 20  # bytes, an inflated text or profile in a PNG; Pillow re
 
 EXIF_SEGMENT = b"Exif\0\0"
 XMP_SEGMENT = b"http://ns.adobe.com/xap/1.0/\0"  # ISO 16684-3
-EXTENSION_SEGMENT = (
-    b"http://ns.adobe.com/xmp/extension/\0"  # followed by GUID, length and offset of the piece
-)
+# Followed by GUID, length and offset of the piece
+EXTENSION_SEGMENT = b"http://ns.adobe.com/xmp/extension/\0"
 PHOTOSHOP_SEGMENT = b"Photoshop 3.0\0"
 XMP_KEYWORD = b"XML:com.adobe.xmp"
 

@@ -15,6 +15,7 @@ from data.photo import read_named
 from data.pixels import as_depth, luma, resize, upright
 
 FAINT_SCALE = 0.6  # below this scale, damage that does not fill half of a pixel is ignored
+SPECK = 9  # px, what is shorter in all directions is a speck
 # Errors of a machine that has no more open files or memory, which are no faults of a file
 SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
@@ -76,20 +77,22 @@ def crop(picture: Image.Image, mode: str, side: int, rng, zoom=(0.25, 1.0), enla
 
 
 def crop_pair(picture, mask, side, rng, scale, tries=1):
-    """A crop of a picture in [0, 1] or uint8 and its mask, the most damaged of `tries`.
+    """A crop (side, side) float32 in [0, 1] of a picture and its mask uint8, the most damaged of `tries`.
 
-    Scaled, rotated by any multiple of 90 degrees and up to 10 more, mirrored, with another gamma.
+    picture: (H, W) in [0, 1] or uint8. mask: (H, W) uint8. side: px. scale: least and greatest enlargement,
+    drawn evenly on a logarithmic scale. Rotated by any multiple of 90 degrees and up to 10 more, mirrored,
+    with another gamma; corners that come from outside are ignored (128).
     """
     span = int(min(*picture.shape, side / np.exp(rng.uniform(*np.log(scale)))))
     places = [[rng.integers(length - span + 1) for length in picture.shape] for _ in range(tries)]
     top, left = max(places, key=lambda p: (mask[p[0] : p[0] + span : 4, p[1] : p[1] + span : 4] == 255).sum())
     here = np.s_[top : top + span, left : left + span]
-    size, turn = (side, side), rng.uniform(-10, 10) if rng.random() < 0.5 else 0.0
+    size, angle = (side, side), rng.uniform(-10, 10) if rng.random() < 0.5 else 0.0
     picture = picture[here] / np.float32(255) if picture.dtype == np.uint8 else picture[here]
     picture = Image.fromarray(resize(picture, size, "bicubic")).rotate(
-        turn, Image.Resampling.BICUBIC, fillcolor=0.5
+        angle, Image.Resampling.BICUBIC, fillcolor=0.5
     )
-    mask = Image.fromarray(_resized_mask(mask[here], size)).rotate(turn, fillcolor=128)  # 128: ignored
+    mask = Image.fromarray(_resized_mask(mask[here], size)).rotate(angle, fillcolor=128)  # 128: ignored
     picture, mask = np.array(picture), np.array(mask)
     turns, mirrored = rng.integers(4), rng.random() < 0.5
     picture, mask = np.rot90(picture, turns), np.rot90(mask, turns)
@@ -128,16 +131,16 @@ def read_old_scan(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return grey, np.asarray(mask.filter(ImageFilter.MaxFilter(3)))
 
 
-def _small(grey: np.ndarray, reach: int = 9) -> np.ndarray:
-    """How much brighter (H, W) uint8 is than without what is shorter than `reach` px along both rows and
+def _small(grey: np.ndarray) -> np.ndarray:
+    """How much brighter (H, W) uint8 is than without what is shorter than SPECK px along both rows and
     columns: a top-hat by two lines, which leaves ruled lines alone.
     """
     kept = np.zeros_like(grey)
     for axis in (0, 1):
         opened, pad = grey, [(0, 0), (0, 0)]
-        pad[axis] = (reach // 2, reach // 2)
+        pad[axis] = (SPECK // 2, SPECK // 2)
         for extreme in (np.minimum, np.maximum):
             padded, length = np.pad(opened, pad, "edge"), grey.shape[axis]
-            opened = extreme.reduce([padded.take(range(at, at + length), axis) for at in range(reach)])
+            opened = extreme.reduce([padded.take(range(at, at + length), axis) for at in range(SPECK)])
         kept = np.maximum(kept, opened)
     return grey - np.minimum(kept, grey)

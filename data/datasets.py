@@ -16,7 +16,7 @@ from data.crops import crop, crop_pair, naming, read_old_scan
 from data.errors import PhotoError
 from data.folder import SMALL, grouped, held_out, images_in
 from data.hints import simulate
-from data.labelled import trained
+from data.labelled import training_photos
 from data.photo import read_mask, read_named
 from data.pixels import rgb_to_ycbcr
 from data.synthesis import defects, exposure, scans, shares
@@ -82,7 +82,7 @@ class SegmentSamples(_Samples):
     Synthetic damage, mixed with hand-labelled photographs and with undamaged old scans; see
     `synthesis/shares.py`. labelled_share: share of the samples from `labelled/` and the corrections, if there
     are any. hold_out: the fold "I/N" of these and of `negatives/` to leave out. corrections, photos: as in
-    `data.labelled.trained`.
+    `data.labelled.training_photos`.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class SegmentSamples(_Samples):
         photos: Path | None = None,
     ):
         self.textures = load_textures(data / "textures")
-        self.labelled = [photo.read() for photo in trained(data, hold_out, corrections, photos)]
+        self.labelled = [photo.read() for photo in training_photos(data, hold_out, corrections, photos)]
         self.labelled_share = labelled_share if self.labelled else 0.0
         old, _ = held_out(images_in(data / "negatives"), hold_out)
         self.old = [read_old_scan(path) for path in old]

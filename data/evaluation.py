@@ -8,7 +8,7 @@ import numpy as np
 
 from data.errors import UserError
 from data.folder import SMALL, measured_folder, small_photos, thinned, validation, validation_photos
-from data.labelled import Labelled, measured
+from data.labelled import Labelled, measured_photos
 from data.photo import read_named
 from data.pixels import as_depth, luma, resize
 from data.synthesis import lookalikes
@@ -51,8 +51,8 @@ def color_photos(data: Path, few: bool) -> list[Path]:
 
 
 def damaged_photos(data: Path, hold_out: str | None = None, **corrections) -> list[Labelled]:
-    """The photographs of `measured`. Raises UserError if none of their masks marks damage."""
-    found = measured(data, hold_out, **corrections)
+    """The photographs of `measured_photos`. Raises UserError if none of their masks marks damage."""
+    found = measured_photos(data, hold_out, **corrections)
     if not any((photo.read()[1] == 255).any() for photo in found):
         folder = measured_folder(data, hold_out) / "labelled"
         raise UserError(f"{folder}: no mask marks any damage to measure on")

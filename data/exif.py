@@ -8,10 +8,8 @@ import re
 from data import tiff
 from data.tiff import Directory, Value
 
-DIRECTORIES = EXIF, GPS = (
-    34665,
-    34853,
-)  # tags of the first directory that point to the EXIF and GPS directories
+EXIF = 34665
+DIRECTORIES = (EXIF, 34853)  # tags of the first directory that point to the EXIF and GPS directories
 IPTC = 33723
 ORIENTATION = 274
 MAX_DPI = 65535  # the largest value in a JPEG; more is a broken file

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import io
 import os
 import secrets
 from pathlib import Path
@@ -66,15 +67,25 @@ def append(path: Path, data: bytes) -> None:
     """Appends to a file all of `data` or nothing. Raises PhotoError if it cannot be written."""
     try:
         with open(path, "ab", buffering=0) as file:
-            start, left = os.fstat(file.fileno()).st_size, data
-            try:
-                while left:
-                    left = left[file.write(left) :]
-            except OSError:
-                file.truncate(start)
-                raise
+            append_to(file, data)
     except OSError as error:
         raise PhotoError(f"{path} cannot be written: {error.strerror or error}") from None
+
+
+def append_to(file: io.FileIO, data: bytes, alone: bool = True) -> None:
+    """Appends to an open file all of `data`, or nothing if this process is `alone` in writing to it.
+
+    Raises OSError.
+    """
+    start, left = os.fstat(file.fileno()).st_size, data
+    try:
+        while left:
+            left = left[file.write(left) :]
+    except OSError:
+        if alone and left != data:
+            with contextlib.suppress(OSError):
+                file.truncate(start)
+        raise
 
 
 def write_synced(path: Path, data: bytes) -> None:

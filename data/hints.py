@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from data.errors import PhotoError
-from data.photo import MAX_PIXELS, Photo, read_photo, resizing
+from data.photo import Photo, read_photo, resizing
 from data.pixels import resize, rgb_to_ycbcr
 
 MIN_COVER = 0.01  # share of a downsampled pixel that a stroke must cover to count
@@ -42,15 +42,13 @@ class Hints:
         return np.concatenate([(cbcr * painted[..., None]).transpose(2, 0, 1), painted[None]])
 
 
-def read_hints(
-    source: Path | bytes | Photo, size: tuple[int, int], max_pixels: int = MAX_PIXELS
-) -> tuple[Hints | None, list[str]]:
+def read_hints(source: Path | bytes | Photo, size: tuple[int, int]) -> tuple[Hints | None, list[str]]:
     """The hints for a photograph of `size` (width, height), and notes; None if nothing is painted.
 
     Another size is resized by nearest, with a note. Raises PhotoError like `read_photo`, for another shape
     than the photograph's, and if nothing is transparent.
     """
-    photo = source if isinstance(source, Photo) else read_photo(source, max_pixels)
+    photo = source if isinstance(source, Photo) else read_photo(source)
     if photo.alpha is None or photo.alpha.min() == np.iinfo(photo.alpha.dtype).max:
         raise PhotoError("nothing in it is transparent: save the strokes alone, as PNG with transparency")
     notes = resizing("hints", photo.size, size)

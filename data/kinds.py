@@ -14,7 +14,7 @@ MARGIN = 0.12  # of each side, left out where mounts, borders and color charts w
 PATCH = 64  # px, side of the patches in which a halftone screen is searched for
 
 
-def copy(pixels: np.ndarray, side: int, margin: float = 0.0) -> np.ndarray:
+def small_copy(pixels: np.ndarray, side: int, margin: float = 0.0) -> np.ndarray:
     """The photograph without a margin, with a longer side of at most `side` px: float32 in [0, 1].
 
     Large ones are thinned to four times that first, which makes this fast. margin: share of each side.
@@ -34,7 +34,7 @@ def copy(pixels: np.ndarray, side: int, margin: float = 0.0) -> np.ndarray:
 
 def toning(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Chroma of a picture (H, W, 3) in [0, 1], of 255, as the sum of two parts (H, W, 2): that of its paper
-    or toning, and that of the things in it.
+    or toning, and that of its subject.
 
     A toned print has one chroma for each luma, here a polynomial of degree 3, and may yellow unevenly, here
     by a linear gradient.
@@ -50,16 +50,16 @@ def toning(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def chroma(pixels: np.ndarray) -> tuple[float, float]:
-    """Chroma in the middle of a photograph, root mean square, of 255: of its paper or toning, and of the
-    things in it; grey has neither.
+    """Chroma in the middle of a photograph, root mean square, of 255: of its paper or toning, and of its
+    subject; grey has neither.
 
-    That of the things is the root of the mean product of neighboring pixels, which grain does not raise. The
+    That of the subject is the root of the mean product of neighboring pixels, which grain does not raise. The
     5 % largest are left out.
     """
     if pixels.ndim == 2:
         return 0.0, 0.0
-    tone, things = toning(copy(pixels, 48, MARGIN))
-    pairs = (things[1:] * things[:-1], things[:, 1:] * things[:, :-1])
+    tone, subject = toning(small_copy(pixels, 48, MARGIN))
+    pairs = (subject[1:] * subject[:-1], subject[:, 1:] * subject[:, :-1])
     products = np.sort(np.concatenate([pair.sum(-1).ravel() for pair in pairs] + [[0.0]]))
     products = products[: max(1, int(0.95 * len(products)))]
     return float(np.square(tone).sum(-1).mean() ** 0.5), float(max(0, products.mean()) ** 0.5)
@@ -68,11 +68,11 @@ def chroma(pixels: np.ndarray) -> tuple[float, float]:
 def is_colored(pixels: np.ndarray) -> bool:
     """Whether a photograph is in color, even if faded or tinted by hand.
 
-    The chroma of things is above 3.5; or, without a colored mark, it is above 0.4 and above 0.3 of that of
-    the paper: a faded color photograph has little chroma of both, a sepia print much of the paper's alone.
+    The chroma of the subject is above 3.5; or, without a colored mark, it is above 0.4 and above 0.3 of that
+    of the paper: a faded color photograph has little chroma of both, a sepia print much of the paper's alone.
     """
-    tone, things = chroma(pixels)
-    return things > 3.5 or (things > max(0.4, 0.3 * tone) and not has_colored_mark(pixels))
+    tone, subject = chroma(pixels)
+    return subject > 3.5 or (subject > max(0.4, 0.3 * tone) and not has_colored_mark(pixels))
 
 
 def is_toned(pixels: np.ndarray) -> bool:
@@ -87,7 +87,7 @@ def has_colored_mark(pixels: np.ndarray) -> bool:
     """
     if pixels.ndim == 2:
         return False
-    share = (np.hypot(*np.moveaxis(toning(copy(pixels, 256))[1], -1, 0)) > 40).mean()
+    share = (np.hypot(*np.moveaxis(toning(small_copy(pixels, 256))[1], -1, 0)) > 40).mean()
     return bool(0.0002 < share < 0.03)
 
 
@@ -101,7 +101,7 @@ def is_color_negative(pixels: np.ndarray) -> bool:
     """
     if pixels.ndim == 2:
         return False
-    rgb = copy(pixels, 48, MARGIN)
+    rgb = small_copy(pixels, 48, MARGIN)
     y, cb, cr = np.moveaxis(rgb_to_ycbcr(rgb), -1, 0)
     brightest = y >= np.percentile(y, 90)
     orange = -65 / 255 < cb[brightest].mean() < -25 / 255 and cr[brightest].mean() > 37 / 255
@@ -118,7 +118,7 @@ def is_drawing(pixels: np.ndarray) -> bool:
     Most of it (65 %) has the luma of the paper, which is bright; 2 to 40 % is much darker, and nothing dark
     is wider than a stroke: a maximum filter removes all of it.
     """
-    grey = luma(copy(pixels, 384, 0.04))
+    grey = luma(small_copy(pixels, 384, 0.04))
     paper = np.percentile(grey, 90)
     picture = Image.fromarray(np.rint(grey * 255).astype(np.uint8))
     thick = np.asarray(picture.filter(ImageFilter.MaxFilter(9))) / 255 < paper - 0.15

@@ -31,7 +31,7 @@ class Labelled(NamedTuple):
     read: Callable[[], tuple[np.ndarray, np.ndarray]]
 
 
-def trained(
+def training_photos(
     data: Path, hold_out: str | None = None, corrections: list[Path] | None = None, photos: Path | None = None
 ) -> list[Labelled]:
     """The labelled photographs to train on, perhaps none. Raises UserError.
@@ -42,13 +42,13 @@ def trained(
     return held_out(_labelled(Path(data), corrections, photos), hold_out)[0]
 
 
-def measured(
+def measured_photos(
     data: Path, hold_out: str | None = None, corrections: list[Path] | None = None, photos: Path | None = None
 ) -> list[Labelled]:
     """The labelled photographs that a training run is validated on: those of `val/`, or, without it or for a
     fold, of the whole data folder, with the corrections. Raises UserError if there are none.
 
-    The arguments are those of `trained`.
+    The arguments are those of `training_photos`.
     """
     folder = measured_folder(data, hold_out)
     found = _labelled(folder, corrections if folder == Path(data) else None, photos)

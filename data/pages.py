@@ -217,9 +217,8 @@ def decode(data: bytes, page: Page, max_pixels: int) -> Samples:
         import tifffile
     except ImportError:
         raise PhotoError(f"{page.kind} needs tifffile: {_SCANS}") from None
-    logging.getLogger("tifffile").setLevel(
-        logging.CRITICAL
-    )  # warnings about odd metadata, which the user cannot act on
+    # Its warnings are about odd metadata, which the user cannot act on
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     if page.color not in (0, 1, 2, 6):
         raise PhotoError(f"{page.kind} is not supported: save it as grey or RGB")
     with tifffile.TiffFile(io.BytesIO(data)) as file:

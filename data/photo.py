@@ -116,9 +116,7 @@ def read_labelled(path: Path, mask_path: Path) -> tuple[Photo, np.ndarray]:
         raise PhotoError(f"{mask_path}: {error}") from None
 
 
-def read_mask(
-    source: Path | bytes | Photo, size: tuple[int, int], max_pixels: int = MAX_PIXELS
-) -> tuple[np.ndarray, list[str]]:
+def read_mask(source: Path | bytes | Photo, size: tuple[int, int]) -> tuple[np.ndarray, list[str]]:
     """A mask for a photograph of `size` (width, height): (H, W) uint8, 255 damaged, 0 intact, 128 ignored;
     and notes.
 
@@ -127,7 +125,7 @@ def read_mask(
     in black and white. Another size is resized by nearest, with a note. Raises PhotoError like `read_photo`,
     and for another shape than the photograph's.
     """
-    photo = source if isinstance(source, Photo) else read_photo(source, max_pixels)
+    photo = source if isinstance(source, Photo) else read_photo(source)
     notes = resizing("mask", photo.size, size)
     mask, said = _marked(photo)
     if notes:

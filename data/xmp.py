@@ -178,9 +178,8 @@ def _parse(packet: bytes | str) -> minidom.Document:
 
 
 def _write(document: minidom.Document) -> bytes:
-    wrapped = (
-        '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>{}<?xpacket end="w"?>'  # ISO 16684-1, 7.3.2
-    )
+    # ISO 16684-1, 7.3.2
+    wrapped = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>{}<?xpacket end="w"?>'
     return wrapped.format(document.documentElement.toxml()).encode()
 
 
@@ -215,9 +214,8 @@ def _element(document: minidom.Document, name: str, attributes: dict[str, str]) 
 
 
 def _item(document: minidom.Document, attributes: dict[str, str]) -> minidom.Element:
-    return _element(
-        document, "rdf:li", {"xmlns:rdf": RDF, **attributes}
-    )  # the packet may use another prefix for RDF
+    # The packet may use another prefix for RDF
+    return _element(document, "rdf:li", {"xmlns:rdf": RDF, **attributes})
 
 
 def _describe(document: minidom.Document, properties: dict[str, str]) -> minidom.Element:

@@ -111,7 +111,7 @@ def eval_command(
 ) -> argparse.ArgumentParser:
     """Adds `eval`, which prints the metrics of a weights file on a data folder as one JSON object.
 
-    evaluate(net, data=..., processes=..., infer=..., and the stage's own options by name) -> dict.
+    evaluate(net, data=..., processes=..., stored=..., and the stage's own options by name) -> dict.
     """
     parser = subparsers.add_parser("eval", help="evaluate weights on a data folder", allow_abbrev=False)
     options.data_option(parser, stage, "data folder; val/ is evaluated if it exists")
@@ -125,8 +125,8 @@ def eval_command(
 
         own = {name: value for name, value in vars(args).items() if name not in ("data", "weights", "device")}
         with closing(Processes(args.device)) as processes:
-            net, infer = load_net(args.weights, stage, build)
-            result = evaluate(net, data=args.data, processes=processes, infer=infer, **own)
+            net, stored = load_net(args.weights, stage, build)
+            result = evaluate(net, data=args.data, processes=processes, stored=stored, **own)
         if processes.rank == 0:
             facts = {"stage": stage, "weights_sha256": fingerprint(args.weights), **result}
             streams.print_json(facts)

@@ -102,14 +102,19 @@ def _load_published(encoder: nn.Module, name: int | str, option: str, source: st
         raise UserError(f"{option} {source}: {error}") from None
 
 
-def critic(args, build: Callable[..., nn.Module]) -> Callable[[Processes], Discriminator] | None:
-    """What makes the discriminator of a stage by the options of `options.critic_options`; None without.
+def discriminator(args, build: Callable[..., nn.Module]) -> Callable[[Processes], Discriminator] | None:
+    """What makes the discriminator of a stage by `options.discriminator_options`; None without one.
 
     build: build(width=) -> the network.
     """
 
     def make(processes: Processes) -> Discriminator:
-        return Discriminator(build(width=args.critic_width), args.critic_lr, processes, args.critic_weights)
+        return Discriminator(
+            build(width=args.discriminator_width),
+            args.discriminator_lr,
+            processes,
+            args.discriminator_weights,
+        )
 
     return make if args.adversarial_weight else None
 

@@ -117,7 +117,9 @@ class Discriminator:
         if self.weights:
             state = checkpoint.read(self.weights)
             if "discriminator" not in state:
-                raise UserError(f"--critic-weights {self.weights}: not a last.pt of an adversarial run")
+                raise UserError(
+                    f"--discriminator-weights {self.weights}: not a last.pt of an adversarial run"
+                )
             checkpoint.load_state(self.net, {"state": state["discriminator"]["net"]}, self.weights)
 
     def step(self, loss: torch.Tensor, found_inf: torch.Tensor) -> None:

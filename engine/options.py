@@ -246,26 +246,26 @@ def check_features(arguments: argparse.Namespace, names: tuple[str, ...]) -> Non
         raise UserError(f"{option} needs --vgg-weights or --features")
 
 
-def critic_options(parser: argparse.ArgumentParser) -> None:
+def discriminator_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the adversarial loss and its discriminator."""
     add = parser.add_argument
     text = "weight of the adversarial loss (default: 0)"
     add("--adversarial-weight", type=loss_weight, default=0.0, help=text)
     text = "channels of the discriminator's first layer; 64 is the published size (default: 64)"
-    add("--critic-width", type=positive(int), default=64, help=text)
+    add("--discriminator-width", type=positive(int), default=64, help=text)
     text = "learning rate of the discriminator (default: 0.0004)"
-    add("--critic-lr", type=positive(float), default=4e-4, help=text)
+    add("--discriminator-lr", type=positive(float), default=4e-4, help=text)
     text = "last.pt of an adversarial run, to continue with its discriminator (default: a new one)"
-    add("--critic-weights", type=Path, metavar="FILE", help=text)
+    add("--discriminator-weights", type=Path, metavar="FILE", help=text)
 
 
-def check_critic(arguments: argparse.Namespace, size_divisor: int) -> None:
+def check_discriminator(arguments: argparse.Namespace, size_divisor: int) -> None:
     """Raises UserError for options that do not fit the discriminator. size_divisor: of `--crop`, as it needs
     it.
     """
     if not arguments.adversarial_weight:
-        if arguments.critic_weights:
-            raise UserError("--critic-weights needs --adversarial-weight above 0")
+        if arguments.discriminator_weights:
+            raise UserError("--discriminator-weights needs --adversarial-weight above 0")
     elif arguments.crop % size_divisor:
         reason = "as the discriminator of --adversarial-weight needs it"
         raise UserError(f"--crop {arguments.crop} is not a multiple of {size_divisor}, {reason}")

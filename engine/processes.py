@@ -116,12 +116,12 @@ class Processes:
             distributed.all_reduce(x)
         return x
 
-    def share(self, items: list) -> list:
+    def shard(self, items: list) -> list:
         """This process's part of a list."""
         return items[self.rank :: self.world]
 
     def gather(self, rows: list) -> list:
-        """The rows of all processes, in the order of the list that `share` divided."""
+        """The rows of all processes, in the order of the list that `shard` divided."""
         if self.world == 1:
             return rows
         parts = [None] * self.world

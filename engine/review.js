@@ -124,9 +124,13 @@ function load(index) {
   for (const [old, photo] of cache)
     if (Math.abs(old - index) > 1 && Math.abs(old - state.at) > 1) {
       cache.delete(old);
-      photo.then(({ images }) => Object.values(images).forEach(image => { image.width = 0; })); // frees its pixels
+      photo.then(({ images }) => Object.values(images).forEach(image => { image.width = 0; }), () => {}); // frees its pixels
     }
-  if (!cache.has(index)) cache.set(index, decode(index));
+  if (!cache.has(index)) {
+    const photo = decode(index);
+    photo.catch(() => cache.delete(index)); // tried again when it is shown again
+    cache.set(index, photo);
+  }
   return cache.get(index);
 }
 

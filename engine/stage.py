@@ -69,8 +69,8 @@ def check_data(stage: Stage, data: Path, processes: Processes) -> bool:
     without a photograph, which are not used.
     """
     pairs, unpaired, unused = checks.labelled(data, stage.name)
-    faults = checks.faults(data, processes.share(checks.pictures(data, stage.name)))
-    unequal = checks.pair_faults(processes.share(pairs))
+    faults = checks.faults(data, processes.shard(checks.pictures(data, stage.name)))
+    unequal = checks.pair_faults(processes.shard(pairs))
     found = [line for line in [*unpaired, *processes.gather(faults), *processes.gather(unequal)] if line]
     if processes.rank == 0:
         if unused:

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data.errors import PhotoError
+from data.files import append_to
 from data.report import finite
 from engine.launch import world
 
@@ -143,27 +144,15 @@ class Log:
             return
         try:
             if self.file:
-                self._append(line.encode())
+                append_to(self.file, line.encode(), alone=world() == 1)
             else:
                 with _output():
                     sys.stdout.write(line)
                     sys.stdout.flush()
-        except PhotoError as error:
+        except (OSError, PhotoError) as error:
             self.open = False
-            raise PhotoError(f"--json: {error}; processing continues") from None
-
-    def _append(self, data: bytes) -> None:
-        """Appends the whole line or nothing of it. Raises PhotoError."""
-        start = os.fstat(self.file.fileno()).st_size
-        written = 0
-        try:
-            while written < len(data):
-                written += self.file.write(data[written:])
-        except OSError as error:
-            if written and world() == 1:  # otherwise another process may have written too
-                with contextlib.suppress(OSError):
-                    self.file.truncate(start)
-            raise PhotoError(f"{self.name} {_reason(error, 'written')}") from None
+            reason = f"{self.name} {_reason(error, 'written')}" if isinstance(error, OSError) else error
+            raise PhotoError(f"--json: {reason}; processing continues") from None
 
     def close(self) -> None:
         if self.file:

@@ -121,9 +121,9 @@ class Trainer:
             ids = [self.device] if self.device.type == "cuda" else None
             self.model = nn.parallel.DistributedDataParallel(net, device_ids=ids)
         self.evaluate_every = -(-args.steps // EVALUATIONS)  # steps
-        self.tally, self.saved_at, self.began = LossTally(), self.seconds, self.done
+        self.tally, self.saved_at, self.first_step = LossTally(), self.seconds, self.done
         # Step and seconds of the last reading of losses, and the step of the next one
-        self.read, self.read_at = (self.done, self.seconds), self.done + 1
+        self.last_reading, self.next_reading = (self.done, self.seconds), self.done + 1
 
     # ------------------------------------------------------------------------------- begin and resume
 
@@ -247,7 +247,7 @@ class Trainer:
         all processes of a signal to one of them, so these must agree.
         """
         alone = self.processes.world == 1
-        return self.done in (self.read_at, self.args.steps) or (signals.received and alone)
+        return self.done in (self.next_reading, self.args.steps) or (signals.received and alone)
 
     def read_losses(self, signals: StopSignals) -> Reading:
         facts = signals.received, self.clock.run_seconds(), len(self.unreadable)
@@ -255,15 +255,15 @@ class Trainer:
         self.log_skipped(reading.skipped)
         if reading.unreadable:
             self.log_unreadable(reading.unreadable)
-        before, seconds = self.read
+        before, seconds = self.last_reading
         pace = (reading.seconds - seconds) / (self.done - before)  # seconds of a step
-        self.read_at = self.done + max(1, min(READ_EVERY, int(READ_SECONDS / max(pace, 1e-9))))
-        self.read, self.seconds = (self.done, reading.seconds), reading.seconds
+        self.next_reading = self.done + max(1, min(READ_EVERY, int(READ_SECONDS / max(pace, 1e-9))))
+        self.last_reading, self.seconds = (self.done, reading.seconds), reading.seconds
         return reading
 
     def end_status(self, reading: Reading) -> int:
         """The exit status with which the run ends here; 0 if it goes on."""
-        drawn = (self.done - self.began) * self.args.batch_size + self.lost
+        drawn = (self.done - self.first_step) * self.args.batch_size + self.lost
         if self.lost > max(MAX_UNREADABLE * drawn, LEAST_UNREADABLE):
             return 2
         return INTERRUPTED if reading.stop else 0

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from nets.norm import NormAct, activate
+from nets.ops.smoothing import neighbor_mean
 
 
 class PartialConv2d(nn.Conv2d):
@@ -170,11 +171,5 @@ def diffuse(picture, mask, sweeps: int = 4):
         filling = torch.full_like(picture, 0.5)  # no pixel is valid: middle grey
     filled = torch.where(mask > 0, picture, filling)
     for _ in range(sweeps):
-        filled = torch.where(mask > 0, picture, _neighbor_mean(filled))
+        filled = torch.where(mask > 0, picture, neighbor_mean(filled))
     return filled
-
-
-def _neighbor_mean(x):
-    """The mean of the four neighbors of each pixel; the border is replicated."""
-    x = F.pad(x, (1, 1, 1, 1), mode="replicate")
-    return (x[..., :-2, 1:-1] + x[..., 2:, 1:-1] + x[..., 1:-1, :-2] + x[..., 1:-1, 2:]) / 4

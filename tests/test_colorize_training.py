@@ -55,9 +55,9 @@ def test_absolute_error_alone():
 
 def test_the_sum_of_all_terms(vgg_state):
     net, samples, vgg = generator_net(channels=4), one_batch(hints=True), VGG16(vgg_state)
-    critic = Discriminator(COLORS, 8)
+    discriminator = Discriminator(COLORS, 8)
     weights = {"l1_weight": 0.5, "adversarial_weight": 0.1, "perceptual_weight": 0.01}
-    losses = compute_losses(net, samples, **weights, discriminator=critic, features=vgg)
+    losses = compute_losses(net, samples, **weights, discriminator=discriminator, features=vgg)
     assert losses.keys() == {"l1", "perceptual", "adversarial", "loss", "discriminator"}
     assert torch.allclose(
         losses["loss"], 0.5 * losses["l1"] + 0.1 * losses["adversarial"] + 0.01 * losses["perceptual"]
@@ -66,20 +66,22 @@ def test_the_sum_of_all_terms(vgg_state):
 
 
 def test_each_network_learns_from_its_own_loss():
-    """The colors' loss leaves the critic alone, and the other way round; both reach all of their network."""
-    net, critic = generator_net(), Discriminator(COLORS, 8)
-    losses = compute_losses(net, one_batch(), l1_weight=0.0, adversarial_weight=1.0, discriminator=critic)
+    """The colors' loss leaves the discriminator alone, and the reverse; both reach all of their network."""
+    net, discriminator = generator_net(), Discriminator(COLORS, 8)
+    losses = compute_losses(
+        net, one_batch(), l1_weight=0.0, adversarial_weight=1.0, discriminator=discriminator
+    )
     losses["loss"].backward()
-    assert all(p.grad is None and p.requires_grad for p in critic.parameters())
+    assert all(p.grad is None and p.requires_grad for p in discriminator.parameters())
     assert net.head.weight.grad.abs().sum() > 0
     assert net.encoder.conv1.weight.grad.abs().sum() > 0
     net.zero_grad()
     losses["discriminator"].backward()
     assert all(p.grad is None for p in net.parameters())
-    assert all(p.grad is not None for p in critic.parameters())
+    assert all(p.grad is not None for p in discriminator.parameters())
 
 
-def test_the_critic_judges_both_over_the_same_luma():
+def test_the_discriminator_judges_both_over_the_same_luma():
     net, samples, seen = generator_net(), one_batch(), []
 
     class Judge(torch.nn.Module):
@@ -107,7 +109,7 @@ def test_rgb_of_chroma(portrait):
 
 
 def train(data, run, *words):
-    small = ["--encoder", 18, "--width", 4, "--critic-width", 8, "--crop", 32, "--batch-size", 2]
+    small = ["--encoder", 18, "--width", 4, "--discriminator-width", 8, "--crop", 32, "--batch-size", 2]
     common = ["--data", data, "--run-dir", run, "--steps", 2, "--device", "cpu", "--workers", 0]
     return colorize.main([str(word) for word in ("train", *common, *small, *words)])
 
@@ -133,9 +135,9 @@ def test_three_phases(data_folder, tmp_path, vgg_state):
         tmp_path / "vgg16.pth",
         "--adversarial-weight",
         0.01,
-        "--critic-weights",
+        "--discriminator-weights",
         gan / "last.pt",
-        "--critic-lr",
+        "--discriminator-lr",
         1e-12,
     ]
     assert train(data_folder, last, "--weights", best(gan), *third) == 0
@@ -148,7 +150,7 @@ def test_three_phases(data_folder, tmp_path, vgg_state):
     assert "perceptual" in logged[2]
     before, after = (checkpoint.read(run / "last.pt")["discriminator"]["net"] for run in (gan, last))
     kernels = [name for name in before if name.endswith("original")]
-    # its critic went on
+    # its discriminator went on
     assert kernels
     assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in kernels)
     assert "discriminator" not in checkpoint.read(l1 / "last.pt")
@@ -162,8 +164,8 @@ def test_mistakes_in_the_losses(data_folder, tmp_path, tiny_weights, capsys):
         (["--perceptual-weight", 1, "--vgg-weights", nobody], "no such weights file"),
         (["--perceptual-weight", 1, "--vgg-weights", own], f"--vgg-weights {own}: not a torchvision"),
         (["--vgg-weights", "hed", "--features", "lite0"], "--vgg-weights and --features: give one"),
-        (["--critic-weights", nobody], "--critic-weights needs --adversarial-weight"),
-        (["--critic-weights", nobody, "--adversarial-weight", 1], "no such weights file"),
+        (["--discriminator-weights", nobody], "--discriminator-weights needs --adversarial-weight"),
+        (["--discriminator-weights", nobody, "--adversarial-weight", 1], "no such weights file"),
     ):
         assert train(data_folder, tmp_path / "run", *words) == 2
         error = capsys.readouterr().err

@@ -18,7 +18,7 @@ import segment
 from data import checkpoint, published
 from data.datasets import SegmentSamples
 from data.errors import UserError
-from data.labelled import measured
+from data.labelled import measured_photos
 from engine import commands, training
 from nets.efficientnet import EfficientNetLite
 
@@ -72,7 +72,7 @@ def test_cross_validation_measures_on_what_it_does_not_train_on(data_folder, tmp
     for part in ("images", "masks"):
         for name in "bc":
             shutil.copy(folder / f"labelled/{part}/scratched.png", folder / f"labelled/{part}/{name}.png")
-    assert [photo.name for photo in measured(folder, "3/3")] == ["scratched.png"]
+    assert [photo.name for photo in measured_photos(folder, "3/3")] == ["scratched.png"]
     samples = SegmentSamples(folder, seed=0, side=64, labelled_share=1.0, hold_out="3/3")
     assert len(samples.labelled) == 2
     assert train(segment, folder, tmp_path / "run", "--hold-out", "1/3", steps=1) == 0

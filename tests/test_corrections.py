@@ -153,7 +153,7 @@ def test_results_of_another_name_are_corrected(tmp_path, scan, tiny_weights):
 
 
 def corrected(path, photos=None):
-    (photo,) = labelled.trained(path.parent / "nothing", None, [path], photos)
+    (photo,) = labelled.training_photos(path.parent / "nothing", None, [path], photos)
     assert photo.name == "scan.png"
     return photo.read()
 
@@ -217,8 +217,8 @@ def test_corrections_alone_are_trained_and_measured_on(tmp_path, data_folder, ca
     (score,) = [row for row in log(tmp_path / "run") if "score" in row]
     assert score["photos"] == 3
     assert {picture.name for picture in (tmp_path / "run/samples").iterdir()} == {"a.png", "b.png", "c.png"}
-    assert [photo.name for photo in labelled.trained(mine, "1/3", [path])] == ["b.png", "c.png"]
-    assert [photo.name for photo in labelled.measured(mine, "1/3", [path])] == ["a.png"]
+    assert [photo.name for photo in labelled.training_photos(mine, "1/3", [path])] == ["b.png", "c.png"]
+    assert [photo.name for photo in labelled.measured_photos(mine, "1/3", [path])] == ["a.png"]
     (best,) = (tmp_path / "run").glob("best-*.pt")
     words = ["eval", "--data", mine, "--weights", best, "--device", "cpu", "--corrections", path]
     capsys.readouterr()
@@ -230,11 +230,11 @@ def test_the_last_correction_of_a_photograph_counts(tmp_path, scan):
     """Otherwise it could be trained on with one mask, and measured on with the other."""
     facts = {"name": "scan", "input": str(scan), "sha256": read_photo(scan).sha256}
     first, second = archive(tmp_path / "1.zip", [facts]), archive(tmp_path / "2.zip", [facts])
-    (photo,) = labelled.trained(tmp_path, None, [first, second])
+    (photo,) = labelled.training_photos(tmp_path, None, [first, second])
     assert photo.read.args[0] == second
 
 
 def test_validation_pairs_take_precedence_over_corrections(tmp_path, data_folder):
     path = archive(tmp_path / "c.zip", [{"name": "scan", "input": "scan.png"}])
-    found = labelled.measured(data_folder, None, [path])
+    found = labelled.measured_photos(data_folder, None, [path])
     assert [photo.name for photo in found] == ["v.png"]

@@ -50,12 +50,13 @@ def test_painting_and_color_are_within_a_step(tiny_weights, portrait):
     assert np.abs(colored[0].astype(int) - colored[1]).max() <= 2
 
 
-CRITIC = ["--adversarial-weight", 0.1, "--critic-width", 4]
+DISCRIMINATOR = ["--adversarial-weight", 0.1, "--discriminator-width", 4]
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize(
-    "stage, more", [(segment, []), (inpaint, []), (colorize, []), (inpaint, CRITIC), (colorize, CRITIC)]
+    "stage, more",
+    [(segment, []), (inpaint, []), (colorize, []), (inpaint, DISCRIMINATOR), (colorize, DISCRIMINATOR)],
 )
 def test_training_runs(data_folder, tmp_path, stage, more, precision):
     words = ["--device", "cuda", "--precision", precision, *more]

@@ -29,7 +29,8 @@ def by_hand(chroma, luma, reach, edge, turns):
 def test_even_is_the_domain_transform():
     rng = np.random.default_rng(0)
     chroma, luma = rng.normal(0, 0.1, (2, 14, 19)), rng.random((14, 19)) * 0.2
-    found = even(*(torch.from_numpy(x)[None] for x in (chroma, luma[None])), reach=4, edge=0.1, turns=2)[0]
+    x = [torch.from_numpy(x)[None] for x in (chroma, luma[None])]
+    found = even(*x, reach=4, edge=0.1, iterations=2)[0]
     for channel in range(2):
         np.testing.assert_allclose(found[channel], by_hand(chroma[channel], luma, 4, 0.1, 2), atol=1e-12)
 

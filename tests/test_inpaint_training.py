@@ -74,20 +74,22 @@ def test_the_network_sees_nothing_of_the_holes():
 
 def test_the_adversarial_loss_judges_the_composite():
     """It teaches the network in holes only, and neither network by the loss of the other."""
-    (samples, painted), critic = batch(), Discriminator(PAINTING, 4)
+    (samples, painted), discriminator = batch(), Discriminator(PAINTING, 4)
     painted.requires_grad_()
     weights = dict.fromkeys(WEIGHTS, 0.0) | {"adversarial_weight": 0.5}
-    losses = inpaint.compute_losses(lambda picture, mask: painted, samples, **weights, discriminator=critic)
+    losses = inpaint.compute_losses(
+        lambda picture, mask: painted, samples, **weights, discriminator=discriminator
+    )
     torch.testing.assert_close(losses["loss"], 0.5 * losses["adversarial"])
     losses["loss"].backward()
     holes = (samples["mask"] == 0).expand_as(painted)
     assert (painted.grad[holes] != 0).all()
     assert (painted.grad[~holes] == 0).all()
-    assert all(p.grad is None for p in critic.parameters())
+    assert all(p.grad is None for p in discriminator.parameters())
     painted.grad = None
     losses["discriminator"].backward()
     assert painted.grad is None
-    assert all(p.grad is not None for p in critic.parameters())
+    assert all(p.grad is not None for p in discriminator.parameters())
 
 
 @pytest.fixture(scope="module")
@@ -133,8 +135,17 @@ def test_training_on_features(data_folder, tmp_path, vgg_file, vgg_state, monkey
     assert best.stat().st_size < 10**6 < vgg_file.stat().st_size
 
 
-def test_training_with_a_critic_and_features_in_bfloat16(data_folder, tmp_path, vgg_file):
-    words = ["--vgg-weights", vgg_file, "--precision", "bf16", "--critic-width", 4, "--critic-lr", 1e-3]
+def test_training_with_a_discriminator_and_features_in_bfloat16(data_folder, tmp_path, vgg_file):
+    words = [
+        "--vgg-weights",
+        vgg_file,
+        "--precision",
+        "bf16",
+        "--discriminator-width",
+        4,
+        "--discriminator-lr",
+        1e-3,
+    ]
     assert train(data_folder, tmp_path / "run", *words, "--adversarial-weight", 0.1) == 0
     row = logged(tmp_path / "run")
     assert row["discriminator"] > 0
@@ -142,7 +153,7 @@ def test_training_with_a_critic_and_features_in_bfloat16(data_folder, tmp_path, 
     weighted = sum(weight * row[name.removesuffix("_weight")] for name, weight in weights.items())
     assert row["loss"] == pytest.approx(weighted, rel=1e-3)
     first = checkpoint.read(tmp_path / "run/last.pt")["discriminator"]["net"]
-    words += ["--critic-weights", tmp_path / "run/last.pt", "--critic-lr", 1e-12]
+    words += ["--discriminator-weights", tmp_path / "run/last.pt", "--discriminator-lr", 1e-12]
     assert train(data_folder, tmp_path / "next", *words, "--adversarial-weight", 0.1) == 0
     after = checkpoint.read(tmp_path / "next/last.pt")["discriminator"]["net"]
     kernels = [name for name in first if name.endswith("original")]
@@ -150,14 +161,17 @@ def test_training_with_a_critic_and_features_in_bfloat16(data_folder, tmp_path, 
     assert all(torch.allclose(first[name], after[name], atol=1e-6) for name in kernels)  # it went on
 
 
-def test_mistakes_with_the_critic(data_folder, tmp_path, capsys):
+def test_mistakes_with_the_discriminator(data_folder, tmp_path, capsys):
     plain, weight = tmp_path / "plain", ["--adversarial-weight", 1]
     assert train(data_folder, plain) == 0
     before = files(tmp_path)
     for words, reason in (
-        (["--critic-weights", plain / "last.pt"], "--critic-weights needs --adversarial-weight above 0"),
-        ([*weight, "--critic-weights", plain / "last.pt"], "not a last.pt of an adversarial run"),
-        ([*weight, "--critic-weights", tmp_path / "none.pt"], "no such weights file"),
+        (
+            ["--discriminator-weights", plain / "last.pt"],
+            "--discriminator-weights needs --adversarial-weight above 0",
+        ),
+        ([*weight, "--discriminator-weights", plain / "last.pt"], "not a last.pt of an adversarial run"),
+        ([*weight, "--discriminator-weights", tmp_path / "none.pt"], "no such weights file"),
         ([*weight, "--crop", 40], "--crop 40 is not a multiple of 16, as the discriminator"),
     ):
         capsys.readouterr()

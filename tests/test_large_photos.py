@@ -33,7 +33,7 @@ def test_a_large_photo_is_painted_in_bands_as_a_small_one(tiny_weights, monkeypa
     mask[255:258] = 255
     whole = painter(pixels, mask)
     monkeypatch.setattr("data.pixels.BAND", 64)
-    monkeypatch.setattr("nets.ops.filling.BAND", 64)
+    monkeypatch.setattr("nets.ops.tiling.BAND", 64)
     np.testing.assert_array_equal(painter(pixels, mask), whole)
 
 

@@ -25,8 +25,8 @@ def holes_along(line):
 
 def perforated(column):
     """If a column of pixels is a black rim with holes in equal steps. A number is written along rows."""
-    centres = holes_along(column)[1:-1]  # those at the ends may be cut
-    steps = np.diff(centres)
+    centers = holes_along(column)[1:-1]  # those at the ends may be cut
+    steps = np.diff(centers)
     return len(steps) >= 3 and np.ptp(steps) <= 1 and (column < 0.13).mean() > 0.1
 
 

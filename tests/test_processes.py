@@ -31,7 +31,7 @@ def test_the_device_is_found(monkeypatch):
 def test_rows_come_back_in_the_order_of_the_list(monkeypatch):
     items = list(range(7))
     processes = [Namespace(rank=rank, world=3) for rank in range(3)]
-    shares = [Processes.share(process, items) for process in processes]
+    shares = [Processes.shard(process, items) for process in processes]
     assert sorted(itertools.chain(*shares)) == items
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 

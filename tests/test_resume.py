@@ -93,14 +93,14 @@ def test_an_adversarial_run_goes_on_bit_for_bit(trained, data_folder, tmp_path, 
     (start,), begun = trained(stage).glob("best-*.pt"), tmp_path / "begun"
     begun.mkdir()
     (begun / "start.pt").write_bytes(start.read_bytes())
-    words = ["--adversarial-weight", 0.01, "--critic-width", 4, "--weights", begun / "start.pt"]
-    assert train(stage, data_folder, begun / "critic", *words, steps=2) == 0
-    words += ["--critic-weights", begun / "critic/last.pt"]
+    words = ["--adversarial-weight", 0.01, "--discriminator-width", 4, "--weights", begun / "start.pt"]
+    assert train(stage, data_folder, begun / "discriminator", *words, steps=2) == 0
+    words += ["--discriminator-weights", begun / "discriminator/last.pt"]
     assert train(stage, data_folder, tmp_path / "whole", *words, steps=8) == 0
     with monkeypatch.context() as patch:
         stopped_at(stage, patch, 5, signals=1)
         assert train(stage, data_folder, tmp_path / "halves", *words, steps=8) == 130
-    shutil.rmtree(begun / "critic")
+    shutil.rmtree(begun / "discriminator")
     assert train(stage, data_folder, tmp_path / "halves", *words, steps=8) == 0
     whole, halves = states(tmp_path / "whole", tmp_path / "halves")
     assert whole["discriminator"]["optimizer"]["state"]

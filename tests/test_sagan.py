@@ -1,4 +1,4 @@
-"""The critic of adversarial training, and its losses."""
+"""The discriminator of adversarial training, and its losses."""
 
 import pytest
 import torch
@@ -34,14 +34,14 @@ def test_scores_are_local(height, width):
 
 def test_every_layer_has_a_spectral_norm_of_at_most_one():
     torch.manual_seed(0)
-    critic = Discriminator(COLORS, width=8)
-    layers = [module for module in critic.modules() if isinstance(module, nn.Conv2d)]
+    discriminator = Discriminator(COLORS, width=8)
+    layers = [module for module in discriminator.modules() if isinstance(module, nn.Conv2d)]
     assert len(layers) == 5 + 2 * 4
     for layer in layers:
         with torch.no_grad():
             layer.parametrizations.weight.original.mul_(7)
     for _ in range(60):  # each forward in training is one power iteration
-        critic(colors(1, 16, 16))
+        discriminator(colors(1, 16, 16))
     for layer in layers:
         assert parametrize.is_parametrized(layer, "weight")
         norm = torch.linalg.matrix_norm(layer.weight.flatten(1), 2)
@@ -70,21 +70,21 @@ def test_attention_sees_the_whole_picture():
 
 def test_gradients_reach_every_parameter_and_the_colors():
     torch.manual_seed(0)
-    critic, x = Discriminator(COLORS, width=8), colors()
-    for module in critic.modules():
+    discriminator, x = Discriminator(COLORS, width=8), colors()
+    for module in discriminator.modules():
         if isinstance(module, SelfAttention):
             nn.init.constant_(module.gamma, 0.3)
-    critic(x.requires_grad_()).square().sum().backward()
-    assert_all_trained(critic)
+    discriminator(x.requires_grad_()).square().sum().backward()
+    assert_all_trained(discriminator)
     assert (x.grad.abs().sum((2, 3)) > 0).all()
 
 
 def test_single_precision_under_autocast():
     torch.manual_seed(0)
-    critic, x = Discriminator(COLORS, width=8).eval(), colors()
-    expected = critic(x)
+    discriminator, x = Discriminator(COLORS, width=8).eval(), colors()
+    expected = discriminator(x)
     with torch.autocast("cpu", torch.bfloat16):
-        scores = critic(torch.cat([x[:, :1], x[:, 1:].bfloat16().float()], 1))
+        scores = discriminator(torch.cat([x[:, :1], x[:, 1:].bfloat16().float()], 1))
     assert scores.dtype == torch.float32
     assert torch.allclose(scores, expected, atol=1e-2)
 
@@ -110,7 +110,7 @@ def test_the_scale_of_channels_is_no_part_of_the_weights():
 
 
 def test_only_scores_of_holes_count():
-    """A critic that gives the mean of each square, so that the values can be worked out. It sees the
+    """A discriminator that gives the mean of each square, so that the values can be worked out. It sees the
     composite, and where the holes are.
     """
 
@@ -133,8 +133,8 @@ def test_only_scores_of_holes_count():
 def test_losses_of_painting_look_at_holes_and_their_surroundings():
     """A score sees 31 px beyond its square, while attention is off."""
     torch.manual_seed(0)
-    critic, (painted, truth, mask) = Discriminator(PAINTING, width=4), painting()
-    losses = adversarial.hinge_in_holes(critic, painted.requires_grad_(), truth.requires_grad_(), mask)
+    discriminator, (painted, truth, mask) = Discriminator(PAINTING, width=4), painting()
+    losses = adversarial.hinge_in_holes(discriminator, painted.requires_grad_(), truth.requires_grad_(), mask)
     ours = torch.autograd.grad(losses[0], painted)[0]
     theirs = torch.autograd.grad(losses[1], truth)[0]
     for gradient in (ours, theirs):
@@ -143,13 +143,13 @@ def test_losses_of_painting_look_at_holes_and_their_surroundings():
         assert (gradient[..., 63:] == 0).all()
 
 
-def test_a_critic_learns_what_is_real():
+def test_a_discriminator_learns_what_is_real():
     torch.manual_seed(0)
-    critic, x = Discriminator(COLORS, width=8), colors(4, 32, 32)
+    discriminator, x = Discriminator(COLORS, width=8), colors(4, 32, 32)
     pale = x * torch.tensor([1, 0.3, 0.3])[:, None, None]
-    optimizer = torch.optim.AdamW(critic.parameters(), lr=1e-3, betas=(0.0, 0.9), weight_decay=0.0)
+    optimizer = torch.optim.AdamW(discriminator.parameters(), lr=1e-3, betas=(0.0, 0.9), weight_decay=0.0)
     for _ in range(25):
-        loss = adversarial.discriminator_hinge(critic(x), critic(pale))
+        loss = adversarial.discriminator_hinge(discriminator(x), discriminator(pale))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -83,7 +83,7 @@ def test_what_lies_beside_the_paper_is_hardly_ever_damaged(monkeypatch):
 
 @pytest.mark.parametrize("kind", defects.TORN)
 def test_a_tear_of_a_sheet_shows_what_lay_behind(kind):
-    """Where the paper is gone the scan is as it was without the sheet, or shows torn fibres; beside the sheet
+    """Where the paper is gone the scan is as it was without the sheet, or shows torn fibers; beside the sheet
     nothing changes.
     """
     marked = 0

@@ -213,10 +213,11 @@ def working_size_of(row: dict) -> str:
     if least == most:
         return f"{least} px"
     words = [f"native, {least} to {most} px"]
-    words += [f"{'mirrored ' * mirrored}at {scale:g}" for scale, mirrored in row["looks"][1:]]
-    if row["afar"]:
-        words.append(f"coarse scale {row['afar']:g}")
-    return " + ".join(words) + (" (default)" if row["afar"] and len(row["looks"]) == len(TTA_VIEWS) else "")
+    words += [f"{'mirrored ' * mirrored}at {scale:g}" for scale, mirrored in row["views"][1:]]
+    if row["coarse_scale"]:
+        words.append(f"coarse scale {row['coarse_scale']:g}")
+    default = row["coarse_scale"] and len(row["views"]) == len(TTA_VIEWS)
+    return " + ".join(words) + (" (default)" if default else "")
 
 
 def color() -> str:
@@ -283,8 +284,8 @@ def recipes(name: str) -> str:
 
 PHASES = {  # name in the stored results -> name in the table
     "absolute error": "L1",
-    "and critic": "L1 and discriminator",
-    "features in its place, and critic": "VGG-16 features and discriminator",
+    "and discriminator": "L1 and discriminator",
+    "features in its place, and discriminator": "VGG-16 features and discriminator",
 }
 
 

@@ -110,12 +110,12 @@ def peels(canvas, rng):
     """Flaked-off emulsion: flat paper tone, jagged sharp edges, a shadow at the rim, cracks leading away."""
     for _ in range(canvas.count(rng, 1, 5)):
         layer, draw = canvas.layer()
-        centre = canvas.point(rng) if rng.random() < 0.6 else edge_point(canvas, rng)[0]
+        center = canvas.point(rng) if rng.random() < 0.6 else edge_point(canvas, rng)[0]
         radius = canvas.side * exp(rng.uniform(-4.2, -1.5))
         for _ in range(rng.integers(1, 5)):
-            shape = flake(rng, centre, radius)
+            shape = flake(rng, center, radius)
             polygon(draw, shape)
-            centre, radius = shape[rng.integers(len(shape))], radius * rng.uniform(0.3, 0.8)
+            center, radius = shape[rng.integers(len(shape))], radius * rng.uniform(0.3, 0.8)
         for _ in range(rng.integers(0, 4)):
             start = shape[rng.integers(len(shape))]
             width, length = canvas.pen * rng.uniform(0.6, 1.6), canvas.side * rng.uniform(0.05, 0.3)

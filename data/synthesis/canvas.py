@@ -148,8 +148,9 @@ def line(draw, points, widths, level=255):
         draw.line((x0, y0, x1, y1), level, width)
 
 
-def polygon(draw, points, level=255):
-    draw.polygon([tuple(point) for point in (2 * np.asarray(points)).tolist()], level)
+def polygon(draw, points):
+    """A filled polygon of (n, 2) points in px."""
+    draw.polygon([tuple(point) for point in (2 * np.asarray(points)).tolist()], 255)
 
 
 def walk(rng, start, angle, length, step=4.0, turn=0.0, jag=0.0):
@@ -172,7 +173,7 @@ def fractal(rng, start, end, rough=0.1, levels=6):
     return points
 
 
-def outline(rng, centre, radius, jag=0.5, points=40, stretch=2.0, rough=0.12):
+def outline(rng, center, radius, jag=0.5, points=40, stretch=2.0, rough=0.12):
     """A closed irregular outline, (points, 2): harmonics of decreasing size, plus a random offset `rough` per
     point.
     """
@@ -183,12 +184,12 @@ def outline(rng, centre, radius, jag=0.5, points=40, stretch=2.0, rough=0.12):
     radii = radius * np.maximum(0.15, radii + rng.normal(0, rough * jag, points))
     squeeze, turn = exp(rng.uniform(0, np.log(stretch)) / 2), rng.uniform(0, 2 * pi)
     x, y = radii * np.cos(angles) * squeeze, radii * np.sin(angles) / squeeze
-    return np.stack([x * cos(turn) - y * sin(turn), x * sin(turn) + y * cos(turn)], 1) + centre
+    return np.stack([x * cos(turn) - y * sin(turn), x * sin(turn) + y * cos(turn)], 1) + center
 
 
-def flake(rng, centre, radius):
+def flake(rng, center, radius):
     """The outline of a flake of emulsion: few corners, sides ragged at every scale."""
-    corners = outline(rng, centre, radius, 0.8, rng.integers(5, 13), 3, 0.25)
+    corners = outline(rng, center, radius, 0.8, rng.integers(5, 13), 3, 0.25)
     return np.concatenate(
         [fractal(rng, *pair, 0.08, 3)[:-1] for pair in zip(corners, np.roll(corners, -1, 0))]
     )

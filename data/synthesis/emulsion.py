@@ -16,9 +16,9 @@ from data.synthesis.textures import clouds, enlarge, grain
 def _region(canvas, rng, low=0.15, high=0.6):
     """A large soft-edged area, often at the rim: (H, W) float32, 1 inside, 0 outside, smooth in between."""
     small = Image.new("L", (canvas.width // 8 + 1, canvas.height // 8 + 1))
-    centre = edge_point(canvas, rng)[0] if rng.random() < 0.6 else canvas.point(rng)
+    center = edge_point(canvas, rng)[0] if rng.random() < 0.6 else canvas.point(rng)
     radius = canvas.side * exp(rng.uniform(np.log(low), np.log(high))) / 16
-    polygon(ImageDraw.Draw(small), outline(rng, centre / 16, radius, 0.6, 40, 3))
+    polygon(ImageDraw.Draw(small), outline(rng, center / 16, radius, 0.6, 40, 3))
     return enlarge(np.asarray(small, np.float32) / 255, canvas.shape)
 
 
@@ -50,9 +50,9 @@ def cells(shape, rng, pitch):
     return values.ravel()[nearest], np.float32(pitch / 2) * (np.sqrt(second) - np.sqrt(first))
 
 
-def _bare(canvas, alpha, rng, tone, relief=True):
+def _bare(canvas, alpha, rng, tone):
     """Shows the base where alpha (H, W) is 1: mottled, with the step of the layer lit and in shadow."""
-    if relief and rng.random() < 0.7:
+    if rng.random() < 0.7:
         canvas.relief(alpha, rng.choice([-1, 1]) * rng.uniform(0.05, 0.3))
     field = tone + np.float32(rng.uniform(0, 0.04)) * grain(canvas.shape, rng, 3)
     field += np.float32(rng.uniform(0, 0.05)) * clouds(canvas.shape, rng, rng.integers(3, 12))
@@ -81,9 +81,9 @@ def skinning(canvas, rng):
         height = ragged + 0.1 * grain(shape, rng, 2) + 2.4 * region - rng.uniform(1.2, 1.9)
         steep = rng.uniform(2, 6) * np.exp(0.8 * clouds(shape, rng, 6))
         alpha = np.clip(steep * height + 0.5, 0, 1) * (region > 0.02)
-        fibres = rng.uniform(0, 0.03) * clouds(shape, rng, rng.uniform(30, 90))
-        fibres += rng.uniform(0, 0.03) * grain(shape, rng, 2)
-        field = canvas.bare_tone(WHOLE, alpha, rng, near=0.8) + fibres
+        fibers = rng.uniform(0, 0.03) * clouds(shape, rng, rng.uniform(30, 90))
+        fibers += rng.uniform(0, 0.03) * grain(shape, rng, 2)
+        field = canvas.bare_tone(WHOLE, alpha, rng, near=0.8) + fibers
         if rng.random() < 0.5:
             canvas.relief(alpha, rng.choice([-1, 1]) * rng.uniform(0.03, 0.15))
         remains = np.clip(rng.uniform(0.6, 1.1) + rng.uniform(0, 0.3) * clouds(shape, rng, 12), 0.3, 1)
@@ -165,8 +165,8 @@ def tide_marks(canvas, rng):
     """Where water dried: a sharp dark ragged line; the paper inside has hardly changed."""
     for _ in range(canvas.count(rng, 1, 3)):
         layer, draw = canvas.layer()
-        centre = edge_point(canvas, rng)[0] if rng.random() < 0.6 else canvas.point(rng)
-        shape = outline(rng, centre, canvas.side * exp(rng.uniform(-2.5, -0.6)), 0.8, 90, 2.5, 0.03)
+        center = edge_point(canvas, rng)[0] if rng.random() < 0.6 else canvas.point(rng)
+        shape = outline(rng, center, canvas.side * exp(rng.uniform(-2.5, -0.6)), 0.8, 90, 2.5, 0.03)
         polygon(draw, shape)
         found = canvas.box(layer)
         if found is None:

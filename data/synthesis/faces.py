@@ -16,13 +16,13 @@ def _size(canvas, rng, low, high):
     return max(1.5, canvas.side * exp(rng.uniform(np.log(low), np.log(high))))
 
 
-def _turned(points, angle, centre):
+def _turned(points, angle, center):
     c, s = cos(angle), sin(angle)
-    return np.asarray(points, float) @ np.array([(c, s), (-s, c)]) + centre
+    return np.asarray(points, float) @ np.array([(c, s), (-s, c)]) + center
 
 
-def _dot(draw, centre, radius, level=255):
-    (x, y), radius = 2 * np.asarray(centre), 2 * radius
+def _dot(draw, center, radius, level=255):
+    (x, y), radius = 2 * np.asarray(center), 2 * radius
     draw.ellipse((x - radius, y - radius, x + radius, y + radius), level)
 
 
@@ -36,15 +36,15 @@ def eyes(canvas, rng):
     lower = np.stack([np.cos(t), 0.7 * opening * np.sin(t)], 1) * radius
     white, iris, dark, light = (canvas.layer() for _ in range(4))
     for n in range(1 + (rng.random() < 0.7)):
-        centre = first + n * gap * np.array([cos(angle), sin(angle)])
-        polygon(white[1], _turned(np.concatenate([upper, lower]), angle, centre))
-        middle = centre + radius * np.array([look, -0.05])
+        center = first + n * gap * np.array([cos(angle), sin(angle)])
+        polygon(white[1], _turned(np.concatenate([upper, lower]), angle, center))
+        middle = center + radius * np.array([look, -0.05])
         _dot(iris[1], middle, 0.5 * opening**0.5 * radius)
         _dot(dark[1], middle, 0.22 * radius)
-        line(dark[1], _turned(upper, angle, centre), max(0.8, 0.12 * radius))
+        line(dark[1], _turned(upper, angle, center), max(0.8, 0.12 * radius))
         brow = np.stack([np.linspace(-1.2, 1.3, 8), np.full(8, -1.3)], 1)
         brow[:, 1] -= 0.3 * np.sin(np.linspace(0.2, 2.6, 8))
-        line(dark[1], _turned(brow * radius, angle, centre), max(0.8, 0.25 * radius * rng.uniform(0.4, 1.2)))
+        line(dark[1], _turned(brow * radius, angle, center), max(0.8, 0.25 * radius * rng.uniform(0.4, 1.2)))
         _dot(light[1], middle + radius * np.array([0.16, -0.16]), max(0.6, 0.09 * radius))
     canvas.paint(white[0], rng.uniform(0.55, 0.95), rng, rng.uniform(0.6, 1), soft=0.7)
     canvas.paint(iris[0], rng.uniform(0.1, 0.45), rng, 0.9, soft=0.7)
@@ -54,7 +54,7 @@ def eyes(canvas, rng):
 
 def teeth(canvas, rng):
     """A smile: dark lips, a row of bright teeth with dark lines between them."""
-    size, angle, centre = _size(canvas, rng, 0.02, 0.12), rng.normal(0, 0.2), canvas.point(rng)
+    size, angle, center = _size(canvas, rng, 0.02, 0.12), rng.normal(0, 0.2), canvas.point(rng)
     x, deep = np.linspace(-1, 1, 13), rng.uniform(0.2, 0.45)
     curve = 0.25 * (x**2)
     upper, lower = np.stack([x, -curve], 1), np.stack([x, deep * (1 - x**2) - curve], 1)
@@ -64,13 +64,13 @@ def teeth(canvas, rng):
         _turned(
             1.15 * size * np.concatenate([upper - [0, 0.15], lower[::-1] + np.array([0, 0.12])]),
             angle,
-            centre,
+            center,
         ),
     )
-    polygon(row[1], _turned(size * np.concatenate([upper, lower[::-1]]) * 0.95, angle, centre))
+    polygon(row[1], _turned(size * np.concatenate([upper, lower[::-1]]) * 0.95, angle, center))
     for at in np.linspace(-0.75, 0.75, 7):
         ends = size * np.array([(at, -0.25 * at * at), (at, 0.9 * deep * (1 - at * at) - 0.25 * at * at)])
-        line(lines[1], _turned(ends, angle, centre), max(0.5, 0.03 * size))
+        line(lines[1], _turned(ends, angle, center), max(0.5, 0.03 * size))
     canvas.paint(lips[0], rng.uniform(0.1, 0.4), rng, rng.uniform(0.5, 0.9), soft=1)
     canvas.paint(row[0], rng.uniform(0.75, 1), rng, rng.uniform(0.8, 1), soft=0.8)
     canvas.paint(lines[0], rng.uniform(0.2, 0.5), rng, rng.uniform(0.2, 0.7), soft=1)
@@ -78,13 +78,13 @@ def teeth(canvas, rng):
 
 def pearls(canvas, rng):
     """One to three curved rows of pearls or beads, each with a highlight; earrings of a few."""
-    radius, centre = _size(canvas, rng, 0.004, 0.02), canvas.point(rng)
+    radius, center = _size(canvas, rng, 0.004, 0.02), canvas.point(rng)
     beads, glint = canvas.layer(), canvas.layer()
     span, sag = radius * rng.uniform(4, 50), rng.uniform(0.2, 1.2)
     for row in range(rng.integers(1, 4)):
         x = np.arange(-span, span, 2.05 * radius)
         y = sag * (span - x * x / span) * (1 + 0.15 * row) + 2.4 * radius * row
-        for point in np.stack([x, y], 1) + centre:
+        for point in np.stack([x, y], 1) + center:
             size = radius * (1 + 0.15 * rng.normal() if sag > 0.7 else 1)
             _dot(beads[1], point, max(0.7, size), int(rng.integers(190, 256)))
             _dot(glint[1], point - 0.3 * radius, max(0.5, 0.35 * radius))
@@ -97,28 +97,28 @@ def jewels(canvas, rng):
     """Earrings, brooches, medals, badges, coins: a disc, star or drop with a rim and sparkling stones,
     sometimes on a ribbon or a chain.
     """
-    radius, centre = _size(canvas, rng, 0.008, 0.06), canvas.point(rng)
+    radius, center = _size(canvas, rng, 0.008, 0.06), canvas.point(rng)
     body, marks, sparks = canvas.layer(), canvas.layer(), canvas.layer()
     for _ in range(rng.integers(1, 4)):
         corners = rng.integers(3, 9)
         angles = np.linspace(0, 2 * pi, 2 * corners, endpoint=False) + rng.uniform(0, pi)
         reach = radius * np.tile([1, rng.choice([0.45, 0.75, 1.0])], corners)
         if rng.random() < 0.4:
-            _dot(body[1], centre, radius)
+            _dot(body[1], center, radius)
         else:
-            polygon(body[1], np.stack([np.cos(angles), np.sin(angles)], 1) * reach[:, None] + centre)
+            polygon(body[1], np.stack([np.cos(angles), np.sin(angles)], 1) * reach[:, None] + center)
         for turn in np.linspace(0, 2 * pi, rng.integers(1, 10), endpoint=False):
-            stone = centre + rng.choice([0, 0.6, 0.8]) * radius * np.array([cos(turn), sin(turn)])
+            stone = center + rng.choice([0, 0.6, 0.8]) * radius * np.array([cos(turn), sin(turn)])
             _dot(marks[1], stone, max(0.6, radius * rng.uniform(0.08, 0.3)))
             if rng.random() < 0.5:
                 _dot(sparks[1], stone - 0.1 * radius, max(0.6, radius * rng.uniform(0.04, 0.15)))
         if rng.random() < 0.3:
             path = walk(
-                rng, centre - (0, radius), -pi / 2 + rng.normal(0, 0.5), radius * rng.uniform(3, 14), 3, 0.05
+                rng, center - (0, radius), -pi / 2 + rng.normal(0, 0.5), radius * rng.uniform(3, 14), 3, 0.05
             )
             for point in path[:: max(1, round(radius / 6))]:
                 _dot(marks[1], point, max(0.6, 0.1 * radius))
-        centre = centre + rng.choice([(2.2 * radius, 0), (rng.uniform(5, 14) * radius, 0), (0, 2.1 * radius)])
+        center = center + rng.choice([(2.2 * radius, 0), (rng.uniform(5, 14) * radius, 0), (0, 2.1 * radius)])
     tone = rng.choice([rng.uniform(0.55, 0.95), rng.uniform(0.05, 0.4)])
     canvas.paint(body[0], tone, rng, rng.uniform(0.7, 1), relief=rng.uniform(0.05, 0.3), soft=0.6)
     canvas.paint(marks[0], 1 - tone, rng, rng.uniform(0.4, 0.9), relief=0.1, soft=0.6)
@@ -128,10 +128,10 @@ def jewels(canvas, rng):
 def freckles(canvas, rng):
     """Freckles, moles, pores, pock marks: a group of soft round spots, hardly darker than the skin."""
     layer, draw = canvas.layer()
-    centre, spread = canvas.point(rng), _size(canvas, rng, 0.04, 0.2)
+    center, spread = canvas.point(rng), _size(canvas, rng, 0.04, 0.2)
     radius = _size(canvas, rng, 0.002, 0.008)
     for _ in range(rng.integers(6, 90)):
-        point = centre + rng.normal(0, spread, 2)
+        point = center + rng.normal(0, spread, 2)
         _dot(draw, point, radius * exp(rng.normal(0, 0.35)), int(rng.integers(80, 256)))
     found = canvas.box(layer)
     if found is None:
@@ -140,7 +140,7 @@ def freckles(canvas, rng):
     canvas.picture[here] *= 1 - np.float32(rng.uniform(0.1, 0.4)) * alpha
     if rng.random() < 0.3:  # moles
         mole, draw = canvas.layer()
-        _dot(draw, centre, 2 * radius)
+        _dot(draw, center, 2 * radius)
         canvas.paint(mole, rng.uniform(0.1, 0.3), rng, 0.8, soft=1)
 
 
@@ -165,9 +165,9 @@ def wrinkles(canvas, rng):
         canvas.paint(layer, tone, rng, rng.uniform(0.2, 0.55), soft=1)
 
 
-def moustache(canvas, rng):
+def mustache(canvas, rng):
     """Mustaches, brows, beards, fur: short strands that fan out from a middle line."""
-    size, centre, angle = _size(canvas, rng, 0.03, 0.15), canvas.point(rng), rng.normal(0, 0.2)
+    size, center, angle = _size(canvas, rng, 0.03, 0.15), canvas.point(rng), rng.normal(0, 0.2)
     base, droop = (
         rng.uniform(0, 0.3) if rng.random() < 0.8 else rng.uniform(0.55, 0.85),
         rng.uniform(0.1, 0.6),
@@ -179,7 +179,7 @@ def moustache(canvas, rng):
                 root = np.array([side * rng.uniform(0, 0.8), rng.uniform(-0.15, 0.15)])
                 tip = root + np.array([side * rng.uniform(0.2, 0.5), droop * rng.uniform(0.3, 1.2)])
                 knee = (root + tip) / 2 - (0, 0.12)
-                line(draw, _turned(size * np.array([root, knee, tip]), angle, centre), rng.uniform(0.5, 1.3))
+                line(draw, _turned(size * np.array([root, knee, tip]), angle, center), rng.uniform(0.5, 1.3))
         canvas.paint(layer, tone, rng, rng.uniform(0.5, 0.9), soft=rng.random())
 
 
@@ -277,13 +277,13 @@ def trimmings(canvas, rng):
 def lights(canvas, rng):
     """Spots of light: sun through leaves, lamps, glitter on water, snow; soft bright discs of many sizes."""
     layer, draw = canvas.layer()
-    centre, spread, base = (
+    center, spread, base = (
         canvas.point(rng),
         canvas.side * rng.uniform(0.08, 0.4),
         _size(canvas, rng, 0.003, 0.02),
     )
     flat = rng.choice([1.0, 0.3])
     for _ in range(rng.integers(5, 80)):
-        point = centre + rng.normal(0, spread, 2) * (1, flat)
+        point = center + rng.normal(0, spread, 2) * (1, flat)
         polygon(draw, outline(rng, point, base * exp(rng.normal(0, 0.5)), 0.15, 14, 1 + 2 * (1 - flat)))
     canvas.paint(layer, rng.uniform(0.8, 1), rng, rng.uniform(0.3, 0.9), soft=1)

@@ -38,8 +38,8 @@ def _shape(canvas, rng, kind, radius):
     """A layer with shapes of one kind: 0, 1 a blot, 2 a branching crack, 3 strokes, 4 a real defect."""
     layer, draw = canvas.layer()
     if kind == 0 or kind == 1:
-        centre = edge_point(canvas, rng)[0] if rng.random() < 0.3 else canvas.point(rng)
-        polygon(draw, outline(rng, centre, radius * rng.uniform(0.2, 0.9), 0.8, 40, 3))
+        center = edge_point(canvas, rng)[0] if rng.random() < 0.3 else canvas.point(rng)
+        polygon(draw, outline(rng, center, radius * rng.uniform(0.2, 0.9), 0.8, 40, 3))
     elif kind == 2:
         at_edge = rng.random() < 0.4
         start, angle = edge_point(canvas, rng) if at_edge else (canvas.point(rng), rng.uniform(0, 2 * pi))

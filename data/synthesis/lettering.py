@@ -220,8 +220,8 @@ def piece(rng, size, pieces=PIECES):
     return ink
 
 
-def lay(picture, ink, centre, turn, tone, opacity=1.0):
-    """Lays ink on a picture (H, W) float32, in place, centered at `centre` (x, y) px, rotated clockwise by
+def lay(picture, ink, center, turn, tone, opacity=1.0):
+    """Lays ink on a picture (H, W) float32, in place, centered at `center` (x, y) px, rotated clockwise by
     `turn` rad.
 
     Ink beyond the rim is cropped.
@@ -229,7 +229,7 @@ def lay(picture, ink, centre, turn, tone, opacity=1.0):
     image = Image.fromarray(np.uint8(np.clip(ink, 0, 1) * 255))
     if turn:
         image = image.rotate(-np.degrees(turn), Image.Resampling.BILINEAR, expand=True)
-    left, top = int(centre[0] - image.width / 2), int(centre[1] - image.height / 2)
+    left, top = int(center[0] - image.width / 2), int(center[1] - image.height / 2)
     box = (max(0, left), max(0, top), min(picture.shape[1], left + image.width))
     bottom = min(picture.shape[0], top + image.height)
     if box[0] >= box[2] or box[1] >= bottom:
@@ -249,9 +249,9 @@ def written(canvas, rng):
     for _ in range(rng.integers(1, 4)):
         ink = piece(rng, rng.uniform(7, 0.09 * canvas.side + 10))
         turn = rng.choice([0, 0, 0, pi / 2, -pi / 2]) + rng.normal(0, 0.04)
-        centre = canvas.point(rng)
+        center = canvas.point(rng)
         if rng.random() < 0.6:
-            centre[1] = canvas.height * rng.choice([rng.uniform(0.02, 0.12), rng.uniform(0.85, 0.98)])
-        x, y = np.clip(centre, 0, (canvas.width - 1, canvas.height - 1)).astype(int)
+            center[1] = canvas.height * rng.choice([rng.uniform(0.02, 0.12), rng.uniform(0.85, 0.98)])
+        x, y = np.clip(center, 0, (canvas.width - 1, canvas.height - 1)).astype(int)
         under = float(canvas.picture[max(0, y - 8) : y + 8, max(0, x - 30) : x + 30].mean())
-        lay(canvas.picture, ink, centre, turn, contrast(rng, under), rng.uniform(0.5, 1))
+        lay(canvas.picture, ink, center, turn, contrast(rng, under), rng.uniform(0.5, 1))

@@ -231,7 +231,7 @@ KINDS = {  # name -> (function, relative frequency)
         (faces.jewels, 1.5),
         (faces.freckles, 1.2),
         (faces.wrinkles, 0.9),
-        (faces.moustache, 0.7),
+        (faces.mustache, 0.7),
         (faces.printed_cloth, 1.4),
         (faces.seams, 1.8),
         (faces.trimmings, 0.9),

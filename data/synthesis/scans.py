@@ -224,11 +224,11 @@ def _caption(scan, rng, box, widths, kinds=(script, script, typeset, number, imp
     size = float(np.clip(room * rng.uniform(0.3, 0.75), 6, 0.12 * scan.side))
     along = rng.uniform(-0.4, 0.4) * scan.side
     across = box[side] + (-1, -1, 1, 1)[side] * rng.uniform(0.35, 0.65) * room
-    (centre,) = scan.frame.points([(along, across) if side % 2 else (across, along)])
-    x, y = np.clip(centre, 1, 2 * half[:2] - 1).astype(int)
+    (center,) = scan.frame.points([(along, across) if side % 2 else (across, along)])
+    x, y = np.clip(center, 1, 2 * half[:2] - 1).astype(int)
     under = float(scan.picture[y - 1 : y + 1, x - 1 : x + 1].mean())
     turn = scan.frame.angle + (0 if side % 2 else rng.choice([-pi / 2, pi / 2])) + rng.normal(0, 0.015)
-    lay(scan.picture, piece(rng, size, kinds), centre, turn, contrast(rng, under), rng.uniform(0.5, 1))
+    lay(scan.picture, piece(rng, size, kinds), center, turn, contrast(rng, under), rng.uniform(0.5, 1))
 
 
 def snapshot(scan, rng):

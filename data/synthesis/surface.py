@@ -43,11 +43,11 @@ def dark_scratches(canvas, rng):
 def scratch_field(canvas, rng):
     """Many fine, nearly parallel scratches, as from wiping; often both light and dark ones."""
     angle, spread = rng.uniform(0, pi), rng.choice([0.02, 0.06, 0.2])
-    centre, reach = canvas.point(rng), canvas.side * rng.uniform(0.15, 0.6)
+    center, reach = canvas.point(rng), canvas.side * rng.uniform(0.15, 0.6)
     for light in ([1.0], [1.0], [0.0], [1.0, 0.0])[rng.integers(4)]:
         layer, draw = canvas.layer()
         number = 10 + int(140 * canvas.amount * rng.random() * canvas.area**0.5)
-        starts = centre + rng.normal(0, reach, (number, 2))
+        starts = center + rng.normal(0, reach, (number, 2))
         angles, lengths = (
             angle + rng.normal(0, spread, number),
             np.exp(rng.uniform(2.3, np.log(max(12, canvas.side * 0.6)), number)),
@@ -70,8 +70,8 @@ def scratch_field(canvas, rng):
 def _specks(canvas, rng, number, sizes, light, spread):
     """Many small irregular polygons around a few centers."""
     layer, draw = canvas.layer()
-    centres = rng.uniform(0, 1, (4, 2)) * (canvas.width, canvas.height)
-    middles = centres[rng.integers(0, 4, number)] + rng.normal(0, 1, (number, 2)) * spread * canvas.side
+    centers = rng.uniform(0, 1, (4, 2)) * (canvas.width, canvas.height)
+    middles = centers[rng.integers(0, 4, number)] + rng.normal(0, 1, (number, 2)) * spread * canvas.side
     middles %= (canvas.width, canvas.height)
     radii = np.minimum(canvas.pen * np.exp(rng.normal(np.log(sizes), 0.5, number)), 9)
     corners = rng.integers(4, 9, number)
@@ -107,7 +107,7 @@ def spots(canvas, rng):
     )
 
 
-def _fibres(canvas, rng, number, lengths, turn, light):
+def _fibers(canvas, rng, number, lengths, turn, light):
     layer, draw = canvas.layer()
     for _ in range(number):
         length = canvas.pen * exp(rng.uniform(*np.log(lengths)))
@@ -119,12 +119,12 @@ def _fibres(canvas, rng, number, lengths, turn, light):
 
 def hair(canvas, rng):
     """Smooth curved fibers on the print or the negative."""
-    _fibres(canvas, rng, canvas.count(rng, 1, 5), (40, 400), 0.12, rng.choice([0.0, 1.0]))
+    _fibers(canvas, rng, canvas.count(rng, 1, 5), (40, 400), 0.12, rng.choice([0.0, 1.0]))
 
 
 def lint(canvas, rng):
     """Short curly fibers."""
-    _fibres(canvas, rng, canvas.count(rng, 2, 30), (8, 40), 0.45, rng.choice([0.0, 1.0, 1.0]))
+    _fibers(canvas, rng, canvas.count(rng, 2, 30), (8, 40), 0.45, rng.choice([0.0, 1.0, 1.0]))
 
 
 def stains(canvas, rng):
@@ -132,8 +132,8 @@ def stains(canvas, rng):
     for _ in range(canvas.count(rng, 1, 4)):
         small = Image.new("L", (canvas.width // 6 + 1, canvas.height // 6 + 1))
         draw = ImageDraw.Draw(small)
-        centre, radius = canvas.point(rng, 0.1) / 12, canvas.side * exp(rng.uniform(-3.2, -1.2)) / 12
-        polygon(draw, outline(rng, centre, radius, 0.7, 50, rough=0.03))
+        center, radius = canvas.point(rng, 0.1) / 12, canvas.side * exp(rng.uniform(-3.2, -1.2)) / 12
+        polygon(draw, outline(rng, center, radius, 0.7, 50, rough=0.03))
         alpha = (
             np.asarray(small.resize((canvas.width, canvas.height), Image.Resampling.BICUBIC), np.float32)
             / 255
@@ -164,15 +164,15 @@ def abrasion(canvas, rng):
 def tape(canvas, rng):
     """A strip of yellowed adhesive tape, or the glue it left."""
     layer, draw = canvas.layer()
-    centre = edge_point(canvas, rng)[0] if rng.random() < 0.7 else canvas.point(rng)
+    center = edge_point(canvas, rng)[0] if rng.random() < 0.7 else canvas.point(rng)
     angle, length, width = (
         rng.uniform(0, 2 * pi),
         canvas.side * rng.uniform(0.15, 0.5),
         canvas.side * rng.uniform(0.04, 0.1),
     )
     way, across = length * np.array([cos(angle), sin(angle)]), width * np.array([-sin(angle), cos(angle)])
-    cut = fractal(rng, centre + way + across, centre + way - across, 0.03, 4)
-    polygon(draw, np.concatenate([cut, fractal(rng, centre - way - across, centre - way + across, 0.03, 4)]))
+    cut = fractal(rng, center + way + across, center + way - across, 0.03, 4)
+    polygon(draw, np.concatenate([cut, fractal(rng, center - way - across, center - way + across, 0.03, 4)]))
     found = canvas.box(layer)
     if found is None:
         return
@@ -190,16 +190,16 @@ def ink(canvas, rng):
     """Blots, runs and splashes of ink."""
     layer, draw = canvas.layer()
     for _ in range(canvas.count(rng, 1, 3)):
-        centre, radius = canvas.point(rng), canvas.side * exp(rng.uniform(-4.3, -2.3))
-        polygon(draw, outline(rng, centre, radius, 0.3, 40))
+        center, radius = canvas.point(rng), canvas.side * exp(rng.uniform(-4.3, -2.3))
+        polygon(draw, outline(rng, center, radius, 0.3, 40))
         for _ in range(rng.integers(0, 14)):
             angle, away = rng.uniform(0, 2 * pi), radius * exp(rng.uniform(0.1, 1.5))
-            drop = centre + away * np.array([cos(angle), sin(angle)])
+            drop = center + away * np.array([cos(angle), sin(angle)])
             polygon(draw, outline(rng, drop, radius * rng.uniform(0.04, 0.3), 0.2, 14))
         if rng.random() < 0.4:
             line(
                 draw,
-                walk(rng, centre, rng.uniform(0, 2 * pi), radius * 6, 5, 0.15),
+                walk(rng, center, rng.uniform(0, 2 * pi), radius * 6, 5, 0.15),
                 radius * rng.uniform(0.1, 0.4),
             )
     canvas.paint(layer, rng.uniform(0, 0.25), rng, rng.uniform(0.6, 1), soft=rng.random(), mottle=0.02)

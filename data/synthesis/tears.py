@@ -37,7 +37,7 @@ def _sheet(canvas, rng):
     return None, np.array([(0, 0), (width, 0), (width, height), (0, height)], float)
 
 
-def _fibres(canvas, layer, rng, width, sheet):
+def _fibers(canvas, layer, rng, width, sheet):
     """The rim of torn paper around a layer, at most `width` px: white, ragged, fibrous, of varying width. It
     counts as lost.
     """
@@ -56,14 +56,14 @@ def _fibres(canvas, layer, rng, width, sheet):
     canvas.replace(alpha, tone)
 
 
-def remove(canvas, layer, rng, behind, fibre=0.0, sheet=None):
+def remove(canvas, layer, rng, behind, fiber=0.0, sheet=None):
     """Removes the paper of one sheet or all where a layer is white: fibers at the rim, a thin shadow, the
     background.
     """
     if layer.getbbox() is None:
         return
-    if fibre > 0.5:
-        _fibres(canvas, layer, rng, fibre, sheet)
+    if fiber > 0.5:
+        _fibers(canvas, layer, rng, fiber, sheet)
     here, alpha = canvas.box(layer)
     if sheet is not None:
         alpha = alpha * np.clip(0.5 - sheet.distance[here], 0, 1)
@@ -78,7 +78,7 @@ def remove(canvas, layer, rng, behind, fibre=0.0, sheet=None):
     canvas.lose(here, alpha)
 
 
-def _fibre(canvas, rng):
+def _fiber(canvas, rng):
     """The width of the white rim: 0 if scissors or age made the edge."""
     return 0.0 if rng.random() < 0.35 else canvas.pen * rng.uniform(0.8, 7)
 
@@ -96,7 +96,7 @@ def _cut(canvas, rng, points, away):
 def torn_corners(canvas, rng):
     """One to three missing corners, each up to two fifths of a side."""
     sheet, corners = _sheet(canvas, rng)
-    behind, fibre = _behind(canvas, rng, sheet), _fibre(canvas, rng)
+    behind, fiber = _behind(canvas, rng, sheet), _fiber(canvas, rng)
     seen = [
         n
         for n in range(4)
@@ -112,7 +112,7 @@ def torn_corners(canvas, rng):
         points = [start + overshoot, end - overshoot]
         if rng.random() < 0.35:  # bitten rather than broken off
             points.insert(1, (start + end + rng.uniform(-0.4, 0.5) * (corner - start + corner - end)) / 2)
-        remove(canvas, _cut(canvas, rng, points, -ways[0] - ways[1]), rng, behind, fibre, sheet)
+        remove(canvas, _cut(canvas, rng, points, -ways[0] - ways[1]), rng, behind, fiber, sheet)
 
 
 def _across(canvas, rng, corners, deep):
@@ -152,7 +152,7 @@ def torn_edges(canvas, rng):
             middle += out * deep.mean()
             points = [middle - half * along + 4 * out, middle - depth * out, middle + half * along + 4 * out]
         layer = _cut(canvas, rng, points, out)
-        remove(canvas, layer, rng, _behind(canvas, rng, sheet), _fibre(canvas, rng), sheet)
+        remove(canvas, layer, rng, _behind(canvas, rng, sheet), _fiber(canvas, rng), sheet)
 
 
 def part_gone(canvas, rng):
@@ -162,7 +162,7 @@ def part_gone(canvas, rng):
     behind = _behind(canvas, rng, sheet)
     if rng.random() < 0.35:
         behind = canvas.light + 0.02 * clouds(canvas.shape, rng, 6) + 0.015 * grain(canvas.shape, rng, 3)
-    remove(canvas, _cut(canvas, rng, points, out), rng, behind, _fibre(canvas, rng), sheet)
+    remove(canvas, _cut(canvas, rng, points, out), rng, behind, _fiber(canvas, rng), sheet)
 
 
 def worn_edges(canvas, rng):
@@ -205,7 +205,7 @@ def torn_strips(canvas, rng):
     behind = _behind(canvas, rng, sheet)
     if rng.random() < 0.5:
         behind = canvas.light + 0.02 * clouds(canvas.shape, rng, 9) + 0.02 * grain(canvas.shape, rng, 3)
-    remove(canvas, layer, rng, behind, _fibre(canvas, rng), sheet)
+    remove(canvas, layer, rng, behind, _fiber(canvas, rng), sheet)
 
 
 def wide_rips(canvas, rng):
@@ -241,17 +241,17 @@ def holes(canvas, rng):
     behind = _behind(canvas, rng, sheet)
     for _ in range(canvas.count(rng, 1, 3)):
         layer, draw = canvas.layer()
-        centre, jag = canvas.point(rng), rng.choice([0.02, 0.4, 0.8, 0.8])
+        center, jag = canvas.point(rng), rng.choice([0.02, 0.4, 0.8, 0.8])
         # what is punched is round and small; large smooth shapes are picture content
         radius = canvas.side * exp(rng.uniform(-4.2, -3.2) if jag < 0.1 else rng.uniform(-3.6, -1.6))
         if jag < 0.1:
-            polygon(draw, outline(rng, centre, radius, jag, 60, 1.15))
+            polygon(draw, outline(rng, center, radius, jag, 60, 1.15))
         else:
-            corners = outline(rng, centre, radius, jag, 12, 2.0, 0.1)
+            corners = outline(rng, center, radius, jag, 12, 2.0, 0.1)
             sides = zip(corners, np.roll(corners, -1, 0))
             polygon(draw, np.concatenate([fractal(rng, *side, 0.06, 4)[:-1] for side in sides]))
         if sheet is None and rng.random() < 0.2:  # scorched around
             rim, draw = canvas.layer()
-            polygon(draw, outline(rng, centre, radius * rng.uniform(1.1, 1.4), jag, 60, 1.3))
+            polygon(draw, outline(rng, center, radius * rng.uniform(1.1, 1.4), jag, 60, 1.3))
             canvas.paint(rim, rng.uniform(0, 0.2), rng, rng.uniform(0.5, 0.9), soft=1)
-        remove(canvas, layer, rng, behind, _fibre(canvas, rng) + 2 * (jag > 0.5), sheet)
+        remove(canvas, layer, rng, behind, _fiber(canvas, rng) + 2 * (jag > 0.5), sheet)

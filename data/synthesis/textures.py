@@ -15,6 +15,8 @@ from data.crops import attempted, naming
 from data.folder import grouped
 
 _SIDE = 512  # px, period of the noise bank
+# Binomial smoothing passes of its noises: standard deviation of the grain's shape 0, 0.7, 1.2, 2.4 px
+_PASSES = (0, 1, 3, 12)
 SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
 _TILE = 256  # px, side of a tile cut from a large scan
 
@@ -24,12 +26,7 @@ def _bank() -> tuple[np.ndarray, ...]:
     """Periodic Gaussian noise of mean 0 and standard deviation 1 with four grain sizes, each tiled 2 x 2."""
     noise = np.random.default_rng(1839).standard_normal((_SIDE, _SIDE), dtype=np.float32)
     bank = []
-    for passes in (
-        0,
-        1,
-        3,
-        12,
-    ):  # binomial passes: standard deviation of the grain's shape 0, 0.7, 1.2, 2.4 px
+    for passes in _PASSES:
         field = noise
         for _ in range(passes):
             for axis in (0, 1):

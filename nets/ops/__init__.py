@@ -1,1 +1,1 @@
-"""Tools: tiling, windows, precision, detection, filling, coloring, guided filter, exposure, grain, hints."""
+"""Ops: tiling, windows, precision, detection, filling, coloring, guided smoothing, exposure, grain, hints."""

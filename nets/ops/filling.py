@@ -3,12 +3,11 @@
 import torch
 import torch.nn.functional as F
 
-from nets.ops.tiling import padded
+from nets.ops.tiling import bands, padded
 from nets.ops.windows import Grid, shares, windows
 from nets.partial import diffuse
 
 REACH = 24  # px; deeper parts of a hole are filled at half the scale first
-BAND = 256  # rows processed at a time, so that temporaries stay small compared to the picture; even
 
 
 def fill(net, picture, valid, tile: int, overlap: int, wanted=None):
@@ -37,14 +36,14 @@ def fill(net, picture, valid, tile: int, overlap: int, wanted=None):
 def _fill_inner(net, picture, valid, tile: int, overlap: int):
     """Fills the inner parts of large holes from half the scale; returns where the picture is then known."""
     height, width = picture.shape[-2:]
-    deep = torch.cat([inner(valid, rows) for rows in _bands(height)], 2)
+    deep = torch.cat([inner(valid, rows) for rows in bands(height)], 2)
     if not deep.any() or max(height, width) <= 2 * REACH:
         return valid
-    bands = (deep[..., rows, :].float() for rows in _bands(height))
-    wanted = torch.cat([F.max_pool2d(band, 2, ceil_mode=True) > 0 for band in bands], 2)
+    parts = (deep[..., rows, :].float() for rows in bands(height))
+    wanted = torch.cat([F.max_pool2d(part, 2, ceil_mode=True) > 0 for part in parts], 2)
     wanted = _spread(_spread(wanted, 3, 1), 2, 1)  # enlarging also takes the neighbors
     half = fill(net, *_halved(picture, valid), tile, overlap, wanted)
-    for rows in _bands(height):
+    for rows in bands(height):
         if deep[..., rows, :].any():
             first = max(0, rows.start // 2 - 1)
             large = half[..., first : rows.stop // 2 + 1, :]
@@ -81,7 +80,7 @@ def _spread(x, axis: int, reach: int = REACH):
 def _halved(picture, valid):
     """Picture and valid at half the size: the means of valid pixels, and where there are any."""
     shares, means = [], []
-    for rows in _bands(picture.shape[-2]):
+    for rows in bands(picture.shape[-2]):
         shares.append(_mean(valid[..., rows, :].float()))
         means.append(_mean(picture[..., rows, :] * valid[..., rows, :]))
     share = torch.cat(shares, 2)
@@ -90,10 +89,6 @@ def _halved(picture, valid):
 
 def _mean(x):
     return F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False)
-
-
-def _bands(height: int) -> list[slice]:
-    return [slice(top, min(top + BAND, height)) for top in range(0, height, BAND)]
 
 
 @torch.inference_mode()

@@ -3,12 +3,13 @@
 import torch
 import torch.nn.functional as F
 
+from nets.ops.tiling import BAND
+
 LEVELS = 8  # luma levels, each with its own strength, since film grain depends on density
 WINDOW = 5  # px, window of the mean that separates grain from picture
 MIN_VALID = 1000  # px away from holes to measure on; with fewer, no grain is added
 MIN_LEVEL = 500  # px of a level; with fewer, it gets the strength of the whole picture
 SAMPLE = 4_000_000  # px to measure grain on; larger pictures are sampled in evenly spaced bands
-BAND = 256  # rows processed at a time, so that temporaries stay small compared to the picture
 # Grain of one level, at most, in units of that of the whole picture; tones that are only found in foliage or
 # crowds would otherwise count as grainy
 MOST = 1.5

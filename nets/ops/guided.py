@@ -3,17 +3,13 @@
 import torch
 import torch.nn.functional as F
 
+from nets.ops.smoothing import box_mean, neighbor_mean
+
 REACH = 40  # px at the network's scale over which chroma is averaged
 EDGE = 0.1  # the step of luma that counts as a distance of REACH
 
 
-def neighbor_mean(luma):
-    """The mean of the four neighbors of each pixel of luma (B, 1, H, W), which has less grain."""
-    luma = F.pad(luma, (1, 1, 1, 1), mode="replicate")
-    return (luma[..., 1:-1, :-2] + luma[..., 1:-1, 2:] + luma[..., :-2, 1:-1] + luma[..., 2:, 1:-1]) / 4
-
-
-def even(chroma, luma, reach: float = REACH, edge: float = EDGE, turns: int = 3):
+def even(chroma, luma, reach: float = REACH, edge: float = EDGE, iterations: int = 3):
     """Chroma (B, C, H, W) smoothed within the areas of luma (B, 1, H, W): no blots on a wall, no skin color
     beside a cheek.
 
@@ -22,13 +18,15 @@ def even(chroma, luma, reach: float = REACH, edge: float = EDGE, turns: int = 3)
     grows by 1 for each px and by `reach` / `edge` times the change of luma. Constants do not change, and
     results stay in the range of chroma.
     """
-    luma = neighbor_mean(luma)
+    luma = neighbor_mean(luma)  # has less grain
     distances = []
     for image in (luma, luma.mT):
         steps = 1 + reach / edge * image.diff(dim=-1).abs()
         distances.append(F.pad(steps, (1, 0)).cumsum(-1).contiguous())
-    for turn in range(turns):
-        radius = reach * 3 * 2.0 ** (turns - 1 - turn) / (4.0**turns - 1) ** 0.5  # equation 14 of the paper
+    for iteration in range(iterations):
+        radius = (
+            reach * 3 * 2.0 ** (iterations - 1 - iteration) / (4.0**iterations - 1) ** 0.5
+        )  # equation 14 of the paper
         for distance in distances:  # along rows, then along columns
             chroma = _box_filter(chroma, distance, radius).mT
     return chroma
@@ -52,11 +50,6 @@ def guided_slope(chroma, small, radius: int = 1, epsilon: float = 1e-3):
     covariance = box_mean(small * chroma, radius) - mean_luma * box_mean(chroma, radius)
     variance = box_mean(small * small, radius) - mean_luma**2
     return box_mean(covariance / (variance + epsilon), radius)
-
-
-def box_mean(x, radius: int):
-    """Means of x (B, C, H, W) over squares of 2 `radius` + 1 px; at the border, of the pixels inside."""
-    return F.avg_pool2d(x, 2 * radius + 1, 1, radius, count_include_pad=False)
 
 
 def guided_upsample(chroma, small, large):

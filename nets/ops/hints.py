@@ -6,7 +6,7 @@ Hints are (B, 3, H, W): Cb and Cr in [-0.5, 0.5] where painted, 0 elsewhere, and
 import torch
 import torch.nn.functional as F
 
-from nets.ops.guided import box_mean, neighbor_mean
+from nets.ops.smoothing import box_mean, neighbor_mean
 from nets.resnet import DEVIATION, MEAN
 
 CHROMA_DEVIATION = 0.075  # root mean square of Cb and Cr in photographs of people and places
@@ -21,7 +21,7 @@ def with_hints(luma, hints):
     return torch.cat([luma, MEAN + DEVIATION * cbcr / CHROMA_DEVIATION, MEAN + DEVIATION * painted], 1)
 
 
-def spread(chroma, hints, luma, turns: int = 32):
+def spread(chroma, hints, luma, iterations: int = 32):
     """Chroma (B, 2, H, W) with the hinted colors spread over their areas. luma: (B, 1, H, W).
 
     Each pixel finds the nearest stroke along paths of horizontal and vertical runs, whose steps cost the
@@ -29,15 +29,15 @@ def spread(chroma, hints, luma, turns: int = 32):
     2006). Up to a cost of 0.5 a pixel takes the stroke's color; from 1.5 on it keeps its own. Without edges,
     the color reaches fully over a third of the picture's shorter side and fades out over the whole of it.
     """
-    distance, nearest = _nearest_stroke(hints[:, 2:] > 0, neighbor_mean(luma), turns)
+    distance, nearest = _nearest_stroke(hints[:, 2:] > 0, neighbor_mean(luma), iterations)
     color = hints[:, :2].flatten(2).gather(2, nearest.flatten(2).expand(-1, 2, -1)).view_as(chroma)
     return chroma + (1.5 - distance).clamp(0, 1) * (color - chroma)
 
 
-def _nearest_stroke(painted, luma, turns: int):
+def _nearest_stroke(painted, luma, iterations: int):
     """Geodesic distance of each pixel to the nearest painted one, and that one's index; (B, 1, H, W) each.
 
-    Exact for paths of at most `turns` runs along each axis; stops as soon as nothing changes.
+    Exact for paths of at most `iterations` runs along each axis; stops as soon as nothing changes.
     """
     batch, _, height, width = painted.shape
     distance = torch.where(painted, 0.0, torch.inf)
@@ -48,7 +48,7 @@ def _nearest_stroke(painted, luma, turns: int):
         steps = (luma.diff(dim=axis) / EDGE).square().clamp_max(MAX_EDGE_COST)
         steps = steps + STEP_COST / min(height, width)
         costs.append((axis, F.pad(steps, (1, 0) if axis == 3 else (0, 0, 1, 0)).cumsum(axis)))
-    for _ in range(turns):
+    for _ in range(iterations):
         before = distance
         for axis, cost in costs:
             for sign in (1, -1):  # from the left and from the right; from above and from below

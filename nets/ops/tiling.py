@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 from nets.norm import fold
 
+BAND = 256  # rows processed at a time, so that temporaries stay small compared to the picture; even
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -89,6 +90,11 @@ def ramp(size: int, overlap: int, first: bool, last: bool, like: torch.Tensor) -
     rise = torch.full_like(x, 1.0) if first else (x / width).clamp(0, 1)
     fall = torch.full_like(x, 1.0) if last else ((size - 2 * rim - x) / width).clamp(0, 1)
     return rise * fall
+
+
+def bands(height: int) -> list[slice]:
+    """The rows of a picture in parts of `BAND`."""
+    return [slice(top, min(top + BAND, height)) for top in range(0, height, BAND)]
 
 
 def padded(net, x, size_divisor: int):
