@@ -135,8 +135,8 @@ def evaluate(
     histograms = processes.gather([detection.histogram(finder, case) for case in cases])
     damaged = [row for row in histograms if row["damaged"]]
     if training:
-        counts, certainty = [row["counts"] for row in damaged], [row["certainty"] for row in damaged]
-        stored = operating_point.search(counts, certainty, MIN_CONFIDENCE)
+        counts, confidences = [row["counts"] for row in damaged], [row["confidence"] for row in damaged]
+        stored = operating_point.search(counts, confidences, MIN_CONFIDENCE)
         finder.min_confidence = stored["sure"]
 
     threshold = stored["threshold"]

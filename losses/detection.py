@@ -27,7 +27,7 @@ def histogram(finder: Finder, case: Case) -> dict:
     return {
         "damaged": bool((case.mask > 128).any()),
         "counts": metrics.histograms(finder.enlarge(case.prediction.probability, case.size), case.mask),
-        "certainty": case.prediction.confidence,
+        "confidence": case.prediction.confidence,
     }
 
 

@@ -10,11 +10,11 @@ PLAIN = 0.005  # share of damaged pixels from which anyone sees the damage
 MOST_LEFT = 0.02  # share of the plainly damaged photographs that may be left alone
 
 
-def search(counts: list, certainty: list[float], most: float) -> dict:
+def search(counts: list, confidence: list[float], most: float) -> dict:
     """The settings of a network, {"threshold", "sure"}, from validation photographs with damage.
 
     The threshold is above 0, at which everything would be marked. counts: `metrics.histograms` of each
-    photograph; certainty: confidence that it is damaged, 0 to 1; most: the highest confidence to require.
+    photograph; confidence: confidence that it is damaged, 0 to 1; most: the highest confidence to require.
     """
     curves = torch.stack([metrics.dice_by_threshold(photo) for photo in counts])  # (N, BINS)
     mean = curves.mean(0)
@@ -22,11 +22,11 @@ def search(counts: list, certainty: list[float], most: float) -> dict:
     plain = [bool(photo[1].sum() >= PLAIN * photo.sum()) for photo in counts]
     return {
         "threshold": best / metrics.BINS,
-        "sure": surest(curves[:, best].tolist(), certainty, plain, most),
+        "sure": required_confidence(curves[:, best].tolist(), confidence, plain, most),
     }
 
 
-def surest(dice: list[float], certainty: list[float], plain: list[bool], most: float) -> float:
+def required_confidence(dice: list[float], confidence: list[float], plain: list[bool], most: float) -> float:
     """The highest confidence up to `most` to require; 0 if there is none.
 
     The photographs that have it keep nearly the mean Dice when all others are left alone, and of those with
@@ -35,8 +35,8 @@ def surest(dice: list[float], certainty: list[float], plain: list[bool], most: f
     """
 
     def keeps_enough(least: float) -> bool:
-        kept = sum(score for score, sure in zip(dice, certainty, strict=True) if sure >= least)
-        left = sum(sure < least for sure, is_plain in zip(certainty, plain, strict=True) if is_plain)
+        kept = sum(score for score, value in zip(dice, confidence, strict=True) if value >= least)
+        left = sum(value < least for value, is_plain in zip(confidence, plain, strict=True) if is_plain)
         return kept >= KEPT * sum(dice) and left <= MOST_LEFT * sum(plain)
 
-    return max((x for x in [*certainty, most] if x <= most and keeps_enough(x)), default=0.0)
+    return max((x for x in [*confidence, most] if x <= most and keeps_enough(x)), default=0.0)

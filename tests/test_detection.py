@@ -67,8 +67,8 @@ def test_where_nothing_is_surely_damaged_nothing_is_marked(scan, tmp_path, tiny_
     finder, threshold = segment.load(storing(tmp_path / "w.pt", tiny_weights, threshold=0.3)["segment"], CPU)
     assert finder.min_confidence == segment.MIN_CONFIDENCE
     assert threshold < 0.6
-    for certainty, share in ((segment.MIN_CONFIDENCE - 0.01, 0), (segment.MIN_CONFIDENCE, 1)):
-        found = finder.mask(Prediction(probability, certainty), (60, 50), threshold)
+    for confidence, share in ((segment.MIN_CONFIDENCE - 0.01, 0), (segment.MIN_CONFIDENCE, 1)):
+        found = finder.mask(Prediction(probability, confidence), (60, 50), threshold)
         assert found.shape == (50, 60)
         assert found.float().mean() == share
 

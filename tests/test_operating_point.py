@@ -7,7 +7,7 @@ from losses import metrics, operating_point
 
 
 @pytest.mark.parametrize(
-    "dice, certainty, expected",
+    "dice, confidence, expected",
     [
         ([0.5, 0.5], [0.99, 0.999], 0.96),
         ([0.5, 0.4], [0.99, 0.6], 0.6),
@@ -17,17 +17,19 @@ from losses import metrics, operating_point
         ([float("nan")], [float("nan")], 0.0),
     ],
 )
-def test_certainty_is_what_nearly_all_damage_reaches(dice, certainty, expected):
-    assert operating_point.surest(dice, certainty, [False] * len(dice), 0.96) == expected
+def test_confidence_is_what_nearly_all_damage_reaches(dice, confidence, expected):
+    assert operating_point.required_confidence(dice, confidence, [False] * len(dice), 0.96) == expected
 
 
 def test_plain_damage_is_not_left_alone():
     """However little of it is found: 0.02 of Dice would not be missed, a peeled portrait would."""
-    dice, certainty = [0.5, 0.02], [0.99, 0.6]
-    assert operating_point.surest(dice, certainty, [True, False], 0.96) == 0.96
-    assert operating_point.surest(dice, certainty, [True, True], 0.96) == 0.6
+    dice, confidence = [0.5, 0.02], [0.99, 0.6]
+    assert operating_point.required_confidence(dice, confidence, [True, False], 0.96) == 0.96
+    assert operating_point.required_confidence(dice, confidence, [True, True], 0.96) == 0.6
     many = [True] * 50
-    assert operating_point.surest([0.5] * 49 + [0.02], [0.99] * 49 + [0.6], many, 0.96) == 0.96  # one of 50
+    assert (
+        operating_point.required_confidence([0.5] * 49 + [0.02], [0.99] * 49 + [0.6], many, 0.96) == 0.96
+    )  # one of 50
 
 
 def test_the_threshold_is_never_0():

@@ -72,7 +72,7 @@ def test_augmentation_is_the_mean_of_looks_and_what_is_sure_from_afar(large):
     mean = (look(512, False) + look(435, True)) / 2
     afar = (look(179, False) + look(179, True)) / 2
     assert 0.05 < (afar - 0.1 > mean).float().mean() < 0.95
-    seen, certainty = (
+    seen, confidence = (
         augmented(small),
         torch.sigmoid(
             (mean - 0.8 * afar).flatten().sort(descending=True).values[round(2e-4 * 512 * 512) - 1]
@@ -81,7 +81,7 @@ def test_augmentation_is_the_mean_of_looks_and_what_is_sure_from_afar(large):
     torch.testing.assert_close(
         seen.probability, torch.sigmoid(torch.maximum(mean, afar - 0.1)), rtol=0, atol=1e-5
     )
-    assert seen.confidence == pytest.approx(float(certainty), abs=1e-5)
+    assert seen.confidence == pytest.approx(float(confidence), abs=1e-5)
 
 
 def run(*words):
