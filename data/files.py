@@ -30,7 +30,7 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
     before anything is computed, which takes time.
     """
     if os.path.isdir(path):  # Path.is_dir raises for names that are too long
-        raise PhotoError(f"{path} is a folder: move it away, or give another OUT")
+        raise PhotoError(f"{path} is a folder: move it away, or write to another place")
     if os.path.lexists(path) and not overwrite:
         raise PhotoError(f"{path} exists: give --overwrite to replace it")
 

@@ -130,9 +130,9 @@ def as_depth(pixels: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def rgb8(pixels: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 of grey or RGB in 8 or 16 bits, or float in [0, 1]."""
+    """(H, W, 3) uint8 of grey or RGB in 8 or 16 bits, or float in [0, 1], where NaN becomes black."""
     if pixels.dtype == np.uint16:
         pixels = as_depth(pixels, np.uint8)
     elif pixels.dtype != np.uint8:
-        pixels = np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
+        pixels = np.rint(np.nan_to_num(np.clip(pixels, 0, 1)) * 255).astype(np.uint8)
     return np.repeat(pixels[..., None], 3, -1) if pixels.ndim == 2 else pixels

@@ -40,6 +40,8 @@ class RunFolder:
     def __init__(self, path: Path, writes: bool):
         self.path, self.writes = Path(path), writes
         self.last, self.log_file = self.path / "last.pt", self.path / "log.jsonl"
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"--run-dir {self.path} is a file: give a folder")
         self.path.mkdir(parents=True, exist_ok=True)
         self.lock = lock_folder(self.path) if writes else None
         self.taken = writes and self.lock is None
@@ -58,10 +60,17 @@ class RunFolder:
         return [path for path in self.path.glob("best-*.pt") if re.fullmatch(r"best-\d+\.pt", path.name)]
 
     def begin(self, content: dict) -> None:
-        """Writes args.json and an empty log. Raises PhotoError."""
+        """Writes args.json and an empty log. Raises UserError, also in place of replacing other files."""
         if self.writes:
+            self._refuse_foreign()
             text = json.dumps({**content, "commit": commit()}, indent=2) + "\n"
             write_together({self.path / "args.json": text.encode(), self.log_file: b""}, overwrite=True)
+
+    def _refuse_foreign(self) -> None:
+        if "stage" not in read_options(self.path):  # which a run writes first
+            for name in ("args.json", "log.jsonl", "curves.png", "samples"):
+                if (self.path / name).exists():
+                    raise UserError(f"{self.path / name} is not of a training run: give another --run-dir")
 
     def go_on(self, done: int, evaluated: bool) -> None:
         """Removes log lines after the step to resume from, and temporary files, that a killed process
@@ -139,16 +148,18 @@ def check_stage(path: Path, former: str, stage: str) -> None:
 
 
 def read_log(path: Path) -> list[dict]:
-    """The lines of log.jsonl, without a last one that was cut short by a kill; [] if there is no log."""
+    """The lines of log.jsonl, without what is no line of a run: a kill cuts the last one short, and other
+    programs may have written to the file. [] if there is no log.
+    """
     rows = []
     try:
-        lines = (Path(path) / "log.jsonl").read_text().splitlines()
+        lines = (Path(path) / "log.jsonl").read_text("utf-8", "replace").splitlines()
     except FileNotFoundError:
         return []
     for line in lines:
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             rows.append(json.loads(line))
-    return rows
+    return [row for row in rows if isinstance(row, dict) and isinstance(row.get("step"), int)]
 
 
 def commit() -> str | None:

@@ -70,6 +70,8 @@ def _run(parser: argparse.ArgumentParser, argv) -> int:
         if rank() and under_torchrun():
             time.sleep(1)  # torchrun stops all processes when one ends: the first one must have said it
         raise
+    if "data" in args and not args.data.is_dir() and not getattr(args, "dry_run", False):
+        raise UserError(f"--data {args.data}: no such folder")
     run = args.run
     del args.run  # the rest are the options
     status = run(args)

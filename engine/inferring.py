@@ -13,6 +13,7 @@ from engine.inputs import STDIO, list_photos, read_list
 from engine.launch import rank, world
 from engine.messages import say
 from engine.photos import FORMATS
+from engine.review import SUFFIX
 from engine.targets import check_out
 
 
@@ -78,11 +79,12 @@ def check(
 
 
 def _check_reports(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    """Ends with a usage error if the file of `--json` is that of a photograph's own report."""
+    """Ends with a usage error if the file of `--json` is a photograph's report or record for the page."""
     log = os.path.realpath(arguments.json)
     for source in arguments.sources:
-        if log == os.path.realpath(arguments.out / f"{source.name}.json"):
-            parser.error(f"--json {arguments.json} is where the report of {source} goes: give another file")
+        for suffix in (".json", SUFFIX):
+            if log == os.path.realpath(arguments.out / f"{source.name}{suffix}"):
+                parser.error(f"--json {arguments.json} is where a report of {source} goes: give another file")
 
 
 def _check_log(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
@@ -93,8 +95,8 @@ def _check_log(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -
         paths = [item for item in given if isinstance(item, Path) and name not in ("json", "out")]
         if os.path.realpath(path) in map(os.path.realpath, paths):
             parser.error(f"--json {path}: this run reads that file: give another one")
-    if path.suffix.lower() in IMAGE_SUFFIXES:
-        parser.error(f"--json {path}: the reports are text, but this is the name of a picture")
+    if path.suffix.lower() in {*IMAGE_SUFFIXES, ".psd", ".psb", ".html"}:
+        parser.error(f"--json {path}: the reports are text, but this is the name of a picture or page")
     try:
         if not path.is_fifo():  # whose reader would take closing it for the end
             open(path, "a").close()

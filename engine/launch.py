@@ -33,10 +33,11 @@ def under_torchrun() -> bool:
 def leave(status: int) -> NoReturn:
     """Ends the program with this exit status.
 
-    Under torchrun at once, without unloading torch: now and then a thread of gloo outlives the interpreter
-    even after `destroy_process_group` and aborts the process, which torchrun takes for a failure of the run.
+    At once, without unloading torch, if it was interrupted, since a thread may be waiting for a pipe, or
+    under torchrun: now and then a thread of gloo outlives the interpreter even after `destroy_process_group`
+    and aborts the process, which torchrun takes for a failure of the run.
     """
-    if not under_torchrun():
+    if status != INTERRUPTED and not under_torchrun():
         sys.exit(status)
     if sys.stdout:
         with contextlib.suppress(OSError, ValueError):

@@ -380,14 +380,13 @@ def _read_ahead(
     load: Callable[[Source], _Loaded], sources: list[Source]
 ) -> Iterator[tuple[Source, Future[_Loaded]]]:
     """Each source with its future, while the next one is being loaded."""
-    with ThreadPoolExecutor(1) as reader:
-        ahead: deque[Future] = deque()
-        try:
-            for index, source in enumerate(sources):
-                ahead.extend(reader.submit(load, s) for s in sources[index + len(ahead) : index + 2])
-                yield source, ahead.popleft()
-        finally:
-            reader.shutdown(cancel_futures=True)
+    reader, ahead = ThreadPoolExecutor(1), deque()
+    try:
+        for index, source in enumerate(sources):
+            ahead.extend(reader.submit(load, s) for s in sources[index + len(ahead) : index + 2])
+            yield source, ahead.popleft()
+    finally:  # not waiting, since after an interruption it may still read a pipe to which nobody writes
+        reader.shutdown(wait=False, cancel_futures=True)
 
 
 def _raise(error: Exception):

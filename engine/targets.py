@@ -76,7 +76,8 @@ def _make_folder(parser: argparse.ArgumentParser, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
-        parser.error(f"OUT must be a folder, but {folder} is a file")
+        what = "a link to nothing" if folder.is_symlink() and not folder.exists() else "a file"
+        parser.error(f"OUT must be a folder, but {folder} is {what}")
     except OSError as error:
         parser.error(f"OUT {folder} cannot be made: {error.strerror}")
     if not os.access(folder, os.W_OK | os.X_OK):

@@ -88,7 +88,7 @@ def test_cross_validation_measures_on_what_it_does_not_train_on(data_folder, tmp
 def test_a_run_folder_that_is_a_file_is_named(data_folder, tmp_path, capsys):
     (tmp_path / "run").write_text("mine")
     assert train(segment, data_folder, tmp_path / "run", steps=1) == 2
-    assert capsys.readouterr().err.endswith(f": {tmp_path}/run: File exists\n")
+    assert capsys.readouterr().err.endswith(f": --run-dir {tmp_path}/run is a file: give a folder\n")
 
 
 def test_mistakes_give_one_line_and_status_2(trained, data_folder, tmp_path, capsys):
@@ -290,3 +290,14 @@ def test_a_file_of_another_encoder_is_refused(data_folder, tmp_path, capsys, lit
     error = capsys.readouterr().err
     assert f"--context-weights {lite_file}: not the EfficientNet-Lite of the same variant" in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [["train"], ["eval"], ["preview", "x.png"], ["sheet", "x.png"]])
+def test_a_data_folder_that_is_missing_is_named(tmp_path, capsys, words):
+    assert segment.main([*words, "--data", str(tmp_path / "gone")]) == 2
+    assert capsys.readouterr().err.endswith(f": --data {tmp_path}/gone: no such folder\n")
+
+
+def test_a_dry_run_needs_no_data(tmp_path, capsys):
+    assert segment.main(["train", "--data", str(tmp_path / "gone"), "--width", "4", "--dry-run"]) == 0
+    assert json.loads(capsys.readouterr().out)

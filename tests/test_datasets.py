@@ -15,6 +15,7 @@ from data.errors import PhotoError
 from data.photo import read_photo
 from data.pixels import luma
 from data.synthesis import exposure, shares
+from data.synthesis.textures import enlarge
 
 KINDS = [SegmentSamples, InpaintSamples, ColorizeSamples]
 
@@ -70,6 +71,20 @@ def test_shapes_types_and_ranges(data_folder, kind, side):
             assert sample["mask"].dtype == dtype
             assert set(sample["mask"].unique().tolist()) <= allowed
         assert sample.keys() == {"luma", "cbcr" if kind is ColorizeSamples else "mask"}
+
+
+def test_enlarging_does_not_depend_on_the_number_of_threads():
+    """A worker has one, the training process as many as there are cores."""
+    former = torch.get_num_threads()
+    try:
+        for number, side in enumerate(range(3, 90)):
+            grid, results = np.random.default_rng(number).standard_normal((side, side + 1)), []
+            for threads in (1, 2, 4):
+                torch.set_num_threads(threads)
+                results.append(enlarge(grid.astype(np.float32), (3 * side, 200)))
+            assert all(np.array_equal(results[0], result) for result in results), side
+    finally:
+        torch.set_num_threads(former)
 
 
 def test_a_loader_with_workers_gives_the_same(data_folder):

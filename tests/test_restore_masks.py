@@ -1,6 +1,7 @@
 """Masks, protected areas and the choice of pictures of restore.py."""
 
 import hashlib
+import os
 
 import numpy as np
 import pytest
@@ -58,6 +59,16 @@ def test_the_hand_round(tmp_path, portrait, run, median):
     facts = report(tmp_path / "second")
     assert facts["measured"]["outside_mask"] == 0
     assert "segment" not in facts["seconds"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+def test_a_mask_that_is_a_pipe_is_refused(scan, tmp_path, run, capsys):
+    """It would be empty when it is read again."""
+    os.mkfifo(tmp_path / "mask.png")
+    assert run(scan, tmp_path / "out", "--mask", tmp_path / "mask.png") == 2
+    assert (
+        "mask.png: is a pipe, which gives its content only once: save it as a file" in capsys.readouterr().err
+    )
 
 
 def test_masks_in_a_folder_and_one_missing(tmp_path, portrait, run, capsys):

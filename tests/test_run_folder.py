@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageColor
 
 from data import checkpoint, run_folder
-from data.errors import PhotoError
+from data.errors import PhotoError, UserError
 from data.files import fcntl
 from data.run_folder import RunFolder
 
@@ -37,6 +37,36 @@ def test_the_log_is_json_and_survives_a_cut_line(tmp_path, capsys):
     run.go_on(1, evaluated=True)
     assert (tmp_path / "log.jsonl").read_text() == '{"step": 1, "loss": null, "lr": 1.234568}\n'
     assert run_folder.read_log(tmp_path / "none") == []
+
+
+def test_lines_of_other_programs_are_no_log(tmp_path):
+    run = RunFolder(tmp_path, writes=True)
+    run.begin({"stage": "segment"})
+    run.log(step=1, loss=0.5)
+    for line in (b'{"status": "done"}', b"{}", b"5", b"\xff\xfe", b'{"step": "x"}', b"[" * 100000):
+        with open(tmp_path / "log.jsonl", "ab") as file:
+            file.write(line + b"\n")
+    run.log(step=2, loss=0.4)
+    assert [row["step"] for row in run_folder.read_log(tmp_path)] == [1, 2]
+    run.go_on(2, evaluated=True)
+    run.draw({})
+    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize("name", ["log.jsonl", "curves.png", "args.json", "samples"])
+def test_files_of_other_programs_are_not_replaced(tmp_path, name):
+    (tmp_path / name).write_text('{"name": "mine"}\n')
+    run = RunFolder(tmp_path, writes=True)
+    with pytest.raises(UserError, match=f"{name} is not of a training run: give another --run-dir"):
+        run.begin({"stage": "segment"})
+    assert [path.read_text() for path in tmp_path.iterdir() if path.name == name] == ['{"name": "mine"}\n']
+    assert not list(tmp_path.glob("best-*"))
+
+
+def test_a_file_is_no_run_folder(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file is a file: give a folder"):
+        RunFolder(tmp_path / "file", writes=True)
 
 
 def test_only_the_best_stay(tmp_path):

@@ -115,6 +115,20 @@ def test_an_evaluation_is_broken_off_and_repeated(trained, data_folder, tmp_path
         assert_goes_on_to_the_same(tmp_path / "run", data_folder, trained(segment))
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_photograph_that_never_comes_does_not_delay_the_end(tmp_path, number):
+    """A pipe to which nobody writes, or a network disk that hangs."""
+    os.mkfifo(tmp_path / "pipe.png")
+    words = [sys.executable, "restore.py", tmp_path / "pipe.png", tmp_path / "out", "--only", "color"]
+    process = subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    with open(tmp_path / "pipe.png", "wb"):  # which waits until the other end is open
+        time.sleep(0.3)
+        process.send_signal(number)
+        _, error = process.communicate(timeout=30)
+    assert (process.returncode, error) == (130, "interrupted\n")
+    assert not list((tmp_path / "out").glob("*"))
+
+
 def test_before_the_first_step_there_is_nothing_to_save(data_folder, tmp_path):
     process = started(tmp_path, data_folder, "check")
     os.killpg(process.pid, signal.SIGTERM)

@@ -73,12 +73,12 @@ def enlarge(array, shape) -> np.ndarray:
     """(h, w) float32 -> (H, W) float32, bicubic.
 
     Two small matrix products are much faster than Pillow's filter, and torch's, unlike numpy's, keep to one
-    thread in a worker.
+    thread in a worker. In double precision their sums, rounded, do not depend on the number of threads.
     """
     import torch
 
-    rows, columns = (torch.from_numpy(_weights(*pair)) for pair in zip(array.shape, shape))
-    return (rows @ (torch.tensor(array, dtype=torch.float32) @ columns.T)).numpy()
+    rows, columns = (torch.from_numpy(_weights(*pair)).double() for pair in zip(array.shape, shape))
+    return (rows @ (torch.tensor(array, dtype=torch.float64) @ columns.T)).float().numpy()
 
 
 def blur(picture, amount):
