@@ -54,6 +54,7 @@ MOST_SIDE = 1 << 16  # px of any square that a network sees: far more than memor
 tile_side = count(128, MOST_SIDE)
 working_side = count(64, MOST_SIDE)  # px of --max-side; in less no damage can be told from grain
 crop_side = count(1, MOST_SIDE)  # px of --crop
+batch_size = count(1, 1 << 16)  # a worker makes a whole batch before it notices that it shall end
 seed = count(0, (1 << 63) - 1)
 dilation = count(0, 100)  # px; more would repaint the photograph around each speck
 
@@ -153,7 +154,7 @@ def train_options(parser: argparse.ArgumentParser, stage: str, **defaults) -> No
     add("--steps", "optimizer steps in total", 100000, type=positive(int))
     text = "also end after this time; the learning rate follows what has progressed further, steps or time"
     add("--minutes", text, None, type=positive(float))
-    add("--batch-size", "samples per step, over all processes", 32, type=positive(int))
+    add("--batch-size", "samples per step, over all processes", 32, type=batch_size)
     add("--lr", "peak learning rate of AdamW", 1e-3, type=positive(float))
     add("--crop", "side of the training crops, in px", 256, type=crop_side)
     text = "number format of the forward pass; auto is bf16 if a short measurement at the start of the run "
