@@ -103,9 +103,9 @@ def _readable(role: str, given: Path, max_pixels: int) -> tuple[int, int] | None
         if not os.access(given, os.R_OK | os.X_OK):
             raise UserError(f"--{role} {given}: cannot be read: {os.strerror(errno.EACCES)}")
         return None
-    if given.is_fifo():
-        raise UserError(f"--{role} {given}: is a pipe, which gives its content only once: save it as a file")
     try:
+        if os.path.exists(given) and given.is_fifo():
+            raise PhotoError("is a pipe, which gives its content only once: save it as a file")
         return read_photo(given, max(MAX_PIXELS, max_pixels)).size
     except PhotoError as error:
         raise UserError(f"--{role} {given}: {error}") from None

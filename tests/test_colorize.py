@@ -151,5 +151,6 @@ def test_contact_sheet(data_folder, tmp_path, tiny_weights, capsys):
     many = read_photo(out).pixels
     assert many.shape[1] == 6 * 64 + 5 * 8
     assert many.shape[0] > 4 * 100
+    (tmp_path / "none").mkdir()
     assert sheet(tmp_path / "none", "--overwrite") == 2
     assert "to measure on" in capsys.readouterr().err

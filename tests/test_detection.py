@@ -267,7 +267,8 @@ def test_preview(tmp_path, data_folder, capsys):
     assert picture[:, :64].std() > 0
     assert set(np.unique(picture[:, 64:128])) <= {0, 128, 255}
     first = sheet.read_bytes()
-    assert command(segment, "preview", "--data", tmp_path / "missing", sheet) == 2  # before any is drawn
+    (tmp_path / "empty").mkdir()
+    assert command(segment, "preview", "--data", tmp_path / "empty", sheet) == 2  # before any is drawn
     assert capsys.readouterr().err.endswith(f"{sheet} exists: give --overwrite to replace it\n")
     assert command(segment, *words, sheet, "--overwrite", "--seed", 1) == 0
     assert sheet.read_bytes() != first

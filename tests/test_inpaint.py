@@ -172,6 +172,7 @@ def test_sheet_mistakes_are_one_line(tmp_path, tiny_weights, capsys, portrait):
     save(tmp_path / "bad/labelled/masks/x.png", square())
     (tmp_path / "bad/labelled/images").mkdir()
     (tmp_path / "bad/labelled/images/x.png").write_bytes(b"\x89PNG")
+    (tmp_path / "none").mkdir()
     for data, reason in (("none", "no labelled photographs"), ("bad", "x.png")):
         assert command("sheet", "--data", tmp_path / data, tmp_path / "sheet.png", weights=tiny_weights) == 2
         error = capsys.readouterr().err

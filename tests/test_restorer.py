@@ -2,17 +2,16 @@
 
 import argparse
 import dataclasses
-import doctest
 import inspect
 import io
 import json
-import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-import torch
 from conftest import ROOT, noise, save, square
 from PIL import Image
 
@@ -444,11 +443,13 @@ def test_shared_arrays_cannot_be_changed(restorer, scan):
             getattr(result, name)[0, 0] = 0
 
 
-@pytest.mark.filterwarnings("error")
-def test_the_example_of_its_docstring(monkeypatch):
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setitem(os.environ, "OMP_NUM_THREADS", "1")
-    torch.set_num_threads(1)
-    finder = doctest.DocTestFinder(recurse=False)
-    (example,) = finder.find(Restorer, globs={})
-    assert doctest.DocTestRunner().run(example).failed == 0
+def test_the_example_of_its_docstring():
+    program = """
+import doctest, sys, restore
+(example,) = doctest.DocTestFinder(recurse=False).find(restore.Restorer, globs={})
+result = doctest.DocTestRunner().run(example)
+sys.exit(result.failed or not result.attempted)
+"""
+    words = [sys.executable, "-W", "error", "-c", program]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

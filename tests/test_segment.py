@@ -127,6 +127,7 @@ def test_sheet_of_old_photographs_alone(tiny_weights, tmp_path, large, capsys):
     words = ["--weights", tiny_weights["segment"], "--device", "cpu", tmp_path / "sheet.png"]
     assert run("sheet", "--data", tmp_path / "data", *words) == 0
     assert Image.open(tmp_path / "sheet.png").height > 64
+    (tmp_path / "nothing").mkdir()
     assert run("sheet", "--data", tmp_path / "nothing", *words[:-1], tmp_path / "other.png") == 2
     assert "no photographs in labelled/, clean/ or old/" in capsys.readouterr().err
     assert not (tmp_path / "other.png").exists()
