@@ -77,8 +77,8 @@ def test_shapes_types_and_ranges(data_folder, kind, side):
 
 
 def test_enlarging_does_not_depend_on_the_number_of_threads():
-    """A worker has one, the training process as many as there are cores. In a process of its own, since
-    torch computes with other bits once their number was set.
+    """A worker has one, the training process as many as there are cores. In processes of their own, since
+    what torch computes later may depend on this too.
     """
     program = """
 import sys, numpy, torch
@@ -89,10 +89,11 @@ for side in range(3, 90):
     sys.stdout.buffer.write(enlarge(grid, (3 * side, 200)).tobytes())
 """
     words = [sys.executable, "-c", program]
-    one, four = (
-        subprocess.run([*words, number], cwd=ROOT, capture_output=True, check=True) for number in "14"
-    )
-    assert one.stdout == four.stdout
+    results = {
+        subprocess.run([*words, threads], cwd=ROOT, capture_output=True, check=True).stdout
+        for threads in "124"
+    }
+    assert len(results) == 1
 
 
 def test_a_loader_with_workers_gives_the_same(data_folder):
