@@ -346,10 +346,9 @@ def restoring_options(parser: argparse.ArgumentParser) -> None:
     inferring.infer_options(parser)
     marking.finding_options(parser)
     inpaint.painting_options(parser)
-    text = (
-        "repair what is white or has a pure color in these masks, and skip detection; a folder is paired by "
-    )
-    add("--mask", type=Path, metavar="FILE_OR_FOLDER", help=text + "stem (default: detect damage)")
+    text = "repair what is white or has a pure color in these masks, and skip detection; "
+    text += "a folder is paired by stem (default: detect damage)"
+    add("--mask", type=Path, metavar="FILE_OR_FOLDER", help=text)
     colorize.hints_option(parser)
     text = "also write the restored picture with contrast and color cast of a faded print corrected; neutral "
     text += "also makes sepia prints grey; without a value: auto (default: no)"

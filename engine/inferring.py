@@ -8,12 +8,11 @@ from pathlib import Path
 
 from data.errors import UserError
 from data.photo import IMAGE_SUFFIXES, MAX_PIXELS
-from engine import naming, options
+from engine import naming, options, review
 from engine.inputs import STDIO, list_photos, read_list
 from engine.launch import rank, world
 from engine.messages import say
 from engine.photos import FORMATS
-from engine.review import SUFFIX
 from engine.targets import check_out
 
 
@@ -82,7 +81,7 @@ def _check_reports(parser: argparse.ArgumentParser, arguments: argparse.Namespac
     """Ends with a usage error if the file of `--json` is a photograph's report or record for the page."""
     log = os.path.realpath(arguments.json)
     for source in arguments.sources:
-        for suffix in (".json", SUFFIX):
+        for suffix in (".json", review.SUFFIX):
             if log == os.path.realpath(arguments.out / f"{source.name}{suffix}"):
                 parser.error(f"--json {arguments.json} is where a report of {source} goes: give another file")
 

@@ -64,8 +64,8 @@ def terminable() -> Iterator[None]:
 
 
 def ignore_interrupts() -> None:
-    """Ignores Ctrl-C from now on: for a process that was interrupted. It takes torch seconds to unload, and
-    another Ctrl-C would print a traceback meanwhile.
+    """Ignores Ctrl-C from now on: for a process that was interrupted and ends, where another Ctrl-C would
+    print a traceback.
     """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -139,9 +139,8 @@ class Processes:
 
     def wait(self) -> None:
         """Waits for the other processes: torchrun stops all of them when the first one fails."""
-        self.total(
-            torch.zeros(1)
-        ).item()  # NCCL returns before the others are there, reading the sum does not
+        # NCCL returns before the others are there; reading the sum does not
+        self.total(torch.zeros(1)).item()
 
     def close(self) -> None:
         """Leaves the process group. Everything that holds it (DistributedDataParallel, in cycles) must be

@@ -261,16 +261,21 @@ def _write_pages(out: Path, names: list[str], command: list[str], overwrite: boo
         _remove_further_pages(out, len(parts))
 
 
-def _remove_further_pages(out: Path, last: int) -> None:
-    """Deletes the pages of an earlier, longer run from the one after the `last` of this run."""
-    while _is_page(path := out / f"review-{last + 1}.html"):
+def _remove_further_pages(out: Path, pages: int) -> None:
+    """Deletes the pages of an earlier, longer run. pages: the number of pages of this run."""
+    while _is_page(path := out / _page_name(pages)):
         path.unlink()
-        last += 1
+        pages += 1
 
 
 def _page_names(photos: int) -> list[str]:
     """Those of the pages of this many photographs."""
-    return [f"review-{n + 1}.html" if n else "review.html" for n in range(-(-photos // PER_PAGE))]
+    return [_page_name(number) for number in range(-(-photos // PER_PAGE))]
+
+
+def _page_name(number: int) -> str:
+    """The file name of a page, of which the first is number 0."""
+    return f"review-{number + 1}.html" if number else "review.html"
 
 
 def _shell(words: list[str]) -> str:

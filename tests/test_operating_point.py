@@ -26,10 +26,8 @@ def test_plain_damage_is_not_left_alone():
     dice, confidence = [0.5, 0.02], [0.99, 0.6]
     assert operating_point.required_confidence(dice, confidence, [True, False], 0.96) == 0.96
     assert operating_point.required_confidence(dice, confidence, [True, True], 0.96) == 0.6
-    many = [True] * 50
-    assert (
-        operating_point.required_confidence([0.5] * 49 + [0.02], [0.99] * 49 + [0.6], many, 0.96) == 0.96
-    )  # one of 50
+    dice, confidence = [0.5] * 49 + [0.02], [0.99] * 49 + [0.6]  # one of 50
+    assert operating_point.required_confidence(dice, confidence, [True] * 50, 0.96) == 0.96
 
 
 def test_the_threshold_is_never_0():

@@ -66,7 +66,7 @@ def clouds(shape, rng, cells=4) -> np.ndarray:
 def _weights(old: int, new: int) -> np.ndarray:
     """The matrix (new, old) that resizes columns of `old` values to `new`, bicubic as in Pillow."""
     unit = Image.fromarray(np.eye(old, dtype=np.float32))
-    return np.array(unit.resize((old, new), Image.Resampling.BICUBIC))
+    return np.array(unit.resize((old, new), Image.Resampling.BICUBIC), np.float64)
 
 
 def enlarge(array, shape) -> np.ndarray:
@@ -77,7 +77,7 @@ def enlarge(array, shape) -> np.ndarray:
     """
     import torch
 
-    rows, columns = (torch.from_numpy(_weights(*pair)).double() for pair in zip(array.shape, shape))
+    rows, columns = (torch.from_numpy(_weights(*pair)) for pair in zip(array.shape, shape))
     return (rows @ (torch.tensor(array, dtype=torch.float64) @ columns.T)).float().numpy()
 
 

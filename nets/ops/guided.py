@@ -24,9 +24,8 @@ def even(chroma, luma, reach: float = REACH, edge: float = EDGE, iterations: int
         steps = 1 + reach / edge * image.diff(dim=-1).abs()
         distances.append(F.pad(steps, (1, 0)).cumsum(-1).contiguous())
     for iteration in range(iterations):
-        radius = (
-            reach * 3 * 2.0 ** (iterations - 1 - iteration) / (4.0**iterations - 1) ** 0.5
-        )  # equation 14 of the paper
+        # Equation 14 of the paper
+        radius = reach * 3 * 2.0 ** (iterations - 1 - iteration) / (4.0**iterations - 1) ** 0.5
         for distance in distances:  # along rows, then along columns
             chroma = _box_filter(chroma, distance, radius).mT
     return chroma
